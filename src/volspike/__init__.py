@@ -1,0 +1,3 @@
+"""A sixty-second warning for crypto volatility."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,89 @@
+"""Every error volspike raises on purpose.
+
+    VolspikeError                  one line: what, why, and what to do about it
+    ├── ConfigError                a setting is unknown, malformed or contradictory
+    ├── ProtocolError              a frame breaks the wire protocol (dead-lettered, never fatal)
+    ├── FeedError                  the exchange can't be reached or refuses the subscription
+    ├── ArchiveError               the raw archive can't be written, read or locked
+    ├── ImportFormatError          a foreign recording has no shape we know
+    ├── BusError                   a topic, group or log file is unusable
+    ├── FeatureError               a feature set is unknown, or a features file doesn't match
+    ├── NotEnoughDataError         too few rows, windows, clusters or classes for what was asked
+    ├── ModelError                 a model bundle is missing, corrupt or made for something else
+    └── VerificationError          replayed and recorded rows differ
+"""
+
+from __future__ import annotations
+
+
+class VolspikeError(Exception):
+    """An expected failure, told in one line.
+
+    Parameters
+    ----------
+    subject : str
+        The input at fault: a path, a setting, a product.
+    reason : str
+        What is wrong with it.
+    remedy : str
+        What the user can do about it.
+    """
+
+    def __init__(self, subject: str, reason: str, remedy: str) -> None:
+        super().__init__(f"{subject}: {reason}; {remedy}")
+        self.subject = subject
+        self.reason = reason
+        self.remedy = remedy
+
+
+class ConfigError(VolspikeError):
+    """A setting is unknown, malformed or contradictory."""
+
+
+class ProtocolError(VolspikeError):
+    """A frame, or one row of it, breaks the wire protocol.
+
+    Parameters
+    ----------
+    reason : str
+        A short stable label, used as the key when errors are counted.
+    detail : str
+        The offending value, for the dead letter.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__("frame", reason if not detail else f"{reason} ({detail})", "it is dead-lettered")
+        self.reason = reason
+        self.detail = detail
+
+
+class FeedError(VolspikeError):
+    """The exchange can't be reached or refuses the subscription."""
+
+
+class ArchiveError(VolspikeError):
+    """The raw archive can't be written, read or locked."""
+
+
+class ImportFormatError(VolspikeError):
+    """A foreign recording has no shape that can be imported."""
+
+
+class BusError(VolspikeError):
+    """A topic, a consumer group or the log file is unusable."""
+
+
+class FeatureError(VolspikeError):
+    """A feature set is unknown, or a features file doesn't match it."""
+
+
+class NotEnoughDataError(VolspikeError):
+    """Too few rows, windows, clusters or classes for what was asked."""
+
+
+class ModelError(VolspikeError):
+    """A model bundle is missing, corrupt, or made for another feed or feature set."""
+
+
+class VerificationError(VolspikeError):
+    """Replayed rows differ from the recorded ones."""

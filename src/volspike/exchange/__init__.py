@@ -1,0 +1,1 @@
+"""The wire: decode both Coinbase dialects, connect, beat, reconnect."""

@@ -1,0 +1,1 @@
+"""The raw archive: append, rotate, repair, read back, and bring foreign recordings in."""
