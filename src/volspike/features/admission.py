@@ -1,0 +1,258 @@
+"""Admission: the one pure function, live and in replay, that decides what becomes a tick.
+
+Every item of a frame is answered by exactly one ``Tick`` or ``Dropped``; gaps and marks come on top. The
+answer depends on the archived frames before it alone, never on a clock, so replay repeats it to the bit.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from volspike.exchange.items import Control, Decoded, Heartbeat, Ignored, Item, Quote, Rejected
+from volspike.features.coverage import SECOND_NS, Coverage
+from volspike.recording.frame import Frame, SegmentHeader
+from volspike.records import UNKNOWN, Gap, Mark, Tick
+
+FUTURE_LIMIT_NS = 30 * SECOND_NS
+PAST_LIMIT_NS = 86_400 * SECOND_NS
+LEVEL_SHIFT_QUOTES = 3
+
+
+class Dropped(msgspec.Struct, frozen=True, gc=False):
+    """An item that is no tick; ``dead`` ones are kept with their bytes as dead letters."""
+
+    reason: str
+    dead: bool = False
+    detail: str = ""
+    row: int = 0
+    product: str = ""
+
+
+Admitted = Tick | Mark | Gap | Dropped
+
+
+def is_jump(mid_sum: int, previous_mid_sum: int) -> bool:
+    """Tell whether two mids differ by more than a factor of two (a third of their sum)."""
+    return 3 * abs(mid_sum - previous_mid_sum) > mid_sum + previous_mid_sum
+
+
+class ProductState:
+    """What admission remembers of one product."""
+
+    __slots__ = ("coverage", "mid_sum", "rejected_mids", "session_started", "tick_ns", "trade_id")
+
+    def __init__(self, product: str) -> None:
+        self.coverage = Coverage(product)
+        self.mid_sum = 0
+        self.tick_ns = UNKNOWN
+        self.trade_id = UNKNOWN
+        self.session_started = False  # a row of this session, snapshot included, has been seen
+        self.rejected_mids: list[int] = []
+
+    def accepts_level(self, mid_sum: int) -> bool:
+        """Tell whether a mid is no jump from the last one, or the third in a row of a new level."""
+        if not self.mid_sum or not is_jump(mid_sum, self.mid_sum):
+            self.rejected_mids.clear()
+            return True
+        if any(is_jump(mid_sum, other) for other in self.rejected_mids):
+            self.rejected_mids.clear()
+        self.rejected_mids.append(mid_sum)
+        return len(self.rejected_mids) >= LEVEL_SHIFT_QUOTES
+
+
+class Admission:
+    """Decide tick, snapshot, duplicate, late, bad quote and coverage for one stream of archived frames."""
+
+    def __init__(self) -> None:
+        self._products: dict[str, ProductState] = {}
+        self._header: SegmentHeader | None = None
+        self._subscribed: frozenset[str] = frozenset()
+        self._sequence = UNKNOWN
+        self._frame_index = 0
+        self._first_row_is_snapshot = False
+
+    def begin(self, header: SegmentHeader) -> None:
+        """Begin a session: a new connection, or a new imported file."""
+        self._header = header
+        self._subscribed = frozenset(header.products)
+        self._sequence = UNKNOWN
+        self._frame_index = 0
+        says_so = header.dialect == "advanced" or (header.mapping is not None and header.mapping.event_type)
+        self._first_row_is_snapshot = not says_so
+        for state in self._products.values():
+            state.session_started = False
+            state.coverage.begin_session(header.session)
+
+    def admit(self, frame: Frame, decoded: Decoded) -> list[Admitted]:
+        """Answer one frame.
+
+        Parameters
+        ----------
+        frame : Frame
+            The archived frame; it gives position, receive time and session.
+        decoded : Decoded
+            What the session's decoder made of it.
+
+        Returns
+        -------
+        list of Tick, Mark, Gap or Dropped
+            In order; one tick or drop for each item.
+        """
+        assert self._header is not None, "begin() comes before admit()"
+        self._frame_index += 1
+        out: list[Admitted] = []
+        stale = self._check_sequence(decoded.sequence, frame)
+        for row, item in enumerate(decoded.items):
+            if stale:
+                out.append(Dropped(stale, row=row))
+            elif type(item) is Quote:
+                self._admit_quote(item, frame, decoded.sequence, row, out)
+            else:
+                self._admit_other(item, frame, row, out)
+        return out
+
+    def _check_sequence(self, sequence: int, frame: Frame) -> str:
+        """Break every product on a jump of the connection's counter; name the drop where it goes back."""
+        header = self._header
+        if sequence == UNKNOWN or header is None or header.dialect != "advanced":
+            return ""
+        last = self._sequence
+        if last != UNKNOWN and sequence <= last:
+            return "duplicate" if sequence == last else "out_of_order"
+        # A recorder that kept one channel only left out frames that were never missing on the wire.
+        if last != UNKNOWN and sequence > last + 1 and header.heartbeats:
+            for state in self._products.values():
+                state.coverage.break_off("sequence", f"{frame.session}/{frame.seq}")
+        self._sequence = sequence
+        return ""
+
+    def _admit_other(self, item: Item, frame: Frame, row: int, out: list[Admitted]) -> None:
+        if isinstance(item, Heartbeat):
+            self._heartbeat(item, frame, row, out)
+            out.append(Dropped("heartbeat", row=row, product=item.product))
+        elif isinstance(item, Control):
+            out.append(Dropped(item.kind, detail=item.text, row=row))
+        elif isinstance(item, Ignored):
+            out.append(Dropped(item.reason, row=row))
+        elif isinstance(item, Rejected):
+            out.append(Dropped(item.reason, True, item.detail, row, item.product))
+
+    def _heartbeat(self, item: Heartbeat, frame: Frame, row: int, out: list[Admitted]) -> None:
+        assert self._header is not None
+        if item.product:
+            states = [self._state(item.product)] if self._is_subscribed(item.product) else []
+        else:
+            states = [self._state(product) for product in self._header.products or tuple(self._products)]
+        for state in states:
+            mark = state.coverage.heartbeat(
+                item.event_ns, self._header.feed, frame.session, (frame.seq, row), frame.receive_ns
+            )
+            if mark is not None:
+                out.append(mark)
+
+    def _admit_quote(self, quote: Quote, frame: Frame, sequence: int, row: int, out: list[Admitted]) -> None:
+        if not self._is_subscribed(quote.product):
+            out.append(Dropped("unsubscribed", row=row, product=quote.product))
+            return
+        state = self._state(quote.product)
+        drop = self._drop_reason(quote, frame, state)
+        if drop is not None:
+            out.append(Dropped(drop[0], drop[1], drop[2], row, quote.product))
+            return
+        self._check_coverage(quote, frame, state)
+        mid_sum = quote.bid + quote.ask
+        if not state.accepts_level(mid_sum):
+            out.append(
+                Dropped("jump", True, f"mid moved beyond a factor of 2 to {mid_sum}", row, quote.product)
+            )
+            return
+        if state.rejected_mids:
+            state.rejected_mids.clear()
+            state.coverage.break_off("level_shift", f"{frame.session}/{frame.seq}")
+        out.extend(self._accept(quote, frame, sequence, row, state))
+
+    def _drop_reason(self, quote: Quote, frame: Frame, state: ProductState) -> tuple[str, bool, str] | None:
+        """Return (reason, dead, detail) when the quote is a snapshot, ill-timed, a duplicate or late."""
+        first = not state.session_started
+        state.session_started = True
+        if quote.snapshot or (first and self._first_row_is_snapshot):
+            state.trade_id = max(state.trade_id, quote.trade_id)
+            return "snapshot", False, ""
+        ahead_ns = quote.event_ns - frame.receive_ns
+        if ahead_ns > FUTURE_LIMIT_NS:
+            return "time_future", True, f"{ahead_ns / SECOND_NS:.0f} s after it was received"
+        if ahead_ns < -PAST_LIMIT_NS:
+            return "time_past", True, f"{-ahead_ns / SECOND_NS:.0f} s before it was received"
+        if (
+            quote.trade_id != UNKNOWN
+            and quote.trade_id <= state.trade_id
+            and (quote.trade_id == state.trade_id or quote.event_ns <= state.tick_ns)
+        ):
+            return "duplicate", False, ""
+        if quote.event_ns < state.coverage.newest_ns:
+            return ("overlap" if self._overlaps(state) else "late"), False, ""
+        return None
+
+    def _overlaps(self, state: ProductState) -> bool:
+        """Tell whether an imported session still runs inside an earlier one."""
+        assert self._header is not None
+        return self._header.origin == "import" and state.coverage.covered_since_ns == UNKNOWN
+
+    def _check_coverage(self, quote: Quote, frame: Frame, state: ProductState) -> None:
+        assert self._header is not None
+        gap_id = f"{frame.session}/{frame.seq}"
+        if self._header.heartbeats:
+            state.coverage.check_heartbeats(quote.event_ns, gap_id)
+        else:
+            state.coverage.check_silence(quote.event_ns, gap_id)
+
+    def _accept(
+        self, quote: Quote, frame: Frame, sequence: int, row: int, state: ProductState
+    ) -> list[Admitted]:
+        header = self._header
+        assert header is not None
+        gap = state.coverage.tick(quote.event_ns, header.feed, frame.session)
+        suspect = (
+            quote.trade_id != UNKNOWN and state.trade_id != UNKNOWN and quote.trade_id != state.trade_id + 1
+        )
+        state.trade_id = quote.trade_id
+        state.tick_ns = quote.event_ns
+        state.mid_sum = quote.bid + quote.ask
+        tick = Tick(
+            product=quote.product,
+            feed=header.feed,
+            session=frame.session,
+            event_ns=quote.event_ns,
+            covered_since_ns=state.coverage.covered_since_ns,
+            bid=quote.bid,
+            ask=quote.ask,
+            price_decimals=quote.price_decimals,
+            archive_seq=frame.seq,
+            archive_row=row,
+            identity=self._identity(quote, frame, sequence, row),
+            bid_size=quote.bid_size,
+            ask_size=quote.ask_size,
+            price=quote.price,
+            size=quote.size,
+            trade_id=quote.trade_id,
+            suspect=suspect,
+            event_time_source=header.event_time_source,
+            receive_ns=frame.receive_ns,
+        )
+        return [tick] if gap is None else [gap, tick]
+
+    def _identity(self, quote: Quote, frame: Frame, sequence: int, row: int) -> str:
+        if quote.trade_id != UNKNOWN:
+            return f"{quote.product}:{quote.trade_id}"
+        if sequence != UNKNOWN:
+            return f"{frame.session}:{sequence}:{row}"
+        return f"{frame.session}:{self._frame_index}"
+
+    def _is_subscribed(self, product: str) -> bool:
+        return not self._subscribed or product in self._subscribed
+
+    def _state(self, product: str) -> ProductState:
+        state = self._products.get(product)
+        if state is None:
+            state = self._products[product] = ProductState(product)
+        return state
