@@ -30,10 +30,14 @@ class Quote(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Proof that the feed is whole at ``event_ns``; an empty product means the whole connection."""
+    """Proof that the feed is whole at ``event_ns``; an empty product means the whole connection.
+
+    ``counter`` is the beat's own number (Advanced Trade only): it advances by one a second.
+    """
 
     event_ns: int
     product: str = ""
+    counter: int = UNKNOWN
 
 
 class Control(msgspec.Struct, frozen=True, gc=False, kw_only=True):
