@@ -1,0 +1,40 @@
+"""One writer per data directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from volspike.errors import ArchiveError
+
+
+class WriterLock:
+    """Holds an advisory lock on a file; the system frees it when the process ends, however it ends.
+
+    Raises
+    ------
+    ArchiveError
+        If another writer holds it.
+    OSError
+        If the file can't be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(self._descriptor, 32).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise ArchiveError(
+                str(path.parent.parent),
+                f"is being written by process {owner or 'unknown'}",
+                "stop that process, or choose another data directory",
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next writer in."""
+        os.close(self._descriptor)

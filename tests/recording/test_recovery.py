@@ -1,0 +1,247 @@
+"""After a crash or a fault of the disk: whole frames stay, damage moves aside, nothing else is touched."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from volspike.clock import Clock, SystemClock
+from volspike.errors import ArchiveError
+from volspike.recording.archive import ArchiveWriter
+from volspike.recording.frame import SegmentHeader
+from volspike.recording.reader import Archive
+from volspike.recording.segment import encode_header, encode_line, frame_or_none
+
+Header = Callable[[str], SegmentHeader]
+NAME = "raw/exchange/2030-03-17/17-s.ndjson"
+START_NS = 1_900_000_000_000_000_000
+
+
+def raw_of(n: int) -> bytes:
+    return b'{"type":"ticker","product_id":"BTC-USD","n":%d,"text":"quote \\"%d\\""}' % (n, n)
+
+
+def segment_lines(header: SegmentHeader, frames: int) -> list[bytes]:
+    lines = [encode_line(n, START_NS + n, "s", raw_of(n)) for n in range(1, frames + 1)]
+    return [encode_header(header), *lines]
+
+
+def leave_behind(root: Path, content: bytes) -> Path:
+    path = root / NAME
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path
+
+
+def recovered(root: Path) -> tuple[list[int], ArchiveWriter]:
+    writer = ArchiveWriter(root, SystemClock())
+    writer.close()
+    archive = Archive(root)
+    frames = [frame for session in archive.sessions() for frame in archive.frames(session)]
+    assert archive.corrupt == 0
+    assert all(frame.raw == raw_of(frame.seq) for frame in frames)
+    assert not (root / NAME).exists()
+    return [frame.seq for frame in frames], writer
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_truncated_segment_keeps_its_prefix(
+    tmp_path_factory: pytest.TempPathFactory, make_header: Header, data: st.DataObject
+) -> None:
+    root = tmp_path_factory.mktemp("cut")
+    lines = segment_lines(make_header("s"), 12)
+    content = b"".join(lines)
+    cut = data.draw(st.integers(0, len(content)))
+    leave_behind(root, content[:cut])
+    whole = content[:cut].count(b"\n")
+    seqs, writer = recovered(root)
+    assert seqs == list(range(1, whole)) if whole else seqs == []
+    assert writer.recovery.cut_bytes == cut - sum(map(len, lines[:whole]))
+    assert writer.recovery.bad_lines == 0
+    assert writer.last_seq == max(seqs, default=0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 7)), min_size=1, max_size=4))
+def test_flipped_bits_cost_the_lines_they_hit_and_no_other(
+    tmp_path_factory: pytest.TempPathFactory, make_header: Header, flips: list[tuple[int, int]]
+) -> None:
+    root = tmp_path_factory.mktemp("flip")
+    lines = segment_lines(make_header("s"), 12)
+    content = bytearray(b"".join(lines))
+    for position, bit in flips:
+        content[position % len(content)] ^= 1 << bit
+    leave_behind(root, bytes(content))
+    ends = [sum(map(len, lines[: n + 1])) for n in range(len(lines))]
+    starts = [0, *ends]
+    intact = [n for n in range(1, 13) if content[starts[n] : ends[n]] == lines[n]]
+    seqs, writer = recovered(root)
+    assert set(intact) <= set(seqs)
+    assert seqs == sorted(seqs)
+    # Whatever is missing lies in the side file or was cut as the torn tail.
+    aside = root / (NAME + ".bad")
+    kept = aside.read_bytes().count(b"\n") if aside.exists() else 0
+    assert kept == writer.recovery.bad_lines
+    assert len(seqs) + kept + (writer.recovery.cut_bytes > 0) >= 12
+
+
+def test_damage_in_the_middle_moves_aside_and_what_follows_stays(tmp_path: Path, make_header: Header) -> None:
+    lines = segment_lines(make_header("s"), 6)
+    damaged = lines[3].replace(b"ticker", b"tickle")
+    leave_behind(tmp_path, b"".join([*lines[:3], damaged, b"\x00" * 40 + b"\n", *lines[4:], b'{"seq":7,"re']))
+    seqs, writer = recovered(tmp_path)
+    assert seqs == [1, 2, 4, 5, 6]
+    assert (tmp_path / (NAME + ".bad")).read_bytes() == damaged + b"\x00" * 40 + b"\n"
+    report = writer.recovery
+    assert (report.repaired, report.bad_lines, report.cut_bytes) == (1, 2, 12)
+    chunk = b"".join(Archive(tmp_path).chunks(Archive(tmp_path).sessions()[0]))
+    assert chunk == b"".join([*lines[1:3], *lines[4:]])
+
+
+def test_a_lost_header_is_made_anew_from_path_and_frames(tmp_path: Path, make_header: Header) -> None:
+    lines = segment_lines(make_header("s"), 3)
+    leave_behind(tmp_path, b"".join([lines[0].replace(b'"v":1', b'"v":2'), *lines[1:]]))
+    seqs, writer = recovered(tmp_path)
+    assert seqs == [1, 2, 3]
+    assert writer.recovery.bad_lines == 1
+    assert Archive(tmp_path).sessions()[0].header == make_header("s")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"header":{"feed', b"\x00" * 4096])
+def test_a_segment_without_a_frame_leaves_nothing(tmp_path: Path, content: bytes) -> None:
+    leave_behind(tmp_path, content)
+    seqs, _ = recovered(tmp_path)
+    assert seqs == []
+    assert not list(tmp_path.glob("raw/exchange/*/*"))
+
+
+def test_an_interrupted_compression_is_resolved_either_way(tmp_path: Path, make_header: Header) -> None:
+    lines = segment_lines(make_header("s"), 5)
+    plain = leave_behind(tmp_path, b"".join(lines))
+    recovered(tmp_path)
+    closed = tmp_path / (NAME + ".zst")
+    whole = closed.read_bytes()
+    for twin, leftover in ((whole, None), (whole[:-100], None), (None, b"half")):
+        closed.unlink()
+        plain.write_bytes(b"".join(lines))
+        if twin is not None:
+            closed.write_bytes(twin)
+        if leftover is not None:
+            (tmp_path / (NAME + ".zst.tmp")).write_bytes(leftover)
+        assert recovered(tmp_path)[0] == [1, 2, 3, 4, 5]
+        assert [path.name for path in plain.parent.iterdir()] == [closed.name]
+
+
+def test_a_reader_passes_over_the_torn_tail_of_a_growing_segment(tmp_path: Path, make_header: Header) -> None:
+    lines = segment_lines(make_header("s"), 3)
+    leave_behind(tmp_path, b"".join(lines) + lines[-1][:20])
+    archive = Archive(tmp_path)
+    session = archive.sessions()[0]
+    assert [frame.seq for frame in archive.frames(session)] == [1, 2, 3]
+    assert archive.corrupt == 0
+    assert b"".join(archive.chunks(session)) == b"".join(lines[1:])
+
+
+def test_a_reader_counts_damage_and_goes_on(tmp_path: Path, make_header: Header) -> None:
+    lines = segment_lines(make_header("s"), 3)
+    leave_behind(tmp_path, b"".join([*lines[:2], b"garbage\n", *lines[2:]]))
+    archive = Archive(tmp_path)
+    assert [frame.seq for frame in archive.frames(archive.sessions()[0])] == [1, 2, 3]
+    assert archive.corrupt == 1
+
+
+def test_a_damaged_closed_segment_is_told_not_skipped(
+    tmp_path: Path, clock: Clock, make_header: Header
+) -> None:
+    writer = ArchiveWriter(tmp_path, clock)
+    writer.begin(make_header("s"))
+    rng = random.Random(1)
+    for _ in range(2000):
+        writer.append("s", START_NS, rng.randbytes(40))
+    writer.close()
+    session = Archive(tmp_path).sessions()[0]
+    closed = session.paths[0]
+    content = bytearray(closed.read_bytes())
+    content[len(content) // 2] ^= 1
+    closed.write_bytes(content)
+    with pytest.raises(ArchiveError, match="damaged segment"):
+        list(Archive(tmp_path).frames(session))
+    closed.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ArchiveError, match="cut short"):
+        list(Archive(tmp_path).chunks(session))
+
+
+def test_a_segment_packed_again_by_another_tool_still_reads(tmp_path: Path, make_header: Header) -> None:
+    import zstandard
+
+    lines = segment_lines(make_header("s"), 4)
+    path = leave_behind(tmp_path, b"")
+    path.unlink()
+    compressor = zstandard.ZstdCompressor()
+    halves = (b"".join(lines[:2]), b"".join(lines[2:]))
+    path.with_name("17-s.ndjson.zst").write_bytes(b"".join(map(compressor.compress, halves)))
+    session = Archive(tmp_path).sessions()[0]
+    assert (session.frames, session.first_seq, session.last_seq) == (4, 1, 4)
+    assert b"".join(Archive(tmp_path).chunks(session)) == b"".join(lines[1:])
+
+
+def test_an_import_cut_off_before_its_commit_is_gone_and_after_it_is_finished(
+    tmp_path: Path, clock: Clock, make_header: Header
+) -> None:
+    writer = ArchiveWriter(tmp_path, clock)
+    with writer.stage() as staging:
+        staging.begin(make_header("s"))
+        staging.append("s", START_NS, raw_of(1))
+        staging.end("s")
+        shutil.copytree(tmp_path / "raw/.staging", tmp_path / "copy")
+    writer.close()
+    shutil.rmtree(tmp_path / "raw/exchange")
+    shutil.copytree(tmp_path / "copy", tmp_path / "raw/.staging")
+    assert recovered(tmp_path)[0] == []
+    assert not (tmp_path / "raw/.staging").exists()
+    shutil.copytree(tmp_path / "copy", tmp_path / "raw/.commit")
+    assert recovered(tmp_path)[0] == [1]
+    assert not (tmp_path / "raw/.commit").exists()
+
+
+def test_a_failed_import_leaves_nothing(tmp_path: Path, clock: Clock, make_header: Header) -> None:
+    writer = ArchiveWriter(tmp_path, clock)
+
+    def fail_half_way() -> None:
+        with writer.stage() as staging:
+            staging.begin(make_header("s"))
+            staging.append("s", START_NS, raw_of(1))
+            staging.add_line(Path("exchange/rejected-abc.ndjson"), b"{}")
+            raise RuntimeError("the source went away")
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["archive.lock"]
+    writer.begin(make_header("s"))
+    assert writer.append("s", START_NS, raw_of(1)) == 1
+    with pytest.raises(ArchiveError, match="open sessions"), writer.stage():
+        pass
+    writer.close()
+
+
+def test_big_lines_and_many_lines_survive_in_blocks(tmp_path: Path, make_header: Header) -> None:
+    header = make_header("s")
+    lines = [
+        encode_line(n, START_NS, "s", b"%d" % n * (3_000_000 if n == 5 else 40_000)) for n in range(1, 150)
+    ]
+    leave_behind(tmp_path, b"".join([encode_header(header), *lines]))
+    for _ in range(2):  # plain first, then closed
+        archive = Archive(tmp_path)
+        chunks = list(archive.chunks(archive.sessions()[0]))
+        assert b"".join(chunks) == b"".join(lines)
+        assert all(chunk.endswith(b"\n") for chunk in chunks)
+        assert len(chunks) < 8
+        ArchiveWriter(tmp_path, SystemClock()).close()
+    assert all(frame_or_none(line) is not None for line in lines)
