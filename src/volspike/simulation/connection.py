@@ -1,0 +1,210 @@
+"""One client connection: what it is told, when it is closed, and the counting of both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from websockets.asyncio.server import ServerConnection
+from websockets.protocol import State
+
+from volspike.clock import Clock
+from volspike.simulation import wire
+from volspike.simulation.board import Sweep
+from volspike.simulation.faults import Fault, FaultState, half_frame, reset_on_close
+from volspike.simulation.ledger import ConnectionLog, Ledger
+from volspike.simulation.limits import Limits, TokenBucket
+from volspike.simulation.voice import Outgoing, Voice
+
+SECOND_NS = 1_000_000_000
+
+
+class Connection:
+    """A connection of either dialect.
+
+    Parameters
+    ----------
+    ws : ServerConnection
+        The open WebSocket.
+    voice : Voice
+        The dialect's side.
+    log : ConnectionLog
+        This connection's log.
+    ledger : Ledger
+        The simulator's books.
+    limits : Limits
+        The exchange's limits.
+    idle_close_s : float
+        Longest time without an update, unless heartbeats are subscribed (Advanced Trade only).
+    waits : bool
+        Whether the market waits for this reader; if not, a slow reader is disconnected.
+    clock : Clock
+        For the limits, which are in wall time.
+    notice : callable
+        Called when ``ready`` may have changed.
+    """
+
+    def __init__(
+        self,
+        ws: ServerConnection,
+        voice: Voice,
+        log: ConnectionLog,
+        ledger: Ledger,
+        limits: Limits,
+        idle_close_s: float,
+        waits: bool,
+        clock: Clock,
+        notice: Callable[[], None],
+    ) -> None:
+        self.voice = voice
+        self.log = log
+        self.next_beat_ns: int | None = None
+        self._ws = ws
+        self._ledger = ledger
+        self._limits = limits
+        self._idle_close_s = idle_close_s
+        self._waits = waits
+        self._clock = clock
+        self._notice = notice
+        rate = limits.messages_per_s[voice.dialect]
+        self._messages = TokenBucket(rate, rate)
+        self._deadline_passed = False
+        self._pending: list[Outgoing] = []
+        self._faults = FaultState()
+        self._last_update_ns = clock.monotonic_ns()
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Return whether the market may run for this client.
+
+        A client that asks for less than everything is served once its time to subscribe is over.
+        """
+        asked = self.voice.complete or (self._deadline_passed and self.voice.subscribed)
+        return asked and self._ws.state is State.OPEN
+
+    def receive(self, message: str | bytes, market_ns: int) -> None:
+        """Take in one client message and answer it."""
+        self.log.received += 1
+        if not self._messages.take(self._clock.monotonic_ns()):
+            self._refuse("ErrSlowRead")
+            return
+        self._pending.extend(self.voice.receive(message, market_ns))
+        self.log.subscribes = self.voice.subscribes
+        if not self.voice.beating:
+            self.next_beat_ns = None
+        elif self.next_beat_ns is None and not self._faults.stalled:
+            self.beat(market_ns)
+        self.write()
+        self._notice()
+
+    def beat(self, market_ns: int) -> None:
+        """Tell that the feed is whole, and plan the next time."""
+        self.next_beat_ns = None if self._faults.stalled else market_ns + SECOND_NS
+        if not self._faults.stalled:
+            self._pending.extend(self.voice.heartbeat(market_ns))
+
+    def tell(self, sweep: Sweep) -> None:
+        """Tell of a sweep, if its product is subscribed."""
+        if not self.voice.wants(sweep.product):
+            return
+        for frame in self.voice.ticker(sweep):
+            told = self._faults.ticker(frame)
+            if not told and not self._faults.holding:
+                self._ledger.withheld["gap"] += 1
+            self._pending.extend(told)
+
+    def write(self) -> None:
+        """Hand everything pending to the socket, in one piece."""
+        pending, self._pending = self._pending, []
+        if not pending or self._ws.state is not State.OPEN:
+            return
+        if self._faults.muted:
+            self._ledger.withheld.update(kind for kind, _ in pending)
+            return
+        for kind, frame in pending:
+            self._ws.protocol.send_text(frame)
+            self._ledger.sent(self.log, kind)
+        self._ws.transport.write(b"".join(self._ws.protocol.data_to_send()))
+        self._last_update_ns = self._clock.monotonic_ns()
+        if not self._waits and self._ws.transport.get_write_buffer_size() > self._limits.slow_consumer_bytes:
+            self._refuse("ErrSlowConsume")
+
+    async def flush(self) -> None:
+        """Hand over what is pending and, where the market waits for its reader, wait for the reader."""
+        self.write()
+        if self._waits and self._ws.state is State.OPEN:
+            try:
+                await self._ws.drain()
+            except OSError:
+                self._pending.clear()
+
+    async def watch(self) -> None:
+        """Close a connection that subscribes nothing in time or, without heartbeats, is idle for too long."""
+        await asyncio.sleep(self._limits.subscribe_deadline_s)
+        self._deadline_passed = True
+        if not self.voice.subscribed:
+            await self.close(1008, "no subscription")
+        self._notice()
+        while self.voice.dialect == "advanced" and self._ws.state is State.OPEN:
+            idle_s = (self._clock.monotonic_ns() - self._last_update_ns) / SECOND_NS
+            if idle_s >= self._idle_close_s and not self.voice.beating:
+                await self.close(1001, "idle")
+            await asyncio.sleep(max(self._idle_close_s - idle_s, 0.05))
+
+    async def inject(self, fault: Fault) -> None:
+        """Put a fault in force."""
+        self._pending.extend(self._faults.begin(fault))
+        if fault.kind == "close":
+            await self.close(fault.argument, "fault")
+        elif fault.kind == "drop":
+            self._reset()
+        elif fault.kind == "silence":
+            # Unread pings stay unanswered, as from a host that is gone.
+            self._ws.transport.pause_reading()
+        self.write()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close after everything pending has been handed over."""
+        if self.log.close_by:
+            return
+        self._pending.extend(self._faults.release())
+        self.write()
+        if self._note_close(code, reason):
+            await self._end(code, reason)
+
+    def ended(self, code: int | None, reason: str) -> None:
+        """Note that the connection is gone; whose doing it was is known if it was ours."""
+        if not self.log.close_by:
+            self.log.close_by, self.log.close_code, self.log.close_reason = "client", code, reason
+
+    async def _end(self, code: int, reason: str) -> None:
+        if not self._faults.muted:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.close_timeout_s):
+                    await self._ws.close(code, reason)
+                    return
+        self._ws.transport.abort()
+
+    def _note_close(self, code: int, reason: str) -> bool:
+        """Note our own closing; return False if the connection is closed already."""
+        if self.log.close_by:
+            return False
+        self.log.close_by, self.log.close_code, self.log.close_reason = "server", code, reason
+        return True
+
+    def _reset(self) -> None:
+        self.write()
+        self._note_close(1006, "fault")
+        reset_on_close(self._ws.transport.get_extra_info("socket"))
+        self._ws.transport.write(half_frame())
+        self._ws.transport.abort()
+
+    def _refuse(self, reason: str) -> None:
+        """Disconnect an abusive or slow client; Exchange says why."""
+        if self._closing is not None:
+            return
+        if self.voice.dialect == "exchange":
+            self._pending.append(("error", wire.error(reason)))
+        self._closing = asyncio.create_task(self.close(1008, reason))
