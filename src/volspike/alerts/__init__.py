@@ -1,0 +1,1 @@
+"""Alerts: when one opens and closes, and how it is delivered."""

@@ -1,0 +1,127 @@
+"""Where alerts go: a console line and an NDJSON file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol, TextIO
+
+import msgspec
+
+from volspike.errors import ConfigError
+from volspike.exchange.decimals import format_time_ns
+from volspike.records import Alert
+
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE = msgspec.json.Decoder(Alert).decode
+
+
+class AlertSink(Protocol):
+    """A place alerts are delivered to; called from one thread."""
+
+    @property
+    def name(self) -> str:
+        """Name under which deliveries and failures are counted."""
+
+    def deliver(self, alert: Alert) -> None:
+        """Deliver one alert; raise to have it retried. A repeated (id, state) must do no harm."""
+
+    def close(self) -> None:
+        """Let go of what the sink holds."""
+
+
+class ConsoleSink:
+    """Writes one plain line an alert.
+
+    Parameters
+    ----------
+    stream : TextIO
+        Where to; standard error, so that ``--json`` output stays clean.
+    """
+
+    name = "console"
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def deliver(self, alert: Alert) -> None:
+        """Write the line."""
+        self._stream.write(alert_line(alert) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the stream open: it is the caller's."""
+
+
+def alert_line(alert: Alert) -> str:
+    """Return the alert as one line for people."""
+    lasted = f" after {(alert.event_ns - alert.opened_ns) / 1e9:.0f} s" if alert.state == "closed" else ""
+    return (
+        f"{format_time_ns(alert.event_ns, 3)} ALERT {alert.state}{lasted} {alert.product}"
+        f" p(spike) {alert.p_spike:.2f} (threshold {alert.threshold:.2f}),"
+        f" next 60 s {alert.sigma_bps:.1f} bps, now {alert.sigma_now_bps:.1f} bps,"
+        f" tau {alert.tau_bps:.1f} bps, mid {alert.mid:,.8g}, {alert.model} [{alert.id}]"
+    )
+
+
+class NdjsonSink:
+    """Appends each alert to a file, one JSON object a line, once for each (id, state).
+
+    Opening reads what is there, so a restart that derives an alert again doesn't repeat it; a line torn by a
+    crash is cut off. Every line is synced: alerts are few.
+
+    Parameters
+    ----------
+    path : Path
+        The file, created with its directory if absent.
+
+    Raises
+    ------
+    ConfigError
+        The file can't be opened for writing.
+    """
+
+    name = "ndjson"
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            whole = path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(str(path), reason, "choose a file that can be written") from error
+        self._size = whole.rfind(b"\n") + 1
+        os.ftruncate(self._file, self._size)
+        self._seen = set(_identities(whole[: self._size]))
+
+    def deliver(self, alert: Alert) -> None:
+        """Append the alert, unless its (id, state) is in the file already."""
+        if (alert.id, alert.state) in self._seen:
+            return
+        line = _ENCODE(alert) + b"\n"
+        try:
+            if os.pwrite(self._file, line, self._size) != len(line):
+                raise OSError("short write")
+            os.fsync(self._file)
+        except OSError:
+            # A half-written line must not stay in front of the retry's.
+            os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(line)
+        self._seen.add((alert.id, alert.state))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+def _identities(lines: bytes) -> list[tuple[str, str]]:
+    identities = []
+    for line in lines.splitlines():
+        try:
+            alert = _DECODE(line)
+        except msgspec.DecodeError:
+            continue  # a foreign line is left where it is and can't be one of ours
+        identities.append((alert.id, alert.state))
+    return identities

@@ -1,0 +1,270 @@
+"""One prediction for each feature row that is ready, and its outcome when the minute is over.
+
+    t = 100.4     s = ceil(t) = 101                              s + 60 = 161
+      |--------------|----------------------------------------------|-----|
+     row             the minute that is predicted                         first tick or mark beyond 161:
+     prediction      r_102 ... r_161                                      outcome, graded with the tau of t
+
+A break of coverage before that leaves the prediction unlabelled ("break"), the end of the stream "end", and a
+prediction made when its minute was already over "late".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, cast
+
+import msgspec
+
+from volspike.clock import Clock
+from volspike.errors import FeatureError
+from volspike.features.sets import get_feature_set
+from volspike.features.window import MIN_TICKS, last_closed_second
+from volspike.labels.grid import mid_price
+from volspike.labels.targets import HORIZON_S, Graded, RvLabeller, make_labeller
+from volspike.labels.trailing import Context, TrailingState
+from volspike.models.calibration import Scored
+from volspike.models.predictor import Predictor
+from volspike.records import FeatureRow, Mark, Outcome, Prediction
+from volspike.scoring.guard import GuardedPredictor
+
+NS = 1_000_000_000
+FALLBACK_SUFFIX = "!fallback"
+
+
+def prediction_id(identity: str, model_version: str) -> str:
+    """Return the stable id of a prediction: 16 hex digits of the sha256 of tick identity and version."""
+    return hashlib.sha256(f"{identity}\n{model_version}".encode()).hexdigest()[:16]
+
+
+def target_end_ns(event_ns: int) -> int:
+    """Return when the minute that a prediction at ``event_ns`` is about is over (ns, boundary s + 60)."""
+    return (last_closed_second(event_ns) + 1 + HORIZON_S) * NS
+
+
+class GradedPrediction(NamedTuple):
+    """A prediction with its outcome and the number of the covered stretch it was made in."""
+
+    prediction: Prediction
+    outcome: Outcome
+    run: int
+
+
+class _Batch(msgspec.Struct, gc=False):
+    """Pending predictions that share one target."""
+
+    run: int
+    second: int
+    predictions: list[Prediction]
+
+
+class Scorer:
+    """Predicts and grades one product.
+
+    Feed it every feature row and every mark of the product in order, ready or not. Each prediction is graded
+    exactly once, by the label code that training uses.
+
+    When the model raises or returns an unsound value, the reference answers in its place: the record's
+    ``model`` then ends in ``!fallback`` and ``model_state`` says why, until the model works again. If the
+    reference fails too, the row stays without a prediction and is counted in ``unpredicted``.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    reference : Predictor
+        What it has to beat; run on every row too.
+    trailing : TrailingState
+        The product's trailing state, fed by the scorer and by nobody else.
+    clock : Clock
+        Market time decides ``late``; monotonic time measures the latency.
+
+    Attributes
+    ----------
+    pending : int
+        Predictions whose minute is not over.
+    predictions, fallbacks, unpredicted : int
+        Rows predicted; of these by the reference; ready rows without any prediction.
+
+    Raises
+    ------
+    FeatureError
+        The model's feature set is unknown or has no ``rv_60s``.
+    ConfigError
+        The model's target can't be graded live.
+    """
+
+    def __init__(
+        self, predictor: Predictor, reference: Predictor, trailing: TrailingState, clock: Clock
+    ) -> None:
+        self._model = GuardedPredictor(predictor)
+        self._reference = GuardedPredictor(reference)
+        self._feature_set = predictor.feature_set
+        self._rv_column = _rv_column(predictor.feature_set)
+        self._trailing = trailing
+        self._clock = clock
+        self._labeller: RvLabeller[_Batch] = make_labeller(predictor.target)
+        # The rv target is the same for all rows of a second; others depend on the row's own time.
+        self._shares_targets = predictor.target == "rv"
+        self._batch = _Batch(-1, 0, [])
+        self._graded: list[GradedPrediction] = []
+        self._newest_ns = 0
+        self.pending = 0
+        self.predictions = 0
+        self.fallbacks = 0
+        self.unpredicted = 0
+
+    @property
+    def model_state(self) -> str | None:
+        """Why the reference stands in for the model at the newest row; None while the model works."""
+        return self._model.last_failure
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Failed predictions of the model by reason."""
+        return dict(self._model.failures)
+
+    def on_row(self, row: FeatureRow, received_ns: int) -> Prediction | None:
+        """Take the feature row of an accepted tick.
+
+        Parameters
+        ----------
+        row : FeatureRow
+            Of this scorer's product.
+        received_ns : int
+            Monotonic time at which the tick's frame was received.
+
+        Returns
+        -------
+        Prediction or None
+            None while the window is incomplete or holds fewer than 10 ticks. Outcomes that this tick has
+            settled are in ``take_graded``, and come before the prediction.
+        """
+        mid_sum = row.bid + row.ask
+        closed = self._trailing.on_tick(row.event_ns, mid_sum, row.covered_since_ns)
+        self._settle(self._labeller.on_event(row.event_ns, mid_sum, closed, self._trailing.run), row.event_ns)
+        if not row.complete or row.ticks < MIN_TICKS:
+            return None
+        return self._predict(row, received_ns)
+
+    def on_mark(self, mark: Mark) -> None:
+        """Take a mark: time has passed without a tick, and nothing was missed."""
+        closed = self._trailing.on_mark(mark.event_ns, mark.covered_since_ns)
+        self._settle(self._labeller.on_event(mark.event_ns, None, closed, self._trailing.run), mark.event_ns)
+
+    def take_graded(self) -> list[GradedPrediction]:
+        """Return, once, the predictions settled since the last call.
+
+        In order of event time, but for late ones, which are settled at once.
+        """
+        graded, self._graded = self._graded, []
+        return graded
+
+    def end(self) -> None:
+        """Leave what is pending unlabelled: the stream is over."""
+        self._settle(self._labeller.end(), self._newest_ns)
+
+    def _predict(self, row: FeatureRow, received_ns: int) -> Prediction | None:
+        values = _numbers(row.values)
+        rv_bps = values[self._rv_column]
+        if not 0.0 <= rv_bps < math.inf:
+            self.unpredicted += 1
+            return None
+        context = self._trailing.context(rv_bps, mid_price(row.bid + row.ask, row.price_decimals))
+        scored = self._model.predict(values, context)
+        reference = self._reference.predict(values, context)
+        if scored is None and reference is None:
+            self.unpredicted += 1
+            return None
+        prediction = self._record(row, context, scored, reference, received_ns)
+        self.predictions += 1
+        if prediction.late:
+            late = _Batch(self._trailing.run, 0, [prediction])
+            self._grade(Graded(late, None, "late"), row.event_ns)
+        else:
+            self._await(prediction)
+        return prediction
+
+    def _record(
+        self,
+        row: FeatureRow,
+        context: Context,
+        scored: Scored | None,
+        reference: Scored | None,
+        received_ns: int,
+    ) -> Prediction:
+        name = self._model.name
+        answer = scored
+        if answer is None:
+            answer = reference
+            name += FALLBACK_SUFFIX
+            self.fallbacks += 1
+        assert answer is not None
+        return Prediction(
+            id=prediction_id(row.identity, self._model.version),
+            product=row.product,
+            identity=row.identity,
+            event_ns=row.event_ns,
+            model=name,
+            model_version=self._model.version,
+            feature_set=self._feature_set,
+            p_spike=answer.p_spike,
+            sigma_now_bps=context.rv_bps,
+            sigma_bps=answer.sigma_bps,
+            sigma_low_bps=answer.sigma_low_bps,
+            sigma_high_bps=answer.sigma_high_bps,
+            tau_bps=context.tau_bps,
+            tau_source="adaptive" if context.tau_adaptive else "fixed",
+            mid=context.mid,
+            reference_p_spike=None if reference is None else reference.p_spike,
+            reference_sigma_bps=None if reference is None else reference.sigma_bps,
+            late=self._clock.market_ns() > target_end_ns(row.event_ns),
+            latency_ns=self._clock.monotonic_ns() - received_ns,
+        )
+
+    def _await(self, prediction: Prediction) -> None:
+        batch, run = self._batch, self._trailing.run
+        second = last_closed_second(prediction.event_ns)
+        if batch.second != second or batch.run != run or not self._shares_targets:
+            batch = self._batch = _Batch(run, second, [])
+            self._labeller.add(batch, prediction.event_ns)
+        batch.predictions.append(prediction)
+        self.pending += 1
+
+    def _settle(self, graded: Iterable[Graded[_Batch]], event_ns: int) -> None:
+        self._newest_ns = event_ns
+        for each in graded:
+            self._grade(each, event_ns)
+            self.pending -= len(each.key.predictions)
+
+    def _grade(self, graded: Graded[_Batch], event_ns: int) -> None:
+        batch, sigma_future_bps, unlabelled = graded
+        for prediction in batch.predictions:
+            outcome = Outcome(
+                prediction_id=prediction.id,
+                product=prediction.product,
+                event_ns=prediction.event_ns,
+                matured_ns=event_ns,
+                p_spike=prediction.p_spike,
+                tau_bps=prediction.tau_bps,
+                sigma_future_bps=sigma_future_bps,
+                spike=None if sigma_future_bps is None else sigma_future_bps >= prediction.tau_bps,
+                unlabelled=unlabelled,
+            )
+            self._graded.append(GradedPrediction(prediction, outcome, batch.run))
+
+
+def _rv_column(feature_set: str) -> int:
+    names = [column.name for column in get_feature_set(feature_set).columns]
+    if "rv_60s" not in names:
+        raise FeatureError(feature_set, "has no rv_60s, the volatility now", "use a set that has it")
+    return names.index("rv_60s")
+
+
+def _numbers(values: Sequence[float | None]) -> Sequence[float]:
+    """Return the values with NaN where JSON had to say null."""
+    if None in values:
+        return [math.nan if value is None else value for value in values]
+    return cast("Sequence[float]", values)

@@ -1,0 +1,1 @@
+"""Published fakes for tests of volspike and of what is built on it: a clock, a source, crash points."""
