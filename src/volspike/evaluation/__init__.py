@@ -1,0 +1,1 @@
+"""Evaluation: scores with baselines and counts, episode metrics, pictures, reports."""

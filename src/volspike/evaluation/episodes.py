@@ -1,0 +1,288 @@
+"""Episodes: did an alert warn of each onset in time, how early, and at what price in false alarms.
+
+                 o - 60             o                c = o + 60
+    spike rows     0 0 0 ... 0 0 0 0 1 1 1 1 1
+    hit            |----- an alert opens in here -----|        lead = c - open
+
+By c trailing volatility has crossed the same tau, so a rule that only watches the present has lead 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+ONSET_QUIET_S = 60
+HORIZON_S = 60
+STALE_ALERT_S = 600
+MAX_FALSE_ALARMS_PER_HOUR = 2.0
+CLOSE_FRAC = 0.6
+DEFAULT_OPEN = 0.5
+COOLDOWN_S = 60
+HOLD_S = 10
+STALE_S = 60
+MAX_CANDIDATES = 100
+
+I8 = npt.NDArray[np.int64]
+F8 = npt.NDArray[np.float64]
+
+
+class AlertSpan(NamedTuple):
+    """One alert on the grid: opened at a second, closed at a later one (None: still open at the end)."""
+
+    open_second: float
+    close_second: float | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradedSeconds:
+    """Graded rows of a 1 s grid: second int64[n] ascending, run int32[n], spike int8[n] (-1 unlabelled)."""
+
+    second: I8
+    run: npt.NDArray[np.int32]
+    spike: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeScores:
+    """How alerts fared; None where undefined.
+
+    Attributes
+    ----------
+    onsets, hits : int
+        Onsets, and those with an alert opened in [o - 60, o + 60).
+    onset_recall : float or None
+        hits / onsets.
+    lead_s : float or None
+        Median lead of the hits in seconds.
+    alerts, false_alarms, ungraded_alerts : int
+        Alerts; false judgements (an alert left open is judged again every 10 minutes); judgements left out
+        because no second after the opening is labelled.
+    false_alarms_per_hour : float or None
+        Of covered time.
+    duty_frac : float or None
+        Share of the covered time with an alert open.
+    hours : float
+        Covered time.
+    leads_s : tuple of float
+        Lead of each hit.
+    """
+
+    onsets: int
+    hits: int
+    onset_recall: float | None
+    lead_s: float | None
+    alerts: int
+    false_alarms: int
+    ungraded_alerts: int
+    false_alarms_per_hour: float | None
+    duty_frac: float | None
+    hours: float
+    leads_s: tuple[float, ...]
+
+
+def onset_mask(rows: GradedSeconds) -> npt.NDArray[np.bool_]:
+    """Mark the onsets (bool[n]): spike rows after at least 60 labelled seconds without a spike.
+
+    The 60 s before an onset lie in its run, and no row in them is a spike or unlabelled. Seconds without a
+    tick have no row; the rows around them speak for them.
+    """
+    second, run, spike = rows.second, rows.run, rows.spike
+    position = np.arange(len(second))
+    starts = np.ones(len(second), np.bool_)
+    starts[1:] = run[1:] != run[:-1]
+    run_start = second[np.maximum.accumulate(np.where(starts, position, 0))] if len(second) else second
+    unquiet = np.concatenate(([0], np.cumsum(spike != 0)))
+    since = np.searchsorted(second, second - ONSET_QUIET_S)
+    quiet = unquiet[position] == unquiet[since]
+    onset: npt.NDArray[np.bool_] = (spike == 1) & quiet & (second - run_start >= ONSET_QUIET_S)
+    return onset
+
+
+def score_episodes(rows: GradedSeconds, alerts: Sequence[AlertSpan]) -> EpisodeScores:
+    """Score alerts against graded rows.
+
+    Parameters
+    ----------
+    rows : GradedSeconds
+        Graded rows.
+    alerts : sequence of AlertSpan
+        Alerts in order of opening.
+    """
+    onsets = rows.second[onset_mask(rows)]
+    leads = tuple(_leads(onsets, np.array([a.open_second for a in alerts], np.float64)))
+    spans = _covered_spans(rows)
+    covered_s = sum(end - start for start, end in spans)
+    last = float(rows.second[-1]) + 1.0 if len(rows.second) else 0.0
+    false, ungraded = _false_alarms(rows, alerts, last)
+    open_s = sum(
+        _overlap_s(spans, a.open_second, last if a.close_second is None else a.close_second) for a in alerts
+    )
+    return EpisodeScores(
+        onsets=len(onsets),
+        hits=len(leads),
+        onset_recall=len(leads) / len(onsets) if len(onsets) else None,
+        lead_s=float(np.median(leads)) if leads else None,
+        alerts=len(alerts),
+        false_alarms=false,
+        ungraded_alerts=ungraded,
+        false_alarms_per_hour=false * 3600.0 / covered_s if covered_s else None,
+        duty_frac=open_s / covered_s if covered_s else None,
+        hours=covered_s / 3600.0,
+        leads_s=leads,
+    )
+
+
+def _leads(onsets: I8, opened: F8) -> Iterable[float]:
+    """Yield the lead of each onset that the first alert opened in [o - 60, o + 60) warns of."""
+    first = np.searchsorted(opened, onsets - HORIZON_S)
+    for onset, position in zip(onsets.tolist(), first.tolist(), strict=True):
+        if position < len(opened) and opened[position] < onset + HORIZON_S:
+            yield float(onset + HORIZON_S - opened[position])
+
+
+def _covered_spans(rows: GradedSeconds) -> list[tuple[float, float]]:
+    """Return (start, end) of the labelled rows of each run, seconds; the first row's second is inside."""
+    labelled = rows.spike >= 0
+    second, run = rows.second[labelled], rows.run[labelled]
+    cuts = np.flatnonzero(run[1:] != run[:-1]) + 1
+    return [(float(part[0]) - 1.0, float(part[-1])) for part in np.split(second, cuts) if len(part)]
+
+
+def _overlap_s(spans: list[tuple[float, float]], start: float, end: float) -> float:
+    return sum(max(0.0, min(end, b) - max(start, a)) for a, b in spans)
+
+
+def _false_alarms(rows: GradedSeconds, alerts: Sequence[AlertSpan], last: float) -> tuple[int, int]:
+    """Return (false, ungraded) judgements: one at each opening, one more every 10 minutes left open."""
+    false = ungraded = 0
+    for alert in alerts:
+        end = last if alert.close_second is None else alert.close_second
+        for judged in np.arange(alert.open_second, max(end, alert.open_second + 1.0), STALE_ALERT_S):
+            start = np.searchsorted(rows.second, judged)
+            stop = np.searchsorted(rows.second, judged + HORIZON_S, side="right")
+            spike = rows.spike[start:stop]
+            if not np.any(spike >= 0):
+                ungraded += 1
+            elif not np.any(spike == 1):
+                false += 1
+    return false, ungraded
+
+
+def open_alerts(
+    second: I8,
+    run: npt.NDArray[np.int32],
+    p_spike: F8,
+    open_at: float,
+    close_at: float,
+    *,
+    cooldown_s: int = COOLDOWN_S,
+    hold_s: int = HOLD_S,
+    stale_s: int = STALE_S,
+) -> list[AlertSpan]:
+    """Return the alerts that the live policy (``alerts.policy``) makes of probabilities on the grid.
+
+    Parameters
+    ----------
+    second : int64[n]
+        Epoch seconds, ascending.
+    run : int32[n]
+        Covered stretch of each row; a break closes an open alert.
+    p_spike : float64[n]
+        Probabilities.
+    open_at, close_at : float
+        Opens at ``p >= open_at``, closes once ``p < close_at`` has lasted ``hold_s`` seconds.
+    cooldown_s, hold_s, stale_s : int
+        Seconds after a closing in which none opens; see above; seconds without a row that close an alert.
+    """
+    alerts: list[AlertSpan] = []
+    opened: int | None = None
+    closed, below, before, before_run = float("-inf"), -1, 0, -1
+    for now, stretch, p in zip(second.tolist(), run.tolist(), p_spike.tolist(), strict=True):
+        below = -1 if p >= close_at else now if below < 0 else below
+        if opened is not None and stretch == before_run and now - before > stale_s:
+            alerts.append(AlertSpan(opened, closed := before + stale_s))
+            opened = None
+        if opened is None:
+            if p >= open_at and now - closed >= cooldown_s:
+                opened, below = now, -1
+        elif stretch != before_run or (below >= 0 and now - below >= hold_s):
+            alerts.append(AlertSpan(opened, closed := now))
+            opened = None
+        before, before_run = now, stretch
+    return alerts if opened is None else [*alerts, AlertSpan(opened, None)]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertThresholds:
+    """Open and close thresholds of p(spike), and how they fared where they were chosen.
+
+    Attributes
+    ----------
+    open_at, close_at : float
+        Probabilities.
+    reason : str
+        Why they are the defaults; empty when they were chosen by recall.
+    episodes : EpisodeScores or None
+        Scores on the slice they were chosen on.
+    """
+
+    open_at: float
+    close_at: float
+    reason: str = ""
+    episodes: EpisodeScores | None = None
+
+
+def choose_thresholds(
+    rows: GradedSeconds,
+    p_spike: F8,
+    max_false_alarms_per_hour: float = MAX_FALSE_ALARMS_PER_HOUR,
+) -> AlertThresholds:
+    """Choose the thresholds with the highest onset recall within the false-alarm budget.
+
+    Parameters
+    ----------
+    rows : GradedSeconds
+        Rows of the calibrate slice, n of them.
+    p_spike : float64[n]
+        Calibrated probabilities.
+    max_false_alarms_per_hour : float
+        The budget.
+
+    Returns
+    -------
+    AlertThresholds
+        Of equal recall, the fewest false alarms, then the highest threshold. The defaults, with the reason,
+        where the slice has no onset or no threshold keeps the budget.
+    """
+    default = (DEFAULT_OPEN, DEFAULT_OPEN * CLOSE_FRAC)
+    if not np.any(onset_mask(rows)):
+        return AlertThresholds(*default, reason="no onset on the calibrate slice")
+    best: AlertThresholds | None = None
+    best_rank = (-1.0, 0.0, 0.0)
+    for open_at in _candidates(p_spike):
+        close_at = open_at * CLOSE_FRAC
+        alerts = open_alerts(rows.second, rows.run, p_spike, open_at, close_at)
+        scores = score_episodes(rows, alerts)
+        recall, false_rate = scores.onset_recall or 0.0, scores.false_alarms_per_hour or 0.0
+        rank = (recall, -false_rate, open_at)
+        if false_rate <= max_false_alarms_per_hour and recall > 0.0 and rank > best_rank:
+            best, best_rank = AlertThresholds(open_at, close_at, "", scores), rank
+    if best is None:
+        return AlertThresholds(
+            *default, reason="no threshold warns of an onset within the false-alarm budget"
+        )
+    return best
+
+
+def _candidates(p_spike: F8) -> list[float]:
+    """Return up to 100 distinct positive probabilities, dense at the top where thresholds matter."""
+    values = np.unique(p_spike[p_spike > 0.0])
+    if len(values) <= MAX_CANDIDATES:
+        return [float(v) for v in values]
+    tail = np.unique(np.geomspace(1, len(values), MAX_CANDIDATES).astype(np.int64))
+    return [float(v) for v in values[len(values) - tail]]

@@ -1,0 +1,261 @@
+"""The honest report: every model and the reference on every part, and the gap from fit to test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from volspike.evaluation.audit import Audit, audit_training
+from volspike.evaluation.plots import plot_confusion, plot_precision_recall
+from volspike.evaluation.scores import Scores, score
+from volspike.exchange.products import PriceScales
+from volspike.labels.dataset import Dataset
+from volspike.labels.splits import Split
+from volspike.models.bundle import Bundle
+from volspike.models.calibration import ScoredRows
+from volspike.models.predictor import Predictor
+
+Table = dict[str, dict[str, Scores]]
+SUMMARY = (
+    "pr_auc",
+    "base_rate",
+    "lift",
+    "onset_pr_auc",
+    "reference_pr_auc",
+    "qlike",
+    "log_loss",
+    "brier",
+    "roc_auc",
+    "f1",
+    "precision",
+    "recall",
+    "clusters",
+    "windows",
+    "rows",
+    "enough_data",
+)
+SMALL_GAP = 0.1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of several models on the parts of one dataset.
+
+    Attributes
+    ----------
+    models : dict
+        Scores by model name, then by part (fit, tune, calibrate, test).
+    reference : str
+        Name of the reference.
+    reference_scores : dict
+        Its scores by part.
+    champion : str
+        Name of the champion.
+    tau : dict
+        Mode, quantile, floor_bps, fixed_bps, and the share of rows under adaptive tau.
+    gaps : dict
+        What happens between fit and test, in words, by model name.
+    notes : dict
+        What to know about each model, in words.
+    plots : dict
+        PNG files by model name.
+    audit : Audit or None
+        The leak audit; None where these are other rows than the models were trained on.
+    """
+
+    models: Table
+    reference: str
+    reference_scores: dict[str, Scores]
+    champion: str
+    tau: dict[str, str | float | None]
+    gaps: dict[str, str]
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    plots: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    audit: Audit | None = None
+
+    def summary(self, name: str) -> dict[str, dict[str, float | int | bool | None]]:
+        """Return the main scores of one model by part, for its bundle and for MLflow."""
+        return {part: _numbers(scores) for part, scores in self.models[name].items()}
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the report as a JSON-able dict."""
+        return {
+            "models": {
+                name: {part: scores.as_dict() for part, scores in parts.items()}
+                for name, parts in self.models.items()
+            },
+            "reference": {
+                "name": self.reference,
+                "parts": {part: scores.as_dict() for part, scores in self.reference_scores.items()},
+            },
+            "champion": self.champion,
+            "tau": self.tau,
+            "gaps": self.gaps,
+            "notes": {name: list(notes) for name, notes in self.notes.items()},
+            "audit": {"passed": None, "checks": {}} if self.audit is None else self.audit.as_dict(),
+            "plots": {name: [str(path) for path in paths] for name, paths in self.plots.items()},
+        }
+
+
+def evaluate(
+    bundles: Mapping[str, Bundle],
+    dataset: Dataset,
+    split: Split,
+    champion: str,
+    plots: Path | None = None,
+    increment: float | None = None,
+) -> Evaluation:
+    """Score models and their reference on every part of a dataset.
+
+    Parameters
+    ----------
+    bundles : mapping of str to Bundle
+        The models; they share one reference.
+    dataset : Dataset
+        Rows of the models' product and feature set.
+    split : Split
+        Its parts.
+    champion : str
+        Name of the champion, recorded.
+    plots : Path, optional
+        Directory for a confusion matrix and a precision-recall curve of each model on its last graded part.
+    increment : float, optional
+        Quote increment in quote currency; by default that of the product.
+
+    Raises
+    ------
+    ModelError
+        When a model gives no finite prediction for a row.
+    """
+    if increment is None:
+        increment = PriceScales().increment(dataset.product)
+    reference = next(iter(bundles.values())).reference
+    reference_rows = reference.predict_batch(dataset)
+    predicted = {name: bundle.predictor.predict_batch(dataset) for name, bundle in bundles.items()}
+    models = {
+        name: _score_parts(
+            dataset, split, rows, bundles[name].manifest.alert.open_at, increment, reference_rows
+        )
+        for name, rows in predicted.items()
+    }
+    return Evaluation(
+        models=models,
+        reference=reference.name,
+        reference_scores=_score_parts(dataset, split, reference_rows, 0.5, increment, reference_rows),
+        champion=champion,
+        tau=_tau(dataset),
+        gaps={name: describe_gap(parts["fit"], parts["test"]) for name, parts in models.items()},
+        notes={name: bundle.manifest.notes for name, bundle in bundles.items()},
+        plots={}
+        if plots is None
+        else {
+            name: _plot(plots, name, models[name], dataset, split, rows, reference, reference_rows)
+            for name, rows in predicted.items()
+        },
+        audit=_audit(bundles, dataset, split, models, increment),
+    )
+
+
+def describe_gap(fit: Scores, test: Scores) -> str:
+    """Say in words how a model's scores change from fit to test.
+
+    Lift is compared, not PR-AUC: that moves with the base rate.
+    """
+    if fit.lift is None or test.lift is None:
+        return _undefined(fit, test)
+    change = test.lift / fit.lift - 1.0
+    if abs(change) <= SMALL_GAP:
+        verdict = "holds from fit to test"
+    elif change < 0.0:
+        verdict = f"loses {-change:.0%} of its lift from fit to test: overfitted, or the market changed"
+    else:
+        verdict = f"gains {change:.0%} of lift from fit to test: the test part is easier, or thin"
+    numbers = (
+        f"PR-AUC {fit.pr_auc:.3f} at base rate {fit.base_rate:.3f} on fit, "
+        f"{test.pr_auc:.3f} at {test.base_rate:.3f} on test"
+    )
+    mark = "" if fit.enough_data and test.enough_data else "; not enough data to claim either"
+    return f"{verdict} ({numbers}){mark}"
+
+
+def _audit(
+    bundles: Mapping[str, Bundle], dataset: Dataset, split: Split, models: Table, increment: float
+) -> Audit | None:
+    if any(b.manifest.provenance.dataset_sha256 != dataset.sha256 for b in bundles.values()):
+        return None
+    test = {name: parts["test"] for name, parts in models.items()}
+    return audit_training(dataset, split, bundles, test, increment)
+
+
+def _undefined(fit: Scores, test: Scores) -> str:
+    part, scores = ("fit", fit) if fit.lift is None else ("test", test)
+    counts = f"{scores.positives} spikes in {scores.rows} labelled rows"
+    return f"not enough data: PR-AUC is undefined on {part}, {counts}"
+
+
+def _score_parts(
+    dataset: Dataset,
+    split: Split,
+    rows: ScoredRows,
+    threshold: float,
+    increment: float,
+    reference: ScoredRows,
+) -> dict[str, Scores]:
+    return {
+        part: score(
+            dataset.rows(index),
+            rows.p_spike[index],
+            rows.sigma_bps[index],
+            reference.p_spike[index],
+            threshold,
+            increment,
+        )
+        for part, index in split.parts()
+    }
+
+
+def _tau(dataset: Dataset) -> dict[str, str | float | None]:
+    return {
+        "mode": dataset.tau.mode,
+        "quantile": dataset.tau.quantile,
+        "floor_bps": dataset.tau.floor_bps,
+        "fixed_bps": dataset.fixed_tau_bps,
+        "adaptive_frac": float(np.mean(dataset.tau_adaptive)) if len(dataset) else None,
+        "median_bps": float(np.median(dataset.tau_bps)) if len(dataset) else None,
+    }
+
+
+def _plot(
+    directory: Path,
+    name: str,
+    parts: Mapping[str, Scores],
+    dataset: Dataset,
+    split: Split,
+    rows: ScoredRows,
+    reference: Predictor,
+    reference_rows: ScoredRows,
+) -> tuple[Path, ...]:
+    """Draw the last part that has a labelled row; none, no picture."""
+    graded = [(part, index) for part, index in split.parts() if parts[part].rows]
+    if not graded:
+        return ()
+    part, index = graded[-1]
+    index = index[dataset.spike[index] >= 0]
+    confusion = plot_confusion(directory / f"{name}-{part}-confusion.png", parts[part], name, part)
+    curve = plot_precision_recall(
+        directory / f"{name}-{part}-pr.png",
+        parts[part],
+        dataset.spike[index] == 1,
+        rows.p_spike[index],
+        name,
+        part,
+        (reference.name, reference_rows.p_spike[index]),
+    )
+    return confusion, curve
+
+
+def _numbers(scores: Scores) -> dict[str, float | int | bool | None]:
+    return {name: getattr(scores, name) for name in SUMMARY}
