@@ -24,7 +24,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="kin
     v: int = 1
 
 
-class Tick(Record, tag="tick"):
+class Tick(Record, tag="tick", frozen=True):
     """One accepted quote: best bid and ask of a product at one exchange time."""
 
     product: str
@@ -48,7 +48,7 @@ class Tick(Record, tag="tick"):
     receive_ns: Measured = 0
 
 
-class Mark(Record, tag="mark"):
+class Mark(Record, tag="mark", frozen=True):
     """A quiet, whole feed: no tick up to ``event_ns``, and nothing missed since ``covered_since_ns``."""
 
     product: str
@@ -61,7 +61,7 @@ class Mark(Record, tag="mark"):
     receive_ns: Measured = 0
 
 
-class Gap(Record, tag="gap"):
+class Gap(Record, tag="gap", frozen=True):
     """A break in a product's coverage, reported when the product resumes."""
 
     gap_id: str
@@ -73,7 +73,7 @@ class Gap(Record, tag="gap"):
     to_ns: int
 
 
-class DeadLetter(Record, tag="deadletter"):
+class DeadLetter(Record, tag="deadletter", frozen=True):
     """Bytes that could not be used, with the reason and where they lie in the archive."""
 
     reason: str
@@ -86,7 +86,7 @@ class DeadLetter(Record, tag="deadletter"):
     product: str = ""
 
 
-class FeatureRow(Record, tag="features"):
+class FeatureRow(Record, tag="features", frozen=True):
     """The window features at one tick; ``values`` follow the columns of ``feature_set``."""
 
     product: str
@@ -108,7 +108,7 @@ class FeatureRow(Record, tag="features"):
     event_time_source: str = "exchange"
 
 
-class Prediction(Record, tag="prediction"):
+class Prediction(Record, tag="prediction", frozen=True):
     """What a model says at one tick about the sixty seconds after it (volatilities in basis points)."""
 
     id: str
@@ -132,7 +132,7 @@ class Prediction(Record, tag="prediction"):
     latency_ns: Measured = 0
 
 
-class Outcome(Record, tag="outcome"):
+class Outcome(Record, tag="outcome", frozen=True):
     """How a prediction turned out: graded, or unlabelled with the reason."""
 
     prediction_id: str
@@ -146,7 +146,7 @@ class Outcome(Record, tag="outcome"):
     unlabelled: str | None = None
 
 
-class Alert(Record, tag="alert"):
+class Alert(Record, tag="alert", frozen=True):
     """An alert that opened or closed, in event time."""
 
     id: str

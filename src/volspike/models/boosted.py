@@ -1,0 +1,58 @@
+"""The XGBoost model at prediction time: two ensembles over the same inputs, walked as flat trees."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from volspike.models.inputs import InputArrays, InputSpec
+from volspike.models.kernels import Four, Line, boosted_rows, boosted_scored
+from volspike.models.trees import FlatTrees
+
+F8 = npt.NDArray[np.float64]
+F4 = npt.NDArray[np.float32]
+I4 = npt.NDArray[np.int32]
+I1 = npt.NDArray[np.int8]
+
+CLASSIFIER_FILE = "classifier.ubj"
+SIGMA_FILE = "sigma.ubj"
+
+
+class BoostedHeads:
+    """Both heads of the boosted model.
+
+    Parameters
+    ----------
+    classifier, sigma : FlatTrees
+        The ensembles of the log-odds and of log sigma.
+    spec : InputSpec
+        How the inputs are made.
+
+    Raises
+    ------
+    ValueError
+        When an ensemble takes another number of inputs.
+    """
+
+    def __init__(self, classifier: FlatTrees, sigma: FlatTrees, spec: InputSpec) -> None:
+        arrays = InputArrays.of(spec)
+        if not classifier.inputs == sigma.inputs == arrays.size:
+            raise ValueError(f"trees over {classifier.inputs} and {sigma.inputs} of {arrays.size} inputs")
+        self.width = spec.width
+        self._arguments = (
+            (arrays.columns, arrays.transforms, arrays.steps, arrays.increment),
+            np.empty(arrays.size + 4),
+            np.empty(2 * arrays.size, dtype=np.float32),
+            (classifier.feature, classifier.threshold, classifier.leaf, classifier.depth, classifier.base),
+            (sigma.feature, sigma.threshold, sigma.leaf, sigma.depth, sigma.base),
+        )
+
+    def scored(self, raw: F8, line: Line) -> Four:
+        """Return (p, sigma, low, high) of one raw row, calibrated by ``line``."""
+        scored: Four = boosted_scored(raw, *self._arguments, line)
+        return scored
+
+    def rows(self, raw: F8) -> tuple[F8, F8]:
+        """Return margins and log sigmas of many raw rows."""
+        heads: tuple[F8, F8] = boosted_rows(raw, *self._arguments)
+        return heads

@@ -1,0 +1,102 @@
+"""The estimators behind the models: the only file that fits with scikit-learn and XGBoost."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xgboost
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+
+F8 = npt.NDArray[np.float64]
+I1 = npt.NDArray[np.int8]
+
+# Next to no shrinkage: enough to keep a separable sample finite.
+WEAK = 1e-3
+
+
+def fit_logit(x: F8, y: npt.NDArray[Any], weight: F8 | None = None, l2: float = WEAK) -> tuple[F8, float]:
+    """Fit a logistic regression with both classes present.
+
+    Parameters
+    ----------
+    x : float64[n, p]
+        Inputs, finite, of order one.
+    y : int[n]
+        0 or 1.
+    weight : float64[n], optional
+        Weight of each row.
+    l2 : float
+        Ridge penalty, against the sum of the row losses.
+
+    Returns
+    -------
+    (float64[p], float)
+        Coefficients and intercept of the log-odds.
+    """
+    model = LogisticRegression(C=1.0 / l2, solver="newton-cholesky", tol=1e-8, max_iter=200)
+    with warnings.catch_warnings():
+        # On a separable sample the optimum is far out; where it stops is good enough.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, y, sample_weight=weight)
+    return np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0])
+
+
+def fit_ridge(x: F8, y: F8, l2: float = 1.0) -> tuple[F8, float]:
+    """Fit a linear regression with ridge penalty ``l2``; return coefficients float64[p] and intercept."""
+    model = Ridge(alpha=l2, solver="cholesky").fit(x, y)
+    return np.asarray(model.coef_, dtype=np.float64), float(model.intercept_)
+
+
+def class_weights(y: npt.NDArray[Any], mode: str) -> F8 | None:
+    """Return row weights that give both classes the same total for ``balanced``, None for ``none``."""
+    if mode == "none":
+        return None
+    spikes = np.count_nonzero(y)
+    return np.where(y == 1, len(y) / (2.0 * spikes), len(y) / (2.0 * (len(y) - spikes)))
+
+
+def boost(
+    x: F8,
+    y: npt.NDArray[Any],
+    weight: F8 | None,
+    tune: tuple[F8, npt.NDArray[Any]] | None,
+    parameters: dict[str, Any],
+    rounds: int,
+    patience: int,
+) -> Any:
+    """Fit a gradient-boosted ensemble, stopped early on ``tune`` where given.
+
+    Parameters
+    ----------
+    x, y, weight : arrays
+        Inputs (NaN is missing), targets and optional row weights.
+    tune : (inputs, targets), optional
+        The slice that stops the fit.
+    parameters : dict
+        XGBoost parameters; they include ``seed`` and ``nthread``, so that the bytes are the same every time.
+    rounds, patience : int
+        Most trees; trees without gain on ``tune`` before it stops.
+
+    Returns
+    -------
+    xgboost.Booster
+        Cut to the best number of trees, attributes removed.
+    """
+    fit = xgboost.DMatrix(x, label=y, weight=weight)
+    if tune is None:
+        return xgboost.train(parameters, fit, rounds, verbose_eval=False)
+    booster = xgboost.train(
+        parameters,
+        fit,
+        rounds,
+        evals=[(xgboost.DMatrix(tune[0], label=tune[1]), "tune")],
+        early_stopping_rounds=patience,
+        verbose_eval=False,
+    )
+    best = booster[: booster.best_iteration + 1]
+    best.set_attr(best_iteration=None, best_score=None)
+    return best

@@ -1,0 +1,176 @@
+"""Fit the rules on the volatility state: the Z-score rule and the references, all on the fit slice."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from volspike.labels.dataset import Dataset
+from volspike.models.calibrate import one_class
+from volspike.models.estimators import fit_logit, fit_ridge
+from volspike.models.inputs import raw_rows
+from volspike.models.rows import log_realised
+from volspike.models.state import STATE, StateWeights, state_matrix
+
+F8 = npt.NDArray[np.float64]
+
+REFERENCES = ("climatology", "persistence", "ewma", "zscore", "log-har-ols", "log-har-logit")
+HALF_LIVES_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
+HAR = ("log_har_1m", "log_har_5m", "log_har_30m", "log_har_240m")
+UNFITTED_SLOPE = 1.0
+AT = {name: i for i, name in enumerate(STATE)}
+
+
+@dataclass(frozen=True)
+class StateScale:
+    """What the state needs from the fit slice: the fallback z, the EWMA half-life, the increment."""
+
+    z_mean: float
+    z_std: float
+    half_life_s: float
+    increment: float
+
+    def states(self, rows: Dataset) -> F8:
+        """Return the states of rows, float64[n, 8]."""
+        return state_matrix(raw_rows(rows, 0), self.half_life_s, self.z_mean, self.z_std, self.increment)
+
+
+def fit_scale(fit: Dataset, increment: float) -> StateScale:
+    """Fit mean and deviation of log rv, and the EWMA half-life with the lowest QLIKE, on the fit slice."""
+    plain = StateScale(0.0, 1.0, HALF_LIVES_S[0], increment)
+    log_rv = plain.states(fit)[:, AT["log_rv"]]
+    spread = float(np.std(log_rv))
+    realised = log_realised(fit, increment)
+
+    def loss(half_life_s: float) -> float:
+        state = StateScale(0.0, 1.0, half_life_s, increment).states(fit)
+        return _qlike(state[:, AT["log_ewma"]], realised)
+
+    return StateScale(
+        z_mean=float(np.mean(log_rv)),
+        z_std=spread if spread > 0.0 else 1.0,
+        half_life_s=min(HALF_LIVES_S, key=loss),
+        increment=increment,
+    )
+
+
+def _qlike(log_sigma: F8, log_true: F8) -> float:
+    """Return the mean QLIKE at the best constant scale, up to a constant."""
+    return 2.0 * float(np.mean(log_sigma)) + math.log(float(np.mean(np.exp(2.0 * (log_true - log_sigma)))))
+
+
+@dataclass(frozen=True)
+class FittedRule:
+    """Weights of one rule, and why its log-odds are a guess (empty where they were fitted)."""
+
+    weights: StateWeights
+    unfitted: str = ""
+
+
+def fit_rules(fit: Dataset, scale: StateScale) -> dict[str, FittedRule]:
+    """Fit every rule that the labelled fit rows allow.
+
+    Parameters
+    ----------
+    fit : Dataset
+        Labelled rows of the fit slice, at least one.
+    scale : StateScale
+        From the same rows.
+
+    Returns
+    -------
+    dict
+        By rule name. With labels of one class ``log-har-logit`` is missing, and the other rules carry the
+        smoothed base rate and a slope of 1.
+    """
+    states = scale.states(fit)
+    realised = log_realised(fit, scale.increment)
+    rules = {
+        "climatology": _climatology(fit, realised, scale),
+        "persistence": _by_ratio("persistence", {"log_rv": 1.0}, 0.0, states, fit, scale),
+        "ewma": _by_ratio("ewma", {"log_ewma": 1.0}, 0.0, states, fit, scale),
+        "zscore": _by_z(states, fit, scale),
+    }
+    sigma, constant = _har_sigma(states, realised)
+    rules["log-har-ols"] = _by_ratio("log-har-ols", sigma, constant, states, fit, scale)
+    if not one_class(fit.spike):
+        rules["log-har-logit"] = _har_logit(sigma, constant, states, fit, scale)
+    return rules
+
+
+def _rule(
+    name: str,
+    margin: dict[str, float],
+    margin_intercept: float,
+    sigma: dict[str, float],
+    sigma_intercept: float,
+    scale: StateScale,
+) -> StateWeights:
+    return StateWeights(
+        rule=name,
+        margin=tuple(margin.get(state, 0.0) for state in STATE),
+        sigma=tuple(sigma.get(state, 0.0) for state in STATE),
+        margin_intercept=margin_intercept,
+        sigma_intercept=sigma_intercept,
+        z_mean=scale.z_mean,
+        z_std=scale.z_std,
+        half_life_s=scale.half_life_s,
+        increment=scale.increment,
+    )
+
+
+def _log_odds(spike: npt.NDArray[np.int8]) -> float:
+    """Return the log-odds of the base rate, half a spike and half a non-spike added (Jeffreys)."""
+    spikes = int(np.count_nonzero(spike == 1))
+    return math.log((spikes + 0.5) / (len(spike) - spikes + 0.5))
+
+
+def _one_score(score: F8, spike: npt.NDArray[np.int8]) -> tuple[float, float, str]:
+    """Return slope, intercept and why they are a guess: a rule's log-odds must rise with its score."""
+    reason = one_class(spike)
+    if not reason:
+        coefficients, intercept = fit_logit(score[:, None], spike)
+        if coefficients[0] > 0.0:
+            return float(coefficients[0]), intercept, ""
+        reason = "shows no more spikes at higher scores"
+    guess = _log_odds(spike) - UNFITTED_SLOPE * float(np.mean(score))
+    return UNFITTED_SLOPE, guess, f"the fit slice {reason}: base rate with slope 1"
+
+
+def _climatology(fit: Dataset, realised: F8, scale: StateScale) -> FittedRule:
+    level = 0.5 * math.log(float(np.mean(np.exp(2.0 * realised))))
+    return FittedRule(_rule("climatology", {}, _log_odds(fit.spike), {}, level, scale))
+
+
+def _by_ratio(
+    name: str, sigma: dict[str, float], constant: float, states: F8, fit: Dataset, scale: StateScale
+) -> FittedRule:
+    """Rank by sigma over tau."""
+    log_sigma = constant + sum(weight * states[:, AT[state]] for state, weight in sigma.items())
+    slope, intercept, unfitted = _one_score(log_sigma - states[:, AT["log_tau"]], fit.spike)
+    margin = {state: slope * weight for state, weight in sigma.items()}
+    margin["log_tau"] = margin.get("log_tau", 0.0) - slope
+    return FittedRule(_rule(name, margin, intercept + slope * constant, sigma, constant, scale), unfitted)
+
+
+def _by_z(states: F8, fit: Dataset, scale: StateScale) -> FittedRule:
+    slope, intercept, unfitted = _one_score(states[:, AT["z"]], fit.spike)
+    return FittedRule(_rule("zscore", {"z": slope}, intercept, {"log_rv": 1.0}, 0.0, scale), unfitted)
+
+
+def _har_sigma(states: F8, realised: F8) -> tuple[dict[str, float], float]:
+    columns = [AT[name] for name in (*HAR, "log_tau")]
+    coefficients, intercept = fit_ridge(states[:, columns], realised, l2=1e-3)
+    return {name: float(w) for name, w in zip((*HAR, "log_tau"), coefficients, strict=True)}, intercept
+
+
+def _har_logit(
+    sigma: dict[str, float], constant: float, states: F8, fit: Dataset, scale: StateScale
+) -> FittedRule:
+    names = (*HAR, "log_tau")
+    coefficients, intercept = fit_logit(states[:, [AT[name] for name in names]], fit.spike)
+    margin = {name: float(weight) for name, weight in zip(names, coefficients, strict=True)}
+    return FittedRule(_rule("log-har-logit", margin, intercept, sigma, constant, scale))

@@ -1,0 +1,201 @@
+"""The input vector of a model: transformed window features, then what the recent past says about tau.
+
+A *raw row* is what prediction starts from: the k feature values, then rv, tau, the four HAR lags, z and mid
+(``CONTEXT_FIELDS``). ``fill_inputs`` turns one raw row into the inputs; batches call the same code row by
+row, so one row and a batch agree to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from volspike.errors import ModelError
+from volspike.features.sets import FeatureSet
+from volspike.labels.trailing import Context
+from volspike.models.kernels import (
+    ASINH,
+    BPS_STEP,
+    CONTEXT_FIELDS,
+    FRACTION_STEP,
+    IDENTITY,
+    LOG,
+    NO_STEP,
+    inputs_fill,
+)
+
+F8 = npt.NDArray[np.float64]
+I1 = npt.NDArray[np.int8]
+
+CONTEXT_COLUMNS = ("rv_bps", "tau_bps", "har_1m_bps", "har_5m_bps", "har_30m_bps", "har_240m_bps", "z", "mid")
+TAU_INPUTS = ("log_tau", "log_rv_over_tau")
+HAR_INPUTS = ("log_har_5m_over_tau", "log_har_30m_over_tau", "log_har_240m_over_tau")
+PRICE_UNIT = "quote currency"  # a price level tells the time, so no model is given one
+
+_TRANSFORMS = {"identity": IDENTITY, "log": LOG, "asinh": ASINH}
+_STEPS = {"1": FRACTION_STEP, "bps": BPS_STEP}
+
+
+class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the inputs of a model are made; a part of its manifest.
+
+    Attributes
+    ----------
+    width : int
+        Number of feature values of the set (k).
+    names : tuple of str
+        Names of the inputs, in order.
+    columns : tuple of int
+        Position, among the k feature values, of each input that is a feature.
+    transforms, steps : tuple of int
+        Code of the transform, and of the price step below which it sees no difference, of each of them.
+    increment : float
+        Quote increment in quote currency: no logarithm is taken of less than one of it over the mid.
+    """
+
+    width: int
+    names: tuple[str, ...]
+    columns: tuple[int, ...]
+    transforms: tuple[int, ...]
+    steps: tuple[int, ...]
+    increment: float
+
+    def __post_init__(self) -> None:
+        if not len(self.columns) == len(self.transforms) == len(self.steps):
+            raise ValueError("columns, transforms and steps differ in length")
+        tail = self.names[len(self.columns) :]
+        if tail not in (TAU_INPUTS, TAU_INPUTS + HAR_INPUTS):
+            raise ValueError(f"unknown context inputs {tail}")
+        if any(not 0 <= column < self.width for column in self.columns):
+            raise ValueError("an input reads a column that does not exist")
+        if not (0.0 < self.increment < math.inf):
+            raise ValueError(f"quote increment {self.increment}")
+
+
+@dataclass(frozen=True)
+class InputArrays:
+    """An ``InputSpec`` in the form the compiled code takes."""
+
+    columns: npt.NDArray[np.int32]
+    transforms: I1
+    steps: I1
+    increment: float
+    size: int
+
+    @classmethod
+    def of(cls, spec: InputSpec) -> InputArrays:
+        """Convert a spec."""
+        return cls(
+            columns=np.asarray(spec.columns, dtype=np.int32),
+            transforms=np.asarray(spec.transforms, dtype=np.int8),
+            steps=np.asarray(spec.steps, dtype=np.int8),
+            increment=spec.increment,
+            size=len(spec.names),
+        )
+
+
+def input_spec(feature_set: FeatureSet, increment: float, har: bool) -> InputSpec:
+    """Return the inputs made from a feature set.
+
+    Parameters
+    ----------
+    feature_set : FeatureSet
+        Columns in quote currency are left out: a price level works as a clock.
+    increment : float
+        Quote increment in quote currency.
+    har : bool
+        Whether the 5, 30 and 240 minute lags are inputs too.
+    """
+    used = [(i, column) for i, column in enumerate(feature_set.columns) if column.unit != PRICE_UNIT]
+    names = tuple(
+        column.name if column.transform == "identity" else f"{column.transform}_{column.name}"
+        for _, column in used
+    )
+    return InputSpec(
+        width=len(feature_set.columns),
+        names=names + TAU_INPUTS + (HAR_INPUTS if har else ()),
+        columns=tuple(i for i, _ in used),
+        transforms=tuple(_TRANSFORMS[column.transform] for _, column in used),
+        steps=tuple(_STEPS.get(column.unit, NO_STEP) for _, column in used),
+        increment=increment,
+    )
+
+
+def feed_dependent(feature_set: FeatureSet, spec: InputSpec) -> bool:
+    """Return whether an input's scale changes with the feed."""
+    return any(feature_set.columns[i].feed_dependent for i in spec.columns)
+
+
+class HasRows(Protocol):
+    """The columns of a dataset that prediction reads (``labels.dataset.Dataset`` has them)."""
+
+    @property
+    def features(self) -> F8: ...  # noqa: D102
+    @property
+    def rv_bps(self) -> F8: ...  # noqa: D102
+    @property
+    def tau_bps(self) -> F8: ...  # noqa: D102
+    @property
+    def har_bps(self) -> F8: ...  # noqa: D102
+    @property
+    def z(self) -> F8: ...  # noqa: D102
+    @property
+    def mid(self) -> F8: ...  # noqa: D102
+
+
+def raw_rows(dataset: HasRows, width: int) -> F8:
+    """Return the raw rows of a dataset, float64[n, width + 8]; ``width`` 0 leaves the features out."""
+    context = (dataset.rv_bps, dataset.tau_bps, dataset.har_bps, dataset.z, dataset.mid)
+    return np.ascontiguousarray(np.column_stack((dataset.features[:, :width], *context)), dtype=np.float64)
+
+
+class RowBuffer:
+    """One raw row, filled in place; the same one is used again, so it serves one thread.
+
+    Parameters
+    ----------
+    width : int
+        Number of feature values; 0 for a predictor that uses the context alone.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.row: F8 = np.zeros(width + CONTEXT_FIELDS, dtype=np.float64)
+        self._memory = memoryview(self.row)  # type: ignore[arg-type]
+        self._width = width
+        self._pack = struct.Struct(f"={width + CONTEXT_FIELDS}d").pack_into
+
+    def fill(self, values: Sequence[float], context: Context) -> F8:
+        """Write one row and return it.
+
+        Raises
+        ------
+        ModelError
+            When the number of feature values is wrong, or one is no number.
+        """
+        rv, tau, (har_1, har_5, har_30, har_240), z, mid, _ = context
+        features = values if self._width else ()
+        try:
+            self._pack(self._memory, 0, *features, rv, tau, har_1, har_5, har_30, har_240, z, mid)
+        except struct.error:
+            raise ModelError(
+                "feature values",
+                f"{len(values)} values, or one is no number, where the model takes {self._width} numbers",
+                "give it rows of its own feature set",
+            ) from None
+        return self.row
+
+
+def input_matrix(raw: F8, spec: InputSpec) -> F8:
+    """Return the inputs of many raw rows, float64[n, len(spec.names)]; NaN where the context is unsound."""
+    arrays = InputArrays.of(spec)
+    filled: F8 = inputs_fill(
+        raw, arrays.columns, arrays.transforms, arrays.steps, arrays.increment, arrays.size
+    )
+    return filled

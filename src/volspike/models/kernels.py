@@ -1,0 +1,301 @@
+"""Every compiled loop of prediction, for one row and for many.
+
+They stand in one file because Numba's disk cache looks at the file of a function only: a change to a helper
+in another file would leave stale machine code behind.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+F8 = npt.NDArray[np.float64]
+F4 = npt.NDArray[np.float32]
+I4 = npt.NDArray[np.int32]
+I1 = npt.NDArray[np.int8]
+Inputs = tuple[I4, I1, I1, float]  # columns, transforms, steps, increment
+Line = tuple[float, float, float, float, float]  # slope, intercept, shift, low, high
+Four = tuple[float, float, float, float]  # p, sigma, low, high
+Trees = tuple[I4, F4, F4, int, np.float32]  # feature, threshold, leaf, depth, base
+
+CONTEXT_FIELDS = 8
+STATE_SIZE = 8
+IDENTITY, LOG, ASINH = 0, 1, 2
+NO_STEP, FRACTION_STEP, BPS_STEP = 0, 1, 2
+TINY = 1e-12
+
+
+@njit(cache=True)
+def finish(
+    margin: float, log_sigma: float, slope: float, intercept: float, shift: float, low: float, high: float
+) -> tuple[float, float, float, float]:
+    """Return (p, sigma, low, high) of one margin and one log sigma."""
+    odds = slope * margin + intercept
+    if odds >= 0.0:
+        p = 1.0 / (1.0 + math.exp(-odds))
+    else:
+        p = math.exp(odds) / (1.0 + math.exp(odds))
+    centre = log_sigma + shift
+    return p, math.exp(centre), math.exp(centre + low), math.exp(centre + high)
+
+
+@njit(cache=True)
+def at_least(value: float, floor: float) -> float:
+    """Return the larger of two; NaN stays NaN."""
+    return floor if value < floor else value
+
+
+@njit(cache=True)
+def log_har(context: F8, floor: float, out: F8) -> None:
+    """Write the logs of the four HAR lags; a missing lag takes the next shorter one, the first one rv now."""
+    shorter = context[0]
+    for lag in range(4):
+        value = context[2 + lag]
+        shorter = shorter if value != value else value
+        out[lag] = math.log(at_least(shorter, floor))
+
+
+@njit(cache=True)
+def transformed(value: float, transform: int, step: float) -> float:
+    """Return one feature as a model sees it; ``step`` is one price increment in the unit of the value."""
+    if transform == LOG:
+        return math.log(at_least(value, step))
+    if transform == ASINH:
+        return math.asinh(value / step)
+    return value
+
+
+@njit(cache=True)
+def fill_inputs(raw: F8, columns: I4, transforms: I1, steps: I1, increment: float, out: F8) -> bool:
+    """Write the inputs of one raw row to ``out``; return whether its context is sound (finite, above 0).
+
+    ``out`` is four longer than the number of inputs: the end is scratch.
+    """
+    context = raw[raw.shape[0] - CONTEXT_FIELDS :]
+    rv, tau, mid = context[0], context[1], context[7]
+    if not (rv >= 0.0 and rv < math.inf and tau > 0.0 and tau < math.inf and mid > 0.0 and mid < math.inf):
+        return False
+    fraction = increment / mid
+    floor = 1e4 * fraction
+    used = columns.shape[0]
+    for i in range(used):
+        step = fraction if steps[i] == FRACTION_STEP else (floor if steps[i] == BPS_STEP else TINY)
+        out[i] = transformed(raw[columns[i]], transforms[i], step)
+    log_tau = math.log(tau)
+    out[used] = log_tau
+    out[used + 1] = math.log(at_least(rv, floor)) - log_tau
+    inputs = out.shape[0] - 4
+    if inputs > used + 2:
+        log_har(context, floor, out[inputs:])
+        for lag in range(1, 4):
+            out[used + 1 + lag] = out[inputs + lag] - log_tau
+    return True
+
+
+@njit(cache=True)
+def inputs_fill(raw: F8, columns: I4, transforms: I1, steps: I1, increment: float, size: int) -> F8:
+    """Return the inputs of many raw rows; NaN where the context is unsound."""
+    inputs = np.empty((raw.shape[0], size))
+    row = np.empty(size + 4)
+    for i in range(raw.shape[0]):
+        sound = fill_inputs(raw[i], columns, transforms, steps, increment, row)
+        for j in range(size):
+            inputs[i, j] = row[j] if sound else math.nan
+    return inputs
+
+
+@njit(cache=True)
+def log_ewma(log_lags: F8, shares: F8) -> float:
+    """Return the log of the EWMA volatility; lag variances overlap, so each stretch is a difference."""
+    total = 0.0
+    seconds_before, sum_before = 0.0, 0.0
+    lags = (60.0, 300.0, 1800.0, 14400.0)
+    for i in range(4):
+        sum_now = lags[i] * math.exp(2.0 * log_lags[i])
+        stretch = (sum_now - sum_before) / (lags[i] - seconds_before)
+        total += shares[i] * (stretch if stretch > 0.0 else 0.0)
+        seconds_before, sum_before = lags[i], sum_now
+    least = math.exp(2.0 * min(log_lags[0], log_lags[1], log_lags[2], log_lags[3]))
+    return 0.5 * math.log(at_least(total, least))
+
+
+@njit(cache=True)
+def fill_state(raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, out: F8) -> bool:
+    """Write the state of one raw row to ``out`` (8 values); return whether its context is sound."""
+    context = raw[raw.shape[0] - CONTEXT_FIELDS :]
+    rv, tau, z, mid = context[0], context[1], context[6], context[7]
+    if not (rv >= 0.0 and rv < math.inf and tau > 0.0 and tau < math.inf and mid > 0.0 and mid < math.inf):
+        return False
+    floor = 1e4 * increment / mid
+    out[0] = math.log(at_least(rv, floor))
+    log_har(context, floor, out[1:5])
+    out[5] = math.log(tau)
+    out[6] = (out[0] - z_mean) / z_std if z != z else z
+    out[7] = log_ewma(out[1:5], shares)
+    return True
+
+
+@njit(cache=True)
+def state_row(
+    raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, weights: F8, out: F8
+) -> tuple[float, float]:
+    """Return (margin, log sigma) of one raw row; ``out`` (8 values) is scratch."""
+    if not fill_state(raw, shares, z_mean, z_std, increment, out):
+        return math.nan, math.nan
+    margin, log_sigma = weights[0, STATE_SIZE], weights[1, STATE_SIZE]
+    for i in range(STATE_SIZE):
+        margin += weights[0, i] * out[i]
+        log_sigma += weights[1, i] * out[i]
+    return margin, log_sigma
+
+
+@njit(cache=True)
+def state_scored(
+    raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, weights: F8, out: F8, line: Line
+) -> Four:
+    """Return the finished prediction of one raw row."""
+    margin, log_sigma = state_row(raw, shares, z_mean, z_std, increment, weights, out)
+    return finish(margin, log_sigma, *line)
+
+
+@njit(cache=True)
+def state_rows(
+    raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, weights: F8, out: F8
+) -> tuple[F8, F8]:
+    """Return margins and log sigmas of many raw rows."""
+    margin, log_sigma = np.empty(raw.shape[0]), np.empty(raw.shape[0])
+    for i in range(raw.shape[0]):
+        margin[i], log_sigma[i] = state_row(raw[i], shares, z_mean, z_std, increment, weights, out)
+    return margin, log_sigma
+
+
+@njit(cache=True)
+def state_fill(raw: F8, shares: F8, z_mean: float, z_std: float, increment: float) -> F8:
+    """Return the states of many raw rows, float64[n, 8]; NaN where the context is unsound."""
+    states = np.full((raw.shape[0], STATE_SIZE), math.nan)
+    for i in range(raw.shape[0]):
+        fill_state(raw[i], shares, z_mean, z_std, increment, states[i])
+    return states
+
+
+@njit(cache=True)
+def linear_row(
+    raw: F8, columns: I4, transforms: I1, steps: I1, increment: float, weights: F8, out: F8
+) -> tuple[float, float]:
+    """Return (margin, log sigma) of one raw row; ``out`` is scratch."""
+    if not fill_inputs(raw, columns, transforms, steps, increment, out):
+        return math.nan, math.nan
+    size = weights.shape[1] - 1
+    margin, log_sigma = weights[0, size], weights[1, size]
+    for i in range(size):
+        value = weights[2, i] if out[i] != out[i] else out[i]
+        margin += weights[0, i] * value
+        log_sigma += weights[1, i] * value
+    return margin, log_sigma
+
+
+@njit(cache=True)
+def linear_scored(
+    raw: F8, columns: I4, transforms: I1, steps: I1, increment: float, weights: F8, out: F8, line: Line
+) -> Four:
+    """Return the finished prediction of one raw row."""
+    margin, log_sigma = linear_row(raw, columns, transforms, steps, increment, weights, out)
+    return finish(margin, log_sigma, *line)
+
+
+@njit(cache=True)
+def linear_rows(
+    raw: F8, columns: I4, transforms: I1, steps: I1, increment: float, weights: F8, out: F8
+) -> tuple[F8, F8]:
+    """Return margins and log sigmas of many raw rows."""
+    margin, log_sigma = np.empty(raw.shape[0]), np.empty(raw.shape[0])
+    for i in range(raw.shape[0]):
+        margin[i], log_sigma[i] = linear_row(raw[i], columns, transforms, steps, increment, weights, out)
+    return margin, log_sigma
+
+
+@njit(cache=True)
+def twice(inputs: npt.NDArray[np.float64], size: int, row: F4) -> None:
+    """Write ``size`` inputs to ``row`` (float32[2 * size]): missing as -inf, then missing as +inf."""
+    for i in range(size):
+        value = np.float32(inputs[i])
+        missing = value != value
+        row[i] = np.float32(-np.inf) if missing else value
+        row[size + i] = np.float32(np.inf) if missing else value
+
+
+@njit(cache=True)
+def walk(
+    row: F4,
+    feature: I4,
+    threshold: F4,
+    leaf: F4,
+    depth: int,
+    base: np.float32,
+) -> np.float32:
+    """Return the float32 margin of one row made by ``twice``: ``base`` plus one leaf of every tree."""
+    one, three, seven = np.uint64(1), np.uint64(3), np.uint64(7)
+    leaves = one << np.uint64(depth)
+    inner = leaves - one
+    nodes_at, leaves_at = np.uint64(0), np.uint64(0)
+    total = base
+    for _ in range(leaf.shape[0] >> depth):
+        # Four levels are written out: as a loop they take twice the time.
+        path = np.uint64(row[feature[nodes_at]] >= threshold[nodes_at])
+        at = nodes_at + one + path
+        path = path + path + np.uint64(row[feature[at]] >= threshold[at])
+        at = nodes_at + three + path
+        path = path + path + np.uint64(row[feature[at]] >= threshold[at])
+        at = nodes_at + seven + path
+        path = path + path + np.uint64(row[feature[at]] >= threshold[at])
+        for level in range(4, depth):
+            at = nodes_at + (one << np.uint64(level)) - one + path
+            path = path + path + np.uint64(row[feature[at]] >= threshold[at])
+        total += leaf[leaves_at + path]
+        nodes_at += inner
+        leaves_at += leaves
+    return total
+
+
+@njit(cache=True)
+def boosted_row(
+    raw: F8, inputs: Inputs, out: F8, row: F4, classifier: Trees, sigma: Trees
+) -> tuple[float, float]:
+    """Return (margin, log sigma) of one raw row; ``out`` and ``row`` are scratch."""
+    if not fill_inputs(raw, *inputs, out):
+        return math.nan, math.nan
+    twice(out, out.shape[0] - 4, row)
+    return np.float64(walk(row, *classifier)), np.float64(walk(row, *sigma))
+
+
+@njit(cache=True)
+def boosted_scored(
+    raw: F8, inputs: Inputs, out: F8, row: F4, classifier: Trees, sigma: Trees, line: Line
+) -> Four:
+    """Return the finished prediction of one raw row."""
+    margin, log_sigma = boosted_row(raw, inputs, out, row, classifier, sigma)
+    return finish(margin, log_sigma, *line)
+
+
+@njit(cache=True)
+def boosted_rows(raw: F8, inputs: Inputs, out: F8, row: F4, classifier: Trees, sigma: Trees) -> tuple[F8, F8]:
+    """Return margins and log sigmas of many raw rows."""
+    margin, log_sigma = np.empty(raw.shape[0]), np.empty(raw.shape[0])
+    for i in range(raw.shape[0]):
+        margin[i], log_sigma[i] = boosted_row(raw[i], inputs, out, row, classifier, sigma)
+    return margin, log_sigma
+
+
+@njit(cache=True)
+def finish_all(
+    margin: F8, log_sigma: F8, slope: float, intercept: float, shift: float, low: float, high: float
+) -> F8:
+    """Return p, sigma, low and high of many rows, float64[4, n]."""
+    out = np.empty((4, margin.shape[0]))
+    for i in range(margin.shape[0]):
+        p, sigma, sigma_low, sigma_high = finish(margin[i], log_sigma[i], slope, intercept, shift, low, high)
+        out[0, i], out[1, i], out[2, i], out[3, i] = p, sigma, sigma_low, sigma_high
+    return out

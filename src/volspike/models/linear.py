@@ -1,0 +1,85 @@
+"""Logistic regression for the spike, ridge regression for log sigma, each folded into one dot product."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from volspike.models.inputs import InputArrays, InputSpec
+from volspike.models.kernels import Four, Line, linear_rows, linear_scored
+
+F8 = npt.NDArray[np.float64]
+I4 = npt.NDArray[np.int32]
+I1 = npt.NDArray[np.int8]
+
+
+class LinearWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="linear"):
+    """Weights on the unscaled inputs: the scaling is folded in.
+
+    Attributes
+    ----------
+    margin, sigma : tuple of float
+        Coefficients of the log-odds and of log sigma, one an input.
+    margin_intercept, sigma_intercept : float
+        Their constants.
+    missing : tuple of float
+        What stands in for a missing input: its mean on the fit slice.
+    """
+
+    margin: tuple[float, ...]
+    sigma: tuple[float, ...]
+    margin_intercept: float
+    sigma_intercept: float
+    missing: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.margin) == len(self.sigma) == len(self.missing):
+            raise ValueError("the weights differ in length")
+
+
+class LinearHeads:
+    """Both heads of the linear model.
+
+    Parameters
+    ----------
+    weights : LinearWeights
+        One weight an input.
+    spec : InputSpec
+        How the inputs are made.
+
+    Raises
+    ------
+    ValueError
+        When weights and inputs differ in number.
+    """
+
+    def __init__(self, weights: LinearWeights, spec: InputSpec) -> None:
+        if len(weights.margin) != len(spec.names):
+            raise ValueError(f"{len(weights.margin)} weights for {len(spec.names)} inputs")
+        arrays = InputArrays.of(spec)
+        self.width = spec.width
+        self._arguments = (
+            arrays.columns,
+            arrays.transforms,
+            arrays.steps,
+            arrays.increment,
+            np.array(
+                [
+                    [*weights.margin, weights.margin_intercept],
+                    [*weights.sigma, weights.sigma_intercept],
+                    [*weights.missing, 0.0],
+                ]
+            ),
+            np.empty(arrays.size + 4),
+        )
+
+    def scored(self, raw: F8, line: Line) -> Four:
+        """Return (p, sigma, low, high) of one raw row, calibrated by ``line``."""
+        scored: Four = linear_scored(raw, *self._arguments, line)
+        return scored
+
+    def rows(self, raw: F8) -> tuple[F8, F8]:
+        """Return margins and log sigmas of many raw rows."""
+        heads: tuple[F8, F8] = linear_rows(raw, *self._arguments)
+        return heads

@@ -1,0 +1,153 @@
+"""What a model bundle says about itself; the hash of it is the version."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+
+from volspike.models.calibration import Calibration, SigmaBand
+from volspike.models.inputs import InputSpec
+from volspike.models.state import STATE, StateWeights
+
+FORMAT = 1
+MANIFEST_FILE = "manifest.json"
+REFERENCE_FILE = "reference.json"
+WEIGHTS_FILE = "weights.json"
+VERSION_DIGITS = 12
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+VERSION = re.compile(rf"[0-9a-f]{{{VERSION_DIGITS}}}")
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One file of the bundle."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+class TauEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How tau was set in training, and the fixed tau (bps) for when there is too little history."""
+
+    mode: str
+    quantile: float
+    floor_bps: float
+    fixed_bps: float
+
+
+class AlertEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Probabilities at which an alert opens and closes, and where they come from."""
+
+    open_at: float
+    close_at: float
+    reason: str
+
+
+class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the model was fitted on: first and last event time (ns), labelled rows of each slice, settings.
+
+    ``rows_sha256`` is the hash of those rows. ``tune`` and ``calibrate`` may be empty.
+    """
+
+    first_ns: int
+    last_ns: int
+    fit_rows: int
+    tune_rows: int
+    calibrate_rows: int
+    rows_sha256: str
+    seed: int
+    class_weight: str
+    settings: dict[str, str]
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the bundle comes from; no part of its version.
+
+    So a model stays the same when only its test slice changes, and a rebuilt library does not rename it.
+    """
+
+    dataset_sha256: str = ""
+    test_rows: int = 0
+    code_version: str = ""
+    libraries: dict[str, str] = {}
+    scores: dict[str, dict[str, float | int | bool | None]] = {}
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The manifest of a bundle.
+
+    Attributes
+    ----------
+    name, version, kind : str
+        ``version``: the first 12 hexadecimal digits of the sha256 of the manifest without ``version`` and
+        ``provenance``. ``kind``: ``zscore``, ``logistic`` or ``xgboost``.
+    feature_set, feature_set_version, feature_set_hash : str, int, str
+        The feature set whose rows it takes.
+    inputs : InputSpec or None
+        How its inputs are made; None for a rule on the volatility state.
+    product, feed, event_time_source : str
+        Of the training rows.
+    feed_dependent : bool
+        Whether an input's scale changes with the feed, so that it serves its own feed only.
+    target : str
+        What it predicts.
+    enough_data, notes : bool, tuple of str
+        Whether the training data was enough, and what to know about it, in words.
+    reference : str
+        Rule in ``reference.json``.
+    """
+
+    format: int
+    name: str
+    version: str
+    kind: str
+    feature_set: str
+    feature_set_version: int
+    feature_set_hash: str
+    inputs: InputSpec | None
+    product: str
+    feed: str
+    event_time_source: str
+    feed_dependent: bool
+    target: str
+    tau: TauEntry
+    calibration: Calibration
+    sigma_band: SigmaBand
+    alert: AlertEntry
+    training: Training
+    enough_data: bool
+    notes: tuple[str, ...]
+    reference: str
+    files: tuple[FileEntry, ...]
+    provenance: Provenance
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Return the names of the model's inputs."""
+        return self.inputs.names if self.inputs is not None else STATE
+
+
+class ReferenceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The reference as stored beside a model: weights and calibration of its own."""
+
+    weights: StateWeights
+    calibration: Calibration
+    sigma_band: SigmaBand
+
+
+def content_version(manifest: Manifest) -> str:
+    """Return the version that a manifest's content stands for."""
+    plain = msgspec.structs.replace(manifest, version="", provenance=Provenance())
+    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()[:VERSION_DIGITS]
+
+
+def file_entry(path: str, content: bytes) -> FileEntry:
+    """Return the entry of one file."""
+    return FileEntry(path=path, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
+def pretty(record: msgspec.Struct) -> bytes:
+    """Return a record as indented JSON with a line end."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"

@@ -1,0 +1,45 @@
+"""The rows of a slice that can be learned from or graded: the labelled ones."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from volspike.labels.dataset import Dataset
+
+F8 = npt.NDArray[np.float64]
+
+
+def labelled(dataset: Dataset, index: npt.NDArray[np.int64]) -> Dataset:
+    """Return the rows of ``index`` that have a label and a realised sigma."""
+    known = (dataset.spike[index] >= 0) & np.isfinite(dataset.sigma_future_bps[index])
+    return dataset.rows(index[known])
+
+
+def log_realised(dataset: Dataset, increment: float) -> F8:
+    """Return log sigma_future (bps), of at least one quote increment over the mid."""
+    floor = 1e4 * increment / dataset.mid
+    return np.log(np.maximum(dataset.sigma_future_bps, floor))
+
+
+def rows_sha256(*datasets: Dataset) -> str:
+    """Return the hash of what training reads of these rows: times, inputs and labels."""
+    digest = hashlib.sha256()
+    for rows in datasets:
+        arrays = (
+            rows.event_ns,
+            rows.features,
+            rows.rv_bps,
+            rows.mid,
+            rows.har_bps,
+            rows.z,
+            rows.tau_bps,
+            rows.sigma_future_bps,
+            rows.spike,
+        )
+        for array in arrays:
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

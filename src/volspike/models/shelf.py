@@ -1,0 +1,169 @@
+"""Where bundles stand on disk: saved whole or not at all, and the pointer to the champion.
+
+models/<name>/<version>/     one bundle
+models/champion.json         {"name": ..., "version": ...}
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from volspike.errors import ModelError
+from volspike.models.bundle import RETRAIN, Bundle, load_bundle
+from volspike.models.manifest import MANIFEST_FILE, NAME, VERSION, pretty
+
+CHAMPION_FILE = "champion.json"
+
+
+class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Name and version of the champion."""
+
+    name: str
+    version: str
+
+
+def save_bundle(bundle: Bundle, models: Path) -> Path:
+    """Write a bundle to ``models/<name>/<version>``: in a temporary directory, synced, then renamed.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The model. One that is there already and whole gets only its manifest replaced: the same version has
+        the same files, but the provenance may be newer.
+    models : Path
+        The ``models`` directory.
+
+    Returns
+    -------
+    Path
+        The bundle's directory.
+
+    Raises
+    ------
+    ModelError
+        When the directory can't be written.
+    """
+    manifest = bundle.manifest
+    if not NAME.fullmatch(manifest.name):
+        raise ModelError(f"model name {manifest.name!r}", "it is not allowed", "use a-z, 0-9 and -")
+    target = models / manifest.name / manifest.version
+    with _writing(target):
+        if _is_whole(target):
+            replace_file(target / MANIFEST_FILE, pretty(manifest))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_directory(target, {**bundle.files, MANIFEST_FILE: pretty(manifest)})
+    return target
+
+
+def _is_whole(directory: Path) -> bool:
+    if not directory.is_dir():
+        return False
+    try:
+        load_bundle(directory)
+    except ModelError:
+        return False
+    return True
+
+
+def _write_directory(target: Path, files: dict[str, bytes]) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=target.parent))
+    try:
+        temporary.chmod(0o755)
+        for name, content in files.items():
+            _write_synced(temporary / name, content)
+        _sync_directory(temporary)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+        _sync_directory(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file at once: written beside it, synced, renamed over it."""
+    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        temporary.chmod(0o644)
+        _write_synced(temporary, content)
+        temporary.replace(path)
+        _sync_directory(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            str(path), f"can't be written ({error.strerror})", "check space and permissions of the directory"
+        ) from error
+
+
+def write_champion(models: Path, name: str, version: str) -> None:
+    """Point ``models/champion.json`` at a bundle that exists.
+
+    Raises
+    ------
+    ModelError
+        When there is no such whole bundle, or the pointer can't be written.
+    """
+    load_bundle(models / name / version)
+    with _writing(models / CHAMPION_FILE):
+        replace_file(models / CHAMPION_FILE, pretty(Champion(name, version)))
+
+
+def champion_path(models: Path) -> Path:
+    """Return the directory of the champion.
+
+    Raises
+    ------
+    ModelError
+        When there is no pointer, or it is malformed.
+    """
+    path = models / CHAMPION_FILE
+    try:
+        champion = msgspec.json.decode(path.read_bytes(), type=Champion)
+    except FileNotFoundError:
+        raise ModelError(str(models), "it holds no champion", "run volspike train first") from None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ModelError(str(path), f"it can't be read ({error})", RETRAIN) from error
+    if not NAME.fullmatch(champion.name) or not VERSION.fullmatch(champion.version):
+        raise ModelError(str(path), "it names no bundle", RETRAIN)
+    return models / champion.name / champion.version
+
+
+def bundle_paths(models: Path) -> list[Path]:
+    """Return the directories of all bundles, sorted by name and version."""
+    return sorted(
+        path
+        for path in models.glob("*/*")
+        if path.is_dir() and NAME.fullmatch(path.parent.name) and VERSION.fullmatch(path.name)
+    )

@@ -1,0 +1,388 @@
+"""Train all models on one dataset: fit on fit, stop on tune, calibrate on calibrate, never look at test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+import msgspec
+import numpy as np
+
+from volspike import __version__
+from volspike.errors import NotEnoughDataError
+from volspike.evaluation.enough import Evidence, count_evidence
+from volspike.evaluation.episodes import choose_thresholds
+from volspike.evaluation.scores import graded_seconds, log_loss
+from volspike.exchange.products import PriceScales
+from volspike.features.sets import FeatureSet, get_feature_set
+from volspike.labels.dataset import Dataset
+from volspike.labels.splits import Split
+from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE, BoostedHeads
+from volspike.models.bundle import Bundle, new_bundle, read_booster
+from volspike.models.calibrate import MIN_BAND_ROWS, fit_band, fit_calibration, one_class
+from volspike.models.calibration import Calibration, SigmaBand
+from volspike.models.fit_models import UNTUNED_SHARE, fit_boosted, fit_linear
+from volspike.models.fit_rules import REFERENCES, FittedRule, fit_rules, fit_scale
+from volspike.models.inputs import InputSpec, feed_dependent, input_spec
+from volspike.models.linear import LinearHeads
+from volspike.models.manifest import (
+    FORMAT,
+    REFERENCE_FILE,
+    WEIGHTS_FILE,
+    AlertEntry,
+    Manifest,
+    Provenance,
+    ReferenceEntry,
+    TauEntry,
+    Training,
+    pretty,
+)
+from volspike.models.predictor import CalibratedPredictor, Heads
+from volspike.models.rows import labelled, log_realised, rows_sha256
+from volspike.models.settings import TrainSettings
+from volspike.models.state import StateHeads
+
+LIBRARIES = ("numpy", "numba", "scikit-learn", "xgboost-cpu", "xgboost")
+TRUST = ("logistic", "zscore", "xgboost")  # which to take where tune can't tell
+REFERENCE_TRUST = ("log-har-logit", "persistence", "climatology")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run made.
+
+    Attributes
+    ----------
+    bundles : dict
+        One bundle a fitted model, by name.
+    not_fitted : dict
+        Why each other model could not be fitted, by name.
+    reference, reference_reason : str
+        The rule that the models are compared with, and how it was chosen.
+    champion, champion_reason : str
+        The model chosen, and how.
+    notes : tuple of str
+        What is thin, uncalibrated or guessed, in words.
+    """
+
+    bundles: dict[str, Bundle]
+    not_fitted: dict[str, str]
+    reference: str
+    reference_reason: str
+    champion: str
+    champion_reason: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Slices:
+    """Labelled rows of the three slices, and all rows of calibrate."""
+
+    fit: Dataset
+    tune: Dataset
+    calibrate: Dataset
+    calibrate_all: Dataset
+    increment: float
+
+    def training(self, settings: TrainSettings) -> Training:
+        known = [part for part in (self.fit, self.tune, self.calibrate) if len(part)]
+        return Training(
+            first_ns=int(known[0].event_ns[0]),
+            last_ns=int(known[-1].event_ns[-1]),
+            fit_rows=len(self.fit),
+            tune_rows=len(self.tune),
+            calibrate_rows=len(self.calibrate),
+            rows_sha256=rows_sha256(self.fit, self.tune, self.calibrate),
+            seed=settings.seed,
+            class_weight=settings.class_weight,
+            settings={
+                name: str(getattr(settings, name))
+                for name in ("har_inputs", "l2", "rounds", "depth", "learning_rate", "patience", "threads")
+            },
+        )
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Heads of a model and the files they are made of."""
+
+    heads: Heads
+    files: dict[str, bytes]
+    inputs: InputSpec | None
+    notes: tuple[str, ...] = ()
+
+
+def train(
+    dataset: Dataset, split: Split, settings: TrainSettings | None = None, code_version: str = __version__
+) -> TrainResult:
+    """Fit the models and the reference.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        One row a second, labelled.
+    split : Split
+        Of the dataset. Nothing of ``test`` is read.
+    settings : TrainSettings, optional
+        How to fit.
+    code_version : str
+        Recorded in the bundles.
+
+    Raises
+    ------
+    NotEnoughDataError
+        When the fit slice has no labelled row. With labels of one class the Z-score rule is still made; what
+        could not be fitted is in ``not_fitted``.
+    """
+    settings = settings or TrainSettings()
+    slices = _slices(dataset, split, settings)
+    feature_set = get_feature_set(dataset.feature_set)
+    spec = input_spec(feature_set, slices.increment, settings.har_inputs)
+    rules = fit_rules(slices.fit, fit_scale(slices.fit, slices.increment))
+    references = {name: _reference(rules[name], slices) for name in REFERENCES if name in rules}
+    reference, reference_reason = _choose(
+        {name: _predictor(name, entry, dataset) for name, entry in references.items()},
+        slices.tune,
+        REFERENCE_TRUST,
+    )
+    fitted, not_fitted = _fit_models(slices, spec, rules["zscore"], settings)
+    thin, notes = _evidence_notes(slices)
+    provenance = Provenance(
+        dataset_sha256=dataset.sha256,
+        test_rows=len(split.test),
+        code_version=code_version,
+        libraries=_libraries(),
+    )
+    draft = _draft(dataset, feature_set, slices, settings, reference, provenance, not thin)
+    reference_file = pretty(references[reference])
+    bundles = {
+        name: _bundle(draft, name, model, slices, feature_set, reference_file, notes)
+        for name, model in fitted.items()
+    }
+    champion, champion_reason = _choose(
+        {name: bundle.predictor for name, bundle in bundles.items()}, slices.tune, TRUST
+    )
+    return TrainResult(
+        bundles, not_fitted, reference, reference_reason, champion, champion_reason, _all_notes(bundles)
+    )
+
+
+def with_scores(bundle: Bundle, scores: Mapping[str, Mapping[str, float | int | bool | None]]) -> Bundle:
+    """Return the bundle with a summary of its scores by part in the provenance; the version stays."""
+    plain = {part: dict(values) for part, values in scores.items()}
+    provenance = msgspec.structs.replace(bundle.manifest.provenance, scores=plain)
+    manifest = msgspec.structs.replace(bundle.manifest, provenance=provenance)
+    return Bundle(manifest, bundle.files, bundle.predictor, bundle.reference)
+
+
+def _slices(dataset: Dataset, split: Split, settings: TrainSettings) -> _Slices:
+    increment = settings.increment
+    if increment is None:
+        increment = PriceScales().increment(dataset.product)
+    fit = labelled(dataset, split.fit)
+    if not len(fit):
+        raise NotEnoughDataError(
+            f"{dataset.product}, {len(dataset)} rows",
+            f"no labelled second in the fit slice ({len(split.fit)} rows)",
+            "record longer: training needs whole feed for some minutes",
+        )
+    return _Slices(
+        fit=fit,
+        tune=labelled(dataset, split.tune),
+        calibrate=labelled(dataset, split.calibrate),
+        calibrate_all=dataset.rows(split.calibrate),
+        increment=increment,
+    )
+
+
+def _calibrate(heads: Heads, slices: _Slices) -> tuple[Calibration, SigmaBand]:
+    """Fit Platt scaling on calibrate alone; the sigma band on the latest slice that is large enough."""
+    raw = CalibratedPredictor("", "", "", "", heads, Calibration(), SigmaBand())
+    margin, _ = raw.heads_batch(slices.calibrate)
+    calibration = fit_calibration(margin, slices.calibrate.spike)
+    candidates = (("calibrate", slices.calibrate), ("tune", slices.tune), ("fit", slices.fit))
+    part, rows = next((c for c in candidates if len(c[1]) >= MIN_BAND_ROWS), candidates[-1])
+    _, log_sigma = raw.heads_batch(rows)
+    return calibration, fit_band(log_sigma, log_realised(rows, slices.increment), part)
+
+
+def _reference(rule: FittedRule, slices: _Slices) -> ReferenceEntry:
+    calibration, band = _calibrate(StateHeads(rule.weights), slices)
+    return ReferenceEntry(weights=rule.weights, calibration=calibration, sigma_band=band)
+
+
+def _predictor(name: str, entry: ReferenceEntry, dataset: Dataset) -> CalibratedPredictor:
+    heads = StateHeads(entry.weights)
+    return CalibratedPredictor(
+        name, "", dataset.feature_set, dataset.target, heads, entry.calibration, entry.sigma_band
+    )
+
+
+def _choose(
+    candidates: Mapping[str, CalibratedPredictor], tune: Dataset, trust: tuple[str, ...]
+) -> tuple[str, str]:
+    """Return the name with the lowest log-loss on tune, or the most trusted one where tune can't tell."""
+    reason = one_class(tune.spike)
+    if reason:
+        name = next(name for name in (*trust, *candidates) if name in candidates)
+        return name, f"the tune slice {reason}: the simplest one to trust"
+    losses = {
+        name: log_loss(tune.spike == 1, predictor.predict_batch(tune).p_spike)
+        for name, predictor in candidates.items()
+    }
+    best = min(losses, key=lambda name: (losses[name], name))
+    return best, f"lowest log-loss on tune, {losses[best]:.4f} over {len(tune)} rows"
+
+
+def _fit_models(
+    slices: _Slices, spec: InputSpec, zscore: FittedRule, settings: TrainSettings
+) -> tuple[dict[str, _Fitted], dict[str, str]]:
+    fitted: dict[str, _Fitted] = {}
+    not_fitted: dict[str, str] = {}
+    reason = one_class(slices.fit.spike)
+    for name in settings.models:
+        if name == "zscore":
+            notes = (zscore.unfitted,) if zscore.unfitted else ()
+            files = {WEIGHTS_FILE: pretty(zscore.weights)}
+            fitted[name] = _Fitted(StateHeads(zscore.weights), files, None, notes)
+        elif reason:
+            not_fitted[name] = f"not enough data: the fit slice {reason}"
+        elif name == "logistic":
+            weights = fit_linear(slices.fit, spec, settings)
+            fitted[name] = _Fitted(LinearHeads(weights, spec), {WEIGHTS_FILE: pretty(weights)}, spec)
+        else:
+            fitted[name] = _fit_xgboost(slices, spec, settings)
+    if not fitted:
+        raise NotEnoughDataError(
+            f"models {', '.join(not_fitted)}",
+            f"none can be fitted: the fit slice {reason}",
+            "record longer, or train the zscore model too",
+        )
+    return fitted, not_fitted
+
+
+def _fit_xgboost(slices: _Slices, spec: InputSpec, settings: TrainSettings) -> _Fitted:
+    files = fit_boosted(slices.fit, slices.tune, spec, settings)
+    classifier = read_booster(files[CLASSIFIER_FILE], "xgboost classifier")
+    sigma = read_booster(files[SIGMA_FILE], "xgboost sigma")
+    heads = BoostedHeads(classifier, sigma, spec)
+    reason = one_class(slices.tune.spike)
+    note = f"the tune slice {reason}: not stopped early, {settings.rounds // UNTUNED_SHARE} trees"
+    return _Fitted(heads, files, spec, (note,) if reason else ())
+
+
+def _evidence_notes(slices: _Slices) -> tuple[bool, tuple[str, ...]]:
+    """Return whether the fit slice is too thin, and what to say about each slice that is."""
+    counts = {
+        "fit": _evidence(slices.fit),
+        "tune": _evidence(slices.tune),
+        "calibrate": _evidence(slices.calibrate),
+    }
+    notes = tuple(f"{part}: {evidence}" for part, evidence in counts.items() if not evidence.enough_data)
+    missing = float(np.mean(np.isnan(slices.fit.har_bps[:, -1])))
+    lag = f"{missing:.0%} of the fit rows lack the 240 minute lag: the next shorter one stands in"
+    return not counts["fit"].enough_data, (*notes, *((lag,) if missing > 0.0 else ()))
+
+
+def _evidence(rows: Dataset) -> Evidence:
+    seconds = graded_seconds(rows)
+    return count_evidence(seconds.second, seconds.run, seconds.spike)
+
+
+def _draft(
+    dataset: Dataset,
+    feature_set: FeatureSet,
+    slices: _Slices,
+    settings: TrainSettings,
+    reference: str,
+    provenance: Provenance,
+    enough_data: bool,
+) -> Manifest:
+    """Return the manifest that all models of the run share; each fills in its own."""
+    return Manifest(
+        format=FORMAT,
+        name="",
+        version="",
+        kind="",
+        feature_set=feature_set.name,
+        feature_set_version=feature_set.version,
+        feature_set_hash=feature_set.hash,
+        inputs=None,
+        product=dataset.product,
+        feed=dataset.feed,
+        event_time_source=dataset.event_time_source,
+        feed_dependent=False,
+        target=dataset.target,
+        tau=TauEntry(
+            mode=dataset.tau.mode,
+            quantile=dataset.tau.quantile,
+            floor_bps=dataset.tau.floor_bps,
+            fixed_bps=dataset.fixed_tau_bps,
+        ),
+        calibration=Calibration(),
+        sigma_band=SigmaBand(),
+        alert=AlertEntry(open_at=0.0, close_at=0.0, reason=""),
+        training=slices.training(settings),
+        enough_data=enough_data,
+        notes=(),
+        reference=reference,
+        files=(),
+        provenance=provenance,
+    )
+
+
+def _bundle(
+    draft: Manifest,
+    name: str,
+    model: _Fitted,
+    slices: _Slices,
+    feature_set: FeatureSet,
+    reference_file: bytes,
+    shared_notes: tuple[str, ...],
+) -> Bundle:
+    calibration, band = _calibrate(model.heads, slices)
+    predictor = CalibratedPredictor(name, "", draft.feature_set, draft.target, model.heads, calibration, band)
+    alert = _thresholds(predictor, slices)
+    notes = [*shared_notes, *model.notes]
+    if not calibration.calibrated:
+        notes.append(f"uncalibrated: {calibration.reason}")
+    if band.part != "calibrate":
+        notes.append(f"sigma interval taken on {band.part}: calibrate has {len(slices.calibrate)} rows")
+    if alert.reason:
+        notes.append(f"default alert thresholds: {alert.reason}")
+    manifest = msgspec.structs.replace(
+        draft,
+        name=name,
+        kind=name,
+        inputs=model.inputs,
+        feed_dependent=model.inputs is not None and feed_dependent(feature_set, model.inputs),
+        calibration=calibration,
+        sigma_band=band,
+        alert=alert,
+        notes=tuple(notes),
+    )
+    return new_bundle(manifest, {**model.files, REFERENCE_FILE: reference_file})
+
+
+def _thresholds(predictor: CalibratedPredictor, slices: _Slices) -> AlertEntry:
+    rows = slices.calibrate_all
+    chosen = choose_thresholds(graded_seconds(rows), predictor.predict_batch(rows).p_spike)
+    return AlertEntry(open_at=chosen.open_at, close_at=chosen.close_at, reason=chosen.reason)
+
+
+def _all_notes(bundles: Mapping[str, Bundle]) -> tuple[str, ...]:
+    """Return each note once, with the model's name where not all models have it."""
+    notes: list[str] = []
+    for name, bundle in bundles.items():
+        for note in bundle.manifest.notes:
+            shared = all(note in other.manifest.notes for other in bundles.values())
+            text = note if shared else f"{name}: {note}"
+            if text not in notes:
+                notes.append(text)
+    return tuple(notes)
+
+
+def _libraries() -> dict[str, str]:
+    installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
+    return {name: installed[name] for name in LIBRARIES if name in installed}

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from model_rows import INCREMENT
+
+from volspike.evaluation.audit import audit_training
+from volspike.evaluation.report import evaluate
+from volspike.labels.dataset import fixed_tau, with_fixed_tau
+from volspike.labels.splits import Split
+
+
+@pytest.fixture(scope="module")
+def scores(dataset, split, trained):
+    report = evaluate(trained.bundles, dataset, split, trained.champion)
+    return {name: parts["test"] for name, parts in report.models.items()}
+
+
+def with_own_tau(dataset, split):
+    sigma = dataset.sigma_future_bps[split.fit]
+    return with_fixed_tau(
+        dataset, fixed_tau(sigma, dataset.tau, float(np.median(dataset.mid[split.fit])), INCREMENT)
+    )
+
+
+def failed(audit) -> set[str]:
+    return {name for name, check in audit.checks.items() if not check.passed}
+
+
+def test_invariant_09_an_honest_run_passes_the_audit(dataset, split, trained, scores) -> None:
+    audit = audit_training(with_own_tau(dataset, split), split, trained.bundles, scores, INCREMENT)
+    assert failed(audit) == set()
+    assert json.loads(json.dumps(audit.as_dict()))["passed"] is True
+
+
+def test_invariant_09_the_audit_finds_each_leak(dataset, split, trained, scores) -> None:
+    own = with_own_tau(dataset, split)
+
+    def audit(rows=own, parts=split, test=scores):
+        return failed(audit_training(rows, parts, trained.bundles, test, INCREMENT))
+
+    touching = Split(split.fit, np.append(split.fit[-1] + 60, split.tune), split.calibrate, split.test)
+    assert "purge" in audit(parts=touching)
+    shuffled = np.random.default_rng(0).permutation(split.fit)
+    assert "order" in audit(parts=replace(split, fit=shuffled))
+    assert "slices" in audit(parts=replace(split, fit=split.fit[:-1]))
+    assert audit(rows=replace(own, target="next-row")) == {"target"}
+    assert audit(rows=with_fixed_tau(own, own.fixed_tau_bps * 1.01)) >= {"tau"}
+    wonder = {"xgboost": replace(scores["xgboost"], pr_auc=0.99, base_rate=0.05, enough_data=True)}
+    assert audit(test=wonder) == {"plausible"}

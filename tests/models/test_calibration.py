@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from volspike.models.calibrate import fit_band, fit_calibration
+from volspike.models.calibration import Calibration, SigmaBand, finish_rows
+
+
+def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return margins that are twice too steep and one too high, with their labels."""
+    rng = np.random.default_rng(seed)
+    true = rng.normal(-2.0, 1.5, n)
+    return 2.0 * true + 1.0, (rng.random(n) < 1.0 / (1.0 + np.exp(-true))).astype(np.int8)
+
+
+def test_platt_undoes_a_wrong_slope_and_shift() -> None:
+    margin, spike = draw(40_000, 0)
+    fitted = fit_calibration(margin, spike)
+    assert fitted.calibrated
+    assert fitted.rows == 40_000
+    assert fitted.slope == pytest.approx(0.5, abs=0.03)
+    assert fitted.intercept == pytest.approx(-0.5, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("spike", "words"),
+    [([], "no labelled row"), ([0, 0, 0], "no spike in 3"), ([1, 1, 1], "nothing but spikes in 3")],
+)
+def test_a_slice_of_one_class_leaves_it_uncalibrated_and_says_so(spike: list[int], words: str) -> None:
+    fitted = fit_calibration(np.linspace(-1.0, 1.0, len(spike)), np.array(spike, np.int8))
+    assert (fitted.slope, fitted.intercept, fitted.calibrated) == (1.0, 0.0, False)
+    assert words in fitted.reason
+
+
+def test_a_score_that_points_the_wrong_way_is_not_turned_round() -> None:
+    margin, spike = draw(5_000, 1)
+    fitted = fit_calibration(-margin, spike)
+    assert not fitted.calibrated
+    assert "higher score" in fitted.reason
+
+
+def test_separated_classes_give_a_finite_line_and_a_constant_score_the_base_rate() -> None:
+    separated = fit_calibration(np.array([-1.0] * 50 + [1.0] * 50), np.array([0] * 50 + [1] * 50, np.int8))
+    assert separated.calibrated
+    assert np.isfinite(separated.slope)
+    spike = np.array([1] * 10 + [0] * 90, np.int8)
+    constant = fit_calibration(np.full(100, 3.0), spike)
+    p = finish_rows(np.array([3.0]), np.zeros(1), constant, SigmaBand()).p_spike[0]
+    assert p == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_band_covers_ninety_percent_and_the_shift_makes_the_variance_ratio_one() -> None:
+    rng = np.random.default_rng(2)
+    predicted = rng.normal(1.0, 0.5, 20_000)
+    realised = predicted - 0.3 + rng.normal(0.0, 0.4, 20_000)
+    band = fit_band(predicted, realised, "calibrate")
+    scored = finish_rows(np.zeros(20_000), predicted, Calibration(), band)
+    inside = (np.exp(realised) >= scored.sigma_low_bps) & (np.exp(realised) <= scored.sigma_high_bps)
+    assert inside.mean() == pytest.approx(0.9, abs=0.001)
+    assert np.mean(np.exp(2 * realised) / scored.sigma_bps**2) == pytest.approx(1.0)
+
+
+def test_a_few_still_minutes_do_not_drag_the_scale_along() -> None:
+    predicted = np.array([np.log(1e-3)] * 5 + [0.0] * 95)
+    band = fit_band(predicted, np.zeros(100), "calibrate")
+    assert band.shift == pytest.approx(np.log(2.0))
+
+
+def test_probabilities_stay_within_their_range_at_any_margin() -> None:
+    margin = np.array([-1e6, -800.0, -1.0, 0.0, 1.0, 800.0, 1e6])
+    p = finish_rows(margin, np.zeros(7), Calibration(), SigmaBand()).p_spike
+    assert p[0] == 0.0
+    assert p[-1] == 1.0
+    assert (np.diff(p) >= 0.0).all()

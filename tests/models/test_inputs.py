@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from model_rows import INCREMENT, market
+
+from volspike.errors import ModelError
+from volspike.features.sets import get_feature_set
+from volspike.labels.trailing import Context
+from volspike.models.inputs import RowBuffer, feed_dependent, input_matrix, input_spec, raw_rows
+
+CORE = get_feature_set("core")
+SPEC = input_spec(CORE, INCREMENT, har=True)
+
+
+def column(matrix: np.ndarray, name: str) -> np.ndarray:
+    return matrix[:, SPEC.names.index(name)]
+
+
+@pytest.fixture(scope="module")
+def small():
+    return market(hours=0.2, seed=5)
+
+
+def test_names_and_no_price_level(small) -> None:
+    assert SPEC.names == (
+        "asinh_midprice_return_mean",
+        "log_midprice_return_std",
+        "log_trade_intensity",
+        "log_relative_spread",
+        "log_rv_60s",
+        "log_tau",
+        "log_rv_over_tau",
+        "log_har_5m_over_tau",
+        "log_har_30m_over_tau",
+        "log_har_240m_over_tau",
+    )
+    dearer = replace(small, features=small.features * np.array([1, 1, 7, 1, 1, 1]))
+    before, after = (input_matrix(raw_rows(rows, 6), SPEC) for rows in (small, dearer))
+    np.testing.assert_array_equal(before, after)
+    assert input_spec(CORE, INCREMENT, har=False).names == SPEC.names[:7]
+    assert feed_dependent(CORE, SPEC)
+
+
+def test_values_follow_the_definitions(small) -> None:
+    matrix = input_matrix(raw_rows(small, 6), SPEC)
+    np.testing.assert_allclose(column(matrix, "log_tau"), np.log(small.tau_bps))
+    np.testing.assert_allclose(column(matrix, "log_rv_over_tau"), np.log(small.rv_bps / small.tau_bps))
+    np.testing.assert_allclose(column(matrix, "log_rv_60s"), np.log(small.features[:, 5]))
+    np.testing.assert_allclose(column(matrix, "log_trade_intensity"), np.log(small.features[:, 3]))
+    np.testing.assert_allclose(
+        column(matrix, "asinh_midprice_return_mean"),
+        np.arcsinh(small.features[:, 0] / (INCREMENT / small.mid)),
+    )
+    np.testing.assert_allclose(
+        column(matrix, "log_har_30m_over_tau"), np.log(small.har_bps[:, 2] / small.tau_bps)
+    )
+
+
+def test_no_logarithm_of_less_than_one_increment(small) -> None:
+    still = replace(small, rv_bps=small.rv_bps * 0.0, features=small.features * 0.0)
+    matrix = input_matrix(raw_rows(still, 6), SPEC)
+    floor = 1e4 * INCREMENT / still.mid
+    np.testing.assert_allclose(column(matrix, "log_rv_over_tau"), np.log(floor / still.tau_bps))
+    np.testing.assert_allclose(column(matrix, "log_rv_60s"), np.log(floor))
+    assert np.isfinite(matrix).all()
+
+
+def test_a_missing_lag_takes_the_next_shorter_one(small) -> None:
+    har = small.har_bps.copy()
+    har[0, 2:] = np.nan
+    har[1, :] = np.nan
+    matrix = input_matrix(raw_rows(replace(small, har_bps=har), 6), SPEC)
+    assert column(matrix, "log_har_240m_over_tau")[0] == pytest.approx(
+        math.log(small.har_bps[0, 1] / small.tau_bps[0])
+    )
+    for name in ("log_har_5m_over_tau", "log_har_240m_over_tau"):
+        assert column(matrix, name)[1] == column(matrix, "log_rv_over_tau")[1]
+
+
+def test_a_missing_feature_stays_missing_and_an_unsound_context_leaves_no_input(small) -> None:
+    features, tau = small.features.copy(), small.tau_bps.copy()
+    features[0, 3] = np.nan
+    tau[1] = np.nan
+    matrix = input_matrix(raw_rows(replace(small, features=features, tau_bps=tau), 6), SPEC)
+    assert np.isnan(column(matrix, "log_trade_intensity")[0])
+    assert np.count_nonzero(np.isnan(matrix[0])) == 1
+    assert np.isnan(matrix[1]).all()
+
+
+def test_row_buffer_is_the_row_of_the_matrix_and_refuses_a_wrong_width(small) -> None:
+    raw = raw_rows(small, 6)
+    context = Context(
+        small.rv_bps[9], small.tau_bps[9], tuple(small.har_bps[9]), small.z[9], small.mid[9], True
+    )
+    buffer = RowBuffer(6)
+    np.testing.assert_array_equal(buffer.fill(tuple(small.features[9]), context), raw[9])
+    np.testing.assert_array_equal(RowBuffer(0).fill(tuple(small.features[9]), context), raw[9, 6:])
+    for values in ((1.0,) * 5, (1.0,) * 7, (1.0, None, 1.0, 1.0, 1.0, 1.0)):
+        with pytest.raises(ModelError, match="takes 6 numbers"):
+            buffer.fill(values, context)

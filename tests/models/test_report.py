@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from model_rows import market, of_one_class
+
+from volspike.evaluation.report import describe_gap, evaluate
+from volspike.labels.splits import PARTS, chronological_split
+from volspike.models.train import train
+
+
+@pytest.fixture(scope="module")
+def report(dataset, split, trained, tmp_path_factory):
+    return evaluate(trained.bundles, dataset, split, trained.champion, tmp_path_factory.mktemp("plots"))
+
+
+def test_every_model_and_the_reference_on_every_part(report, trained, split) -> None:
+    assert set(report.models) == set(trained.bundles)
+    for parts in (*report.models.values(), report.reference_scores):
+        assert tuple(parts) == PARTS
+        assert {part: scores.rows for part, scores in parts.items()} == {
+            part: len(index) for part, index in split.parts()
+        }
+    assert report.reference_scores["test"].pr_auc == report.models["zscore"]["test"].reference_pr_auc
+
+
+def test_the_dict_has_the_keys_of_the_command_line(report, trained) -> None:
+    document = json.loads(json.dumps(report.as_dict()))
+    assert document["reference"]["name"] == trained.reference
+    assert document["champion"] == trained.champion
+    assert document["tau"]["mode"] == "adaptive"
+    assert document["tau"]["adaptive_frac"] == 1.0
+    expected = {
+        *("pr_auc", "base_rate", "lift", "onset_pr_auc", "reference_pr_auc", "qlike", "log_loss", "f1"),
+        *("precision", "recall", "roc_auc", "brier", "clusters", "windows", "enough_data"),
+    }
+    assert set(document["audit"]["checks"]) == {"order", "purge", "slices", "tau", "target", "plausible"}
+    for parts in document["models"].values():
+        for scores in parts.values():
+            assert expected <= set(scores)
+            assert isinstance(scores["clusters"], int)
+
+
+def test_other_rows_than_those_of_training_are_not_audited(dataset, split, trained) -> None:
+    other = evaluate(trained.bundles, replace(dataset, sha256="other"), split, trained.champion)
+    assert other.audit is None
+    assert other.as_dict()["audit"] == {"passed": None, "checks": {}}
+
+
+def test_pictures_are_of_the_test_part(report) -> None:
+    for name, paths in report.plots.items():
+        assert [path.name for path in paths] == [f"{name}-test-confusion.png", f"{name}-test-pr.png"]
+        assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_the_threshold_is_the_models_own(report, trained) -> None:
+    for name, parts in report.models.items():
+        assert parts["test"].threshold == trained.bundles[name].manifest.alert.open_at
+
+
+def test_the_gap_is_said_in_words_with_the_mark(report) -> None:
+    for name, text in report.gaps.items():
+        parts = report.models[name]
+        assert f"{parts['fit'].pr_auc:.3f}" in text
+        assert f"{parts['test'].pr_auc:.3f}" in text
+        assert "not enough data" in text
+
+
+def test_gap_words_follow_the_lift(report) -> None:
+    fit = replace(report.models["zscore"]["fit"], lift=4.0, enough_data=True)
+    assert "holds" in describe_gap(fit, replace(fit, lift=3.8))
+    assert "loses 50%" in describe_gap(fit, replace(fit, lift=2.0))
+    assert "gains 50%" in describe_gap(fit, replace(fit, lift=6.0))
+    assert "not enough" not in describe_gap(fit, replace(fit, lift=6.0))
+
+
+def test_thin_and_one_class_parts_are_marked_not_hidden(settings, tmp_path: Path) -> None:
+    thin = market(hours=0.25, seed=12)
+    split = chronological_split(thin)
+    quiet = of_one_class(thin, split.test)
+    result = train(quiet, split, settings)
+    report = evaluate(result.bundles, quiet, split, result.champion, tmp_path)
+    scores = report.models["zscore"]["test"]
+    assert scores.pr_auc is None
+    assert not scores.enough_data
+    assert report.models["zscore"]["calibrate"].rows == 0
+    assert "not enough data: PR-AUC is undefined on test" in report.gaps["zscore"]
+    assert len(report.plots["zscore"]) == 2
+    json.dumps(report.as_dict())

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+from model_rows import market, of_one_class, relabelled
+
+from volspike.errors import ConfigError, ModelError, NotEnoughDataError
+from volspike.evaluation.scores import average_precision, log_loss
+from volspike.labels.splits import Split, chronological_split
+from volspike.labels.trailing import Context
+from volspike.models.bundle import Bundle
+from volspike.models.manifest import Provenance
+from volspike.models.settings import KINDS, TrainSettings
+from volspike.models.train import train, with_scores
+
+
+def context(dataset, i: int) -> Context:
+    return Context(
+        rv_bps=float(dataset.rv_bps[i]),
+        tau_bps=float(dataset.tau_bps[i]),
+        har_bps=tuple(dataset.har_bps[i].tolist()),
+        z=float(dataset.z[i]),
+        mid=float(dataset.mid[i]),
+        tau_adaptive=True,
+    )
+
+
+def identity(bundle: Bundle) -> tuple[object, dict[str, bytes]]:
+    """Return all of a bundle but its provenance."""
+    return msgspec.structs.replace(bundle.manifest, provenance=Provenance()), bundle.files
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_model_learns_the_spike_and_sigma(dataset, split, trained, name: str) -> None:
+    test = dataset.rows(split.test)
+    scored = trained.bundles[name].predictor.predict_batch(test)
+    spike = test.spike == 1
+    base = spike.mean()
+    assert average_precision(spike, scored.p_spike) > 2.0 * base
+    assert log_loss(spike, scored.p_spike) < log_loss(spike, np.full(len(test), base))
+    error = np.std(np.log(test.sigma_future_bps) - np.log(scored.sigma_bps))
+    assert error < 0.8 * np.std(np.log(test.sigma_future_bps))
+    inside = (test.sigma_future_bps >= scored.sigma_low_bps) & (
+        test.sigma_future_bps <= scored.sigma_high_bps
+    )
+    assert 0.75 < inside.mean() <= 1.0
+
+
+@pytest.mark.parametrize("name", [*KINDS, "reference"])
+def test_one_row_equals_the_batch_to_the_bit(dataset, trained, name: str) -> None:
+    bundle = trained.bundles.get(name) or trained.bundles["zscore"]
+    predictor = bundle.reference if name == "reference" else bundle.predictor
+    holes = dataset.rows(np.arange(0, len(dataset), 101))
+    features, har, z = holes.features.copy(), holes.har_bps.copy(), holes.z.copy()
+    features[::3, 1] = np.nan
+    har[::4, 2:] = np.nan
+    z[::5] = np.nan
+    holes = replace(holes, features=features, har_bps=har, z=z)
+    batch = np.column_stack(predictor.predict_batch(holes))
+    single = np.array(
+        [predictor.predict(tuple(features[i].tolist()), context(holes, i)) for i in range(len(holes))]
+    )
+    np.testing.assert_array_equal(single, batch)
+    assert len(np.unique(batch[:, 0])) > 10
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "broken", [{"tau_bps": np.nan}, {"tau_bps": 0.0}, {"rv_bps": np.nan}, {"mid": np.inf}]
+)
+def test_an_unsound_context_is_an_error_and_no_number(dataset, trained, name: str, broken: dict) -> None:
+    predictor = trained.bundles[name].predictor
+    values = tuple(dataset.features[0].tolist())
+    with pytest.raises(ModelError, match="no finite prediction"):
+        predictor.predict(values, context(dataset, 0)._replace(**broken))
+    column, value = next(iter(broken.items()))
+    array = getattr(dataset, column).copy()
+    array[7] = value
+    with pytest.raises(ModelError, match=r"1 row\(s\)"):
+        predictor.predict_batch(replace(dataset, **{column: array}))
+
+
+def test_an_infinite_feature_gives_an_error_or_a_finite_prediction(dataset, trained) -> None:
+    values = [float("inf")] * 6
+    for name in KINDS:
+        try:
+            scored = trained.bundles[name].predictor.predict(values, context(dataset, 0))
+        except ModelError:
+            continue
+        assert np.isfinite(scored).all()
+        assert 0.0 <= scored.p_spike <= 1.0
+
+
+def test_reference_and_champion_are_chosen_on_tune(trained) -> None:
+    assert trained.champion in KINDS
+    assert "lowest log-loss on tune" in trained.champion_reason
+    assert "lowest log-loss on tune" in trained.reference_reason
+    assert {bundle.manifest.reference for bundle in trained.bundles.values()} == {trained.reference}
+    assert trained.bundles["zscore"].reference.name == trained.reference
+
+
+def test_manifest_says_what_the_model_is(dataset, split, trained) -> None:
+    manifest = trained.bundles["xgboost"].manifest
+    assert (manifest.product, manifest.feed, manifest.target) == ("BTC-USD", "exchange", "rv")
+    assert manifest.training.first_ns == dataset.event_ns[split.fit[0]]
+    assert manifest.training.last_ns == dataset.event_ns[split.calibrate[-1]]
+    assert manifest.training.fit_rows == len(split.fit)
+    assert manifest.tau.fixed_bps == dataset.fixed_tau_bps
+    assert manifest.feed_dependent
+    assert not trained.bundles["zscore"].manifest.feed_dependent
+    assert manifest.calibration.calibrated
+    assert manifest.provenance.dataset_sha256 == dataset.sha256
+    assert not manifest.enough_data
+    assert any("not enough data" in note for note in manifest.notes)
+
+
+@pytest.mark.parametrize("name", ["logistic", "xgboost"])
+def test_balanced_classes_change_the_fit_and_calibration_puts_the_level_right(
+    dataset, split, settings, trained, name: str
+) -> None:
+    balanced = train(dataset, split, replace(settings, class_weight="balanced", models=(name,)))
+    bundle, plain = balanced.bundles[name], trained.bundles[name]
+    assert bundle.files != plain.files
+    calibrate = dataset.rows(split.calibrate)
+    raised, _ = bundle.predictor.heads_batch(calibrate)
+    level, _ = plain.predictor.heads_batch(calibrate)
+    assert raised.mean() > level.mean() + 0.5
+    p = bundle.predictor.predict_batch(calibrate).p_spike
+    assert p.mean() == pytest.approx((calibrate.spike == 1).mean(), abs=0.02)
+
+
+def test_invariant_09_labels_of_calibrate_and_test_change_no_fitted_weight(
+    dataset, split, settings, trained
+) -> None:
+    later = np.concatenate((split.calibrate, split.test))
+    again = train(relabelled(dataset, later), split, settings)
+    assert not np.array_equal(relabelled(dataset, later).spike, dataset.spike)
+    for name, bundle in trained.bundles.items():
+        weights = {k: v for k, v in bundle.files.items() if k != "reference.json"}
+        assert weights == {k: v for k, v in again.bundles[name].files.items() if k != "reference.json"}
+        assert bundle.manifest.calibration != again.bundles[name].manifest.calibration
+
+
+def test_invariant_09_nothing_of_the_test_slice_reaches_a_bundle(dataset, split, settings, trained) -> None:
+    noise = np.random.default_rng(0)
+    changed = relabelled(dataset, split.test)
+    for column in ("features", "rv_bps", "har_bps", "z", "tau_bps", "mid"):
+        array = getattr(changed, column).copy()
+        array[split.test] *= noise.uniform(0.5, 2.0, array[split.test].shape)
+        changed = replace(changed, **{column: array})
+    again = train(changed, split, settings)
+    assert again.champion == trained.champion
+    assert again.reference == trained.reference
+    for name, bundle in trained.bundles.items():
+        assert identity(again.bundles[name]) == identity(bundle)
+
+
+def test_invariant_09_what_changes_fit_changes_the_version(dataset, split, settings, trained) -> None:
+    again = train(relabelled(dataset, split.fit), split, replace(settings, models=("zscore",)))
+    assert again.bundles["zscore"].manifest.version != trained.bundles["zscore"].manifest.version
+
+
+def test_invariant_10_same_data_and_seed_give_the_same_bytes(dataset, split, settings, trained) -> None:
+    again = train(dataset, split, settings)
+    for name, bundle in trained.bundles.items():
+        assert again.bundles[name].files == bundle.files
+        assert msgspec.json.encode(again.bundles[name].manifest) == msgspec.json.encode(bundle.manifest)
+    other = train(dataset, split, replace(settings, seed=1, models=("xgboost",)))
+    assert other.bundles["xgboost"].files != trained.bundles["xgboost"].files
+
+
+def test_scores_in_the_provenance_leave_the_version(trained) -> None:
+    bundle = with_scores(trained.bundles["zscore"], {"test": {"pr_auc": 0.3, "lift": None}})
+    assert bundle.manifest.version == trained.bundles["zscore"].manifest.version
+    assert bundle.manifest.provenance.scores == {"test": {"pr_auc": 0.3, "lift": None}}
+
+
+def test_one_class_fit_labels_leave_the_rule_and_say_what_is_missing(dataset, split, settings) -> None:
+    result = train(of_one_class(dataset, split.fit), split, settings)
+    assert set(result.bundles) == {"zscore"}
+    assert set(result.not_fitted) == {"logistic", "xgboost"}
+    assert all("not enough data: the fit slice has no spike" in why for why in result.not_fitted.values())
+    assert result.champion == "zscore"
+    assert any("slope 1" in note for note in result.notes)
+    with pytest.raises(NotEnoughDataError, match="none can be fitted"):
+        train(of_one_class(dataset, split.fit), split, replace(settings, models=("xgboost",)))
+
+
+def test_one_class_tune_and_calibrate_slices_are_said(dataset, split, settings) -> None:
+    quiet = of_one_class(dataset, np.concatenate((split.tune, split.calibrate)))
+    result = train(quiet, split, settings)
+    assert result.champion == "logistic"
+    assert "tune slice has no spike" in result.champion_reason
+    assert result.reference == "log-har-logit"
+    for bundle in result.bundles.values():
+        assert not bundle.manifest.calibration.calibrated
+        assert any(note.startswith("uncalibrated: the calibrate slice") for note in bundle.manifest.notes)
+        assert bundle.manifest.alert.reason
+    assert any("not stopped early, 15 trees" in note for note in result.notes)
+
+
+def test_a_few_minutes_still_make_models_that_predict(settings) -> None:
+    thin = market(hours=0.25, seed=12)
+    split = chronological_split(thin)
+    assert not len(split.calibrate)
+    result = train(thin, split, settings)
+    assert "zscore" in result.bundles
+    for bundle in result.bundles.values():
+        assert np.isfinite(bundle.predictor.predict_batch(thin).sigma_bps).all()
+        assert not bundle.manifest.enough_data
+        assert bundle.manifest.sigma_band.part == "fit"
+    assert any("sigma interval taken on fit" in note for note in result.notes)
+
+
+def test_no_labelled_row_is_not_enough_data(dataset, settings) -> None:
+    empty = np.zeros(0, np.int64)
+    with pytest.raises(NotEnoughDataError, match="no labelled second"):
+        train(dataset, Split(empty, empty, empty, np.arange(10)), settings)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"models": ("forest",)},
+        {"models": ()},
+        {"class_weight": "some"},
+        {"depth": 0},
+        {"depth": 13},
+        {"rounds": 0},
+        {"learning_rate": 0.0},
+        {"l2": 0.0},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong: dict) -> None:
+    with pytest.raises(ConfigError):
+        TrainSettings(**wrong)
