@@ -7,15 +7,17 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from volspike.models.calibration import Calibration, SigmaBand
-from volspike.models.estimators import fit_logit
+from volspike.models.calibration import NO_FLOOR, Calibration, SigmaBand
 
 F8 = npt.NDArray[np.float64]
 
 LOW, HIGH = 0.05, 0.95
 MIN_BAND_ROWS = 30
 NO_SPREAD = 1e-9
-MAX_SHIFT = math.log(2.0)
+ROWS_A_WINDOW = 60.0
+HALF_TRUSTED_WINDOWS = 20.0
+SLOPE_STD, INTERCEPT_STD = 0.5, 3.0
+NEWTON_STEPS, CONVERGED, MAX_ODDS = 100, 1e-10, 500.0
 
 
 def one_class(spike: npt.NDArray[np.int8]) -> str:
@@ -31,7 +33,7 @@ def one_class(spike: npt.NDArray[np.int8]) -> str:
 
 
 def fit_calibration(margin: F8, spike: npt.NDArray[np.int8]) -> Calibration:
-    """Fit Platt scaling on log-odds (Platt 1999), with his smoothed targets.
+    """Fit Platt scaling on log-odds (Platt 1999), drawn towards the identity by as much as data are thin.
 
     Parameters
     ----------
@@ -45,6 +47,12 @@ def fit_calibration(margin: F8, spike: npt.NDArray[np.int8]) -> Calibration:
     Calibration
         The identity, marked uncalibrated with the reason, where the slice is empty or of one class, or where
         a higher score did not mean more spikes.
+
+    Notes
+    -----
+    Sixty rows in a row share most of their minutes and count as one window. The slope has a normal prior
+    around 1 with standard deviation 0.5, the intercept one around 0 with 3: on hundreds of windows they do
+    not matter, on fifteen they keep one calm quarter of an hour from rewriting the model.
     """
     reason = one_class(spike)
     if reason:
@@ -60,21 +68,22 @@ def fit_calibration(margin: F8, spike: npt.NDArray[np.int8]) -> Calibration:
 
 
 def _platt(margin: F8, spike: npt.NDArray[np.int8]) -> tuple[float, float]:
-    """Return slope and intercept; a soft target is one row of each class, weighted."""
-    spikes = int(np.count_nonzero(spike))
-    high, low = (spikes + 1.0) / (spikes + 2.0), 1.0 / (len(spike) - spikes + 2.0)
-    target = np.where(spike == 1, high, low)
-    centre, scale = float(np.mean(margin)), float(np.std(margin))
-    scaled = (margin - centre) / scale
-    classes = np.repeat(np.array([1, 0]), len(spike))
-    coefficients, intercept = fit_logit(
-        np.concatenate((scaled, scaled))[:, None], classes, np.concatenate((target, 1.0 - target))
-    )
-    slope = float(coefficients[0]) / scale
-    return slope, intercept - slope * centre
+    """Return slope and intercept of the highest posterior, by Newton's method."""
+    design = np.column_stack((margin, np.ones(len(margin))))
+    centre, precision = np.array([1.0, 0.0]), np.diag([SLOPE_STD**-2.0, INTERCEPT_STD**-2.0])
+    line = centre.copy()
+    for _ in range(NEWTON_STEPS):
+        p = 1.0 / (1.0 + np.exp(-np.clip(design @ line, -MAX_ODDS, MAX_ODDS)))
+        gradient = design.T @ (p - spike) / ROWS_A_WINDOW + precision @ (line - centre)
+        curvature = (design * (p * (1.0 - p) / ROWS_A_WINDOW)[:, None]).T @ design + precision
+        step = np.linalg.solve(curvature, gradient)
+        line -= step * min(1.0, 2.0 / max(float(np.max(np.abs(step))), 1e-300))
+        if float(np.max(np.abs(step))) < CONVERGED:
+            break
+    return float(line[0]), float(line[1])
 
 
-def fit_band(log_sigma: F8, log_realised: F8, part: str) -> SigmaBand:
+def fit_band(log_sigma: F8, log_realised: F8, part: str, least: float = NO_FLOOR) -> SigmaBand:
     """Fit the shift and the 90 % interval of log sigma on labelled rows of one slice.
 
     Parameters
@@ -83,15 +92,18 @@ def fit_band(log_sigma: F8, log_realised: F8, part: str) -> SigmaBand:
         Logs of predicted and realised sigma (bps).
     part : str
         Name of the slice, recorded.
+    least : float
+        Log of the lowest sigma to predict.
 
     Notes
     -----
     QLIKE is lowest where the mean of realised over predicted variance is one (Patton 2011), while a
-    regression of the log predicts the median. The shift is at most a factor of two: where a rule says next to
-    nothing moves (persistence after a still minute), a few rows would drag all the others along.
+    regression of the log predicts the median. The shift counts windows, not rows, and is halved at twenty of
+    them, so that a few do not drag all predictions along.
     """
-    residual = log_realised - log_sigma
+    residual = log_realised - np.maximum(log_sigma, least)
     best = 0.5 * math.log(float(np.mean(np.exp(2.0 * residual))))
-    shift = min(max(best, -MAX_SHIFT), MAX_SHIFT)
+    windows = len(residual) / ROWS_A_WINDOW
+    shift = best * windows / (windows + HALF_TRUSTED_WINDOWS)
     low, high = np.quantile(residual - shift, (LOW, HIGH))
-    return SigmaBand(shift, min(float(low), 0.0), max(float(high), 0.0), part, len(residual))
+    return SigmaBand(shift, min(float(low), 0.0), max(float(high), 0.0), least, part, len(residual))

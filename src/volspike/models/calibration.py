@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from volspike.models.kernels import finish_all
+from volspike.models.kernels import Line, finish_all
 
 F8 = npt.NDArray[np.float64]
+
+NO_FLOOR = -100.0  # log bps, below any volatility
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,18 +43,21 @@ class SigmaBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     shift : float
-        Makes the mean of (realised / predicted) squared one, the scale with the lowest QLIKE; at most log 2.
+        Brings the mean of (realised / predicted) squared towards one, the scale with the lowest QLIKE.
     low, high : float
         5 % and 95 % quantile of log realised minus log predicted, after the shift.
     part : str
         Slice they were taken on: ``calibrate``, or ``tune`` or ``fit`` where that is too small.
     rows : int
         Labelled rows of it.
+    least : float
+        Log of the lowest sigma ever predicted: a still minute says little about the next one.
     """
 
     shift: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    least: float = NO_FLOOR
     part: str = ""
     rows: int = 0
 
@@ -75,9 +80,11 @@ class ScoredRows(NamedTuple):
     sigma_high_bps: F8
 
 
+def serving_line(calibration: Calibration, band: SigmaBand) -> Line:
+    """Return the numbers that a compiled prediction is finished with."""
+    return calibration.slope, calibration.intercept, band.shift, band.low, band.high, band.least
+
+
 def finish_rows(margin: F8, log_sigma: F8, calibration: Calibration, band: SigmaBand) -> ScoredRows:
     """Return the predictions of many margins and log sigmas."""
-    out = finish_all(
-        margin, log_sigma, calibration.slope, calibration.intercept, band.shift, band.low, band.high
-    )
-    return ScoredRows(*out)
+    return ScoredRows(*finish_all(margin, log_sigma, serving_line(calibration, band)))

@@ -17,7 +17,7 @@ F4 = npt.NDArray[np.float32]
 I4 = npt.NDArray[np.int32]
 I1 = npt.NDArray[np.int8]
 Inputs = tuple[I4, I1, I1, float]  # columns, transforms, steps, increment
-Line = tuple[float, float, float, float, float]  # slope, intercept, shift, low, high
+Line = tuple[float, float, float, float, float, float]  # slope, intercept, shift, low, high, least
 Four = tuple[float, float, float, float]  # p, sigma, low, high
 Trees = tuple[I4, F4, F4, int, np.float32]  # feature, threshold, leaf, depth, base
 
@@ -29,8 +29,21 @@ TINY = 1e-12
 
 
 @njit(cache=True)
+def at_least(value: float, floor: float) -> float:
+    """Return the larger of two; NaN stays NaN."""
+    return floor if value < floor else value
+
+
+@njit(cache=True)
 def finish(
-    margin: float, log_sigma: float, slope: float, intercept: float, shift: float, low: float, high: float
+    margin: float,
+    log_sigma: float,
+    slope: float,
+    intercept: float,
+    shift: float,
+    low: float,
+    high: float,
+    least: float,
 ) -> tuple[float, float, float, float]:
     """Return (p, sigma, low, high) of one margin and one log sigma."""
     odds = slope * margin + intercept
@@ -38,14 +51,8 @@ def finish(
         p = 1.0 / (1.0 + math.exp(-odds))
     else:
         p = math.exp(odds) / (1.0 + math.exp(odds))
-    centre = log_sigma + shift
+    centre = at_least(log_sigma + shift, least)
     return p, math.exp(centre), math.exp(centre + low), math.exp(centre + high)
-
-
-@njit(cache=True)
-def at_least(value: float, floor: float) -> float:
-    """Return the larger of two; NaN stays NaN."""
-    return floor if value < floor else value
 
 
 @njit(cache=True)
@@ -290,12 +297,10 @@ def boosted_rows(raw: F8, inputs: Inputs, out: F8, row: F4, classifier: Trees, s
 
 
 @njit(cache=True)
-def finish_all(
-    margin: F8, log_sigma: F8, slope: float, intercept: float, shift: float, low: float, high: float
-) -> F8:
+def finish_all(margin: F8, log_sigma: F8, line: Line) -> F8:
     """Return p, sigma, low and high of many rows, float64[4, n]."""
     out = np.empty((4, margin.shape[0]))
     for i in range(margin.shape[0]):
-        p, sigma, sigma_low, sigma_high = finish(margin[i], log_sigma[i], slope, intercept, shift, low, high)
+        p, sigma, sigma_low, sigma_high = finish(margin[i], log_sigma[i], *line)
         out[0, i], out[1, i], out[2, i], out[3, i] = p, sigma, sigma_low, sigma_high
     return out

@@ -17,6 +17,7 @@ from volspike.models.calibration import (
     ScoredRows,
     SigmaBand,
     finish_rows,
+    serving_line,
 )
 from volspike.models.inputs import HasRows, RowBuffer, raw_rows
 from volspike.models.kernels import Four, Line
@@ -89,7 +90,7 @@ class CalibratedPredictor:
         self._calibration = calibration
         self._band = band
         self._buffer = RowBuffer(heads.width)
-        self._line = (calibration.slope, calibration.intercept, band.shift, band.low, band.high)
+        self._line = serving_line(calibration, band)
 
     def predict(self, values: Sequence[float], context: Context) -> Scored:
         """Predict the sixty seconds after one row.

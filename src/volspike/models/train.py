@@ -43,6 +43,7 @@ from volspike.models.rows import labelled, log_realised, rows_sha256
 from volspike.models.settings import TrainSettings
 from volspike.models.state import StateHeads
 
+LEAST_SIGMA_QUANTILE = 0.01
 LIBRARIES = ("numpy", "numba", "scikit-learn", "xgboost-cpu", "xgboost")
 TRUST = ("logistic", "zscore", "xgboost")  # which to take where tune can't tell
 REFERENCE_TRUST = ("log-har-logit", "persistence", "climatology")
@@ -204,7 +205,8 @@ def _calibrate(heads: Heads, slices: _Slices) -> tuple[Calibration, SigmaBand]:
     candidates = (("calibrate", slices.calibrate), ("tune", slices.tune), ("fit", slices.fit))
     part, rows = next((c for c in candidates if len(c[1]) >= MIN_BAND_ROWS), candidates[-1])
     _, log_sigma = raw.heads_batch(rows)
-    return calibration, fit_band(log_sigma, log_realised(rows, slices.increment), part)
+    least = float(np.quantile(log_realised(slices.fit, slices.increment), LEAST_SIGMA_QUANTILE))
+    return calibration, fit_band(log_sigma, log_realised(rows, slices.increment), part, least)
 
 
 def _reference(rule: FittedRule, slices: _Slices) -> ReferenceEntry:
