@@ -6,14 +6,16 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from volspike.errors import ConfigError
@@ -30,7 +32,9 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(Path("volspike-data"), description="where everything is kept")
-    products: tuple[str, ...] = Field(("BTC-USD",), min_length=1, description="products to watch")
+    products: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("BTC-USD",), min_length=1, description="products to watch"
+    )
     dialect: Literal["auto", "exchange", "advanced"] = Field(
         "auto", description="which Coinbase feed; auto: the champion's, else exchange"
     )
@@ -51,6 +55,12 @@ class Settings(BaseSettings):
     log_retention_hours: float = Field(168.0, gt=0, description="how long the log keeps records")
     price_decimals: dict[str, int] = Field(default_factory=dict, description="price scale per product")
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="log detail")
+
+    @field_validator("products", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Read the environment's ``BTC-USD,ETH-USD``."""
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(
@@ -84,6 +94,8 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise _explain(error, given) from None
+    except SettingsError as error:
+        raise ConfigError("environment", str(error), "mappings are written as JSON: {\"BTC-USD\": 8}") from None
 
 
 def sources(flags: Mapping[str, Any] | None = None) -> dict[str, str]:

@@ -1,0 +1,59 @@
+"""The command table. A verb's module imports nothing heavy; help stays under 0.3 s."""
+
+from __future__ import annotations
+
+import typer
+
+from volspike.cli import (
+    config,
+    demo,
+    doctor,
+    evaluate,
+    import_,
+    models,
+    predict,
+    replay,
+    run,
+    simulate,
+    train,
+    verify,
+)
+
+app = typer.Typer(
+    name="volspike",
+    help="A sixty-second warning for crypto volatility.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("demo")(demo.demo)
+app.command("run")(run.run)
+app.command("simulate")(simulate.simulate)
+app.command("import")(import_.import_recording)
+app.command("replay")(replay.replay)
+app.command("verify")(verify.verify)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.command("models")(models.models)
+app.command("doctor")(doctor.doctor)
+app.command("config")(config.config)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from volspike import __version__
+
+        typer.echo(f"volspike {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Say how volatile the next sixty seconds will be, and grade the answer a minute later."""

@@ -1,0 +1,65 @@
+"""``volspike demo``: the whole job on a fresh machine, without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from volspike.cli.output import AsJson, DataDir, configure_logging, console, emit_json, say, show_counts
+
+
+def demo(
+    data_dir: DataDir = None,
+    recording: Annotated[
+        list[Path] | None, typer.Option("--recording", help="Recorded market; default: a synthetic one.")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="Market seconds per wall second.", min=0.1, max=1000)] = 10.0,
+    model: Annotated[
+        str, typer.Option("--model", help="Serve this model.  [default: train one on the history]")
+    ] = "",
+    product: Annotated[str, typer.Option(help="Product to watch.")] = "BTC-USD",
+    history_hours: Annotated[float, typer.Option(help="Synthetic history to train on.", min=0.1)] = 6.0,
+    tz: Annotated[str, typer.Option(help="Zone of recorded times without one.")] = "UTC",
+    seed: Annotated[int | None, typer.Option(help="Seed of the market and the models.")] = None,
+    exit_after: Annotated[float | None, typer.Option(help="Stop after so many seconds in all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate an exchange, train on its history, then predict, grade and alert over a real WebSocket."""
+    from functools import partial
+
+    from volspike.cli.live import drive
+    from volspike.config import load_settings
+    from volspike.pipeline.demo import Demo, DemoPlan
+
+    settings = load_settings(
+        {
+            "data_dir": data_dir or _fresh_directory(),
+            "products": (product,),
+            "seed": seed,
+            "model": model or None,
+        }
+    )
+    configure_logging(settings.log_level)
+    plan = DemoPlan(tuple(recording or ()), speed, history_hours, tz, exit_after)
+    with Demo(settings, plan, say) as prepared:
+        job = prepared.open()
+        try:
+            drive(job, prepared.title, prepared.seconds_left(), as_json, partial(prepared.watch, job))
+        finally:
+            job.close()
+        report = prepared.report(job)
+    if as_json:
+        emit_json(report)
+        return
+    show_counts("Demo", {name: value for name, value in report.items() if name != "scoreboard"})
+    console().print(f"prove it: volspike verify --data-dir {settings.data_dir}", markup=False, soft_wrap=True)
+
+
+def _fresh_directory() -> Path:
+    from volspike.clock import SystemClock
+    from volspike.exchange.decimals import format_time_ns
+
+    stamp = format_time_ns(SystemClock().market_ns(), 0)[:19].replace(":", "").replace("-", "")
+    return Path("volspike-data") / f"demo-{stamp}"

@@ -1,0 +1,36 @@
+"""``volspike evaluate``: the honest report of a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from volspike.cli.output import AsJson, DataDir, emit_json
+
+Model = Annotated[
+    str, typer.Option("--model", help="Bundle directory or models:/NAME@ALIAS.  [default: the champion]")
+]
+
+
+def evaluate(
+    data_dir: DataDir = None,
+    model: Model = "",
+    product: Annotated[str | None, typer.Option(help="Product; default: the model's.")] = None,
+    feed: Annotated[
+        str | None, typer.Option(help="Feed; needed where a product is stored from both.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model and its siblings on the stored rows, beside the reference, part by part."""
+    from volspike.cli.scores import show_report
+    from volspike.config import load_settings
+    from volspike.pipeline.home import Home
+    from volspike.pipeline.judging import evaluate_models
+
+    settings = load_settings({"data_dir": data_dir})
+    report = evaluate_models(Home(settings.data_dir), settings, model, product, feed)
+    if as_json:
+        emit_json(report)
+    else:
+        show_report(report)

@@ -1,0 +1,88 @@
+"""Drive a live job from the command line: signals, time limit, and the view."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from rich.live import Live
+
+from volspike.cli.output import console, say
+from volspike.cli.view import render, status_line
+from volspike.pipeline.assembly import LiveJob
+
+REFRESH_S = 0.5
+LINE_EVERY_S = 5.0
+# The log's thread must give way quickly to the thread that predicts.
+SWITCH_INTERVAL_S = 0.0005
+
+Watch = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def drive(
+    job: LiveJob, title: str, exit_after_s: float | None, as_json: bool, watch: Watch | None = None
+) -> None:
+    """Run a job until Ctrl-C, SIGTERM, the time limit, or whatever ``watch`` waits for.
+
+    Parameters
+    ----------
+    watch : callable, optional
+        Run beside the job and told when the end is asked for; when it returns, the job is stopped.
+    """
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    asyncio.run(_drive(job, title, exit_after_s, as_json, watch))
+
+
+async def _drive(
+    job: LiveJob, title: str, exit_after_s: float | None, as_json: bool, watch: Watch | None
+) -> None:
+    asked, stop = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    if exit_after_s is not None:
+        loop.call_later(exit_after_s, asked.set)
+    tasks = [
+        asyncio.create_task(_show(job, title, as_json)),
+        asyncio.create_task(_until(watch or _asked, asked, stop)),
+    ]
+    try:
+        await job.run(stop)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+
+
+async def _asked(asked: asyncio.Event) -> None:
+    await asked.wait()
+
+
+async def _until(watch: Watch, asked: asyncio.Event, stop: asyncio.Event) -> None:
+    try:
+        await watch(asked)
+    finally:
+        stop.set()
+
+
+async def _show(job: LiveJob, title: str, as_json: bool) -> None:
+    screen = console()
+    if as_json or not screen.is_terminal:
+        while True:
+            await asyncio.sleep(LINE_EVERY_S)
+            say(status_line(job))
+    with Live(render(job, title), console=screen, auto_refresh=False, screen=False) as live:
+        try:
+            while True:
+                live.update(render(job, title), refresh=True)
+                await asyncio.sleep(REFRESH_S)
+        finally:
+            live.update(render(job, title), refresh=True)

@@ -1,0 +1,133 @@
+"""How verbs speak: one JSON object or tables on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from volspike.errors import VolspikeError
+
+PLAIN_WIDTH = 140  # where output goes to a file or pipe
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Data directory.  [default: volspike-data]", show_default=False),
+]
+
+
+def emit_json(value: Any) -> None:
+    """Print one JSON object on stdout; NaN and infinity become null."""
+    sys.stdout.write(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a rich console on stdout or stderr."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = PLAIN_WIDTH
+    return made
+
+
+def say(text: str) -> None:
+    """Print a line for people on stderr."""
+    console(stderr=True).print(text, markup=False)
+
+
+def tell(failure: VolspikeError) -> None:
+    """Print an expected failure on stderr, in one line."""
+    sys.stderr.write(f"volspike: {' '.join(str(failure).split())}\n")
+
+
+def failure_fields(failure: VolspikeError) -> dict[str, str]:
+    """Return an expected failure as the keys of a JSON object."""
+    return {"error": failure.reason, "subject": failure.subject, "remedy": failure.remedy}
+
+
+def conclude(
+    title: str, report: Mapping[str, object], as_json: bool, failure: VolspikeError | None = None
+) -> None:
+    """Print what a verb found; with a failure, tell it too and exit 1: its report is worth having all the same."""
+    if as_json:
+        emit_json(report if failure is None else {**report, **failure_fields(failure)})
+    else:
+        show_counts(title, report)
+    if failure is not None:
+        tell(failure)
+        raise SystemExit(1)
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table on stdout; every column but the first is right-aligned."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*(cell_text(cell) for cell in row))
+    console().print(table)
+
+
+def cell_text(cell: object) -> str:
+    """Format a table cell: missing as a dash, floats to four significant digits, counts with separators."""
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def show_counts(title: str, counts: Mapping[str, object]) -> None:
+    """Print a two-column table of named counts; nested counts are listed in one cell."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
+    for name, value in counts.items():
+        table.add_row(name, cell_text(_joined(value)))
+    console().print(table)
+
+
+def _joined(value: object) -> object:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {cell_text(count)}" for name, count in value.items()) or "0"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return value
+
+
+def configure_logging(level: str) -> None:
+    """Send log lines to stderr, from a level on."""
+    import logging
+
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,63 @@
+"""``volspike predict``: offline inference over stored rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from volspike.cli.output import AsJson, DataDir, conclude
+
+Model = Annotated[
+    str, typer.Option("--model", help="Bundle directory or models:/NAME@ALIAS.  [default: the champion]")
+]
+
+
+def predict(
+    data_dir: DataDir = None,
+    model: Model = "",
+    product: Annotated[str | None, typer.Option(help="Product; default: the model's.")] = None,
+    feed: Annotated[
+        str | None, typer.Option(help="Feed; needed where a product is stored from both.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
+    max_latency_us: Annotated[
+        float | None, typer.Option(help="Exit 1 if the p99 of one row takes longer (microseconds).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict every stored second with a bundle or an MLflow model; write Parquet."""
+    import numpy as np
+
+    from volspike.config import load_settings
+    from volspike.errors import ModelError
+    from volspike.pipeline.home import Home
+    from volspike.pipeline.judging import open_model, predict_offline, write_predictions
+    from volspike.pipeline.training import stored_table
+
+    settings = load_settings({"data_dir": data_dir})
+    home = Home(settings.data_dir)
+    home.require()
+    bundle = open_model(home, model)
+    manifest = bundle.manifest
+    rows_of = settings.model_copy(update={"feature_set": manifest.feature_set})
+    offline = predict_offline(bundle, stored_table(home, rows_of, product or manifest.product, feed))
+    path = out or home.predictions / f"{manifest.name}-{manifest.version}.parquet"
+    write_predictions(offline, path)
+    p50, p99 = (float(value) for value in np.quantile(offline.row_us, [0.5, 0.99]))
+    report = {
+        "rows": len(offline.dataset),
+        "in_sample_rows": int(offline.in_sample.sum()),
+        "seconds": offline.seconds,
+        "microseconds_per_row": {"p50": p50, "p99": p99},
+        "model": manifest.name,
+        "version": manifest.version,
+        "path": str(path),
+    }
+    slow = ModelError(
+        manifest.name, f"one row takes {p99:.1f} us at p99, above {max_latency_us} us", "use a smaller model"
+    )
+    conclude(
+        "Predictions", report, as_json, slow if max_latency_us is not None and p99 > max_latency_us else None
+    )

@@ -1,0 +1,141 @@
+"""``volspike simulate``: the exchange simulator alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from volspike.cli.output import AsJson, emit_json, say, show_counts
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from volspike.simulation.market import Market
+    from volspike.simulation.server import Simulator, SimulatorSettings
+
+Recordings = Annotated[
+    list[Path] | None, typer.Option("--recording", help="Replay this recording; may be given several times.")
+]
+
+
+def simulate(
+    recording: Recordings = None,
+    speed: Annotated[float, typer.Option(help="Market seconds per wall second.", min=0.1, max=1000)] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic market and of all else invented.")] = 7,
+    product: Annotated[list[str] | None, typer.Option(help="Products; default: all the market has.")] = None,
+    stamps: Annotated[
+        Literal["kept", "rebased"] | None,
+        typer.Option(help="Keep the market's own times, or shift them to now.  [default: rebased]"),
+    ] = None,
+    exchange_port: Annotated[
+        int, typer.Option(help="Port of the Exchange dialect; 0: any free one.", min=0, max=65535)
+    ] = 0,
+    advanced_port: Annotated[
+        int, typer.Option(help="Port of the Advanced Trade dialect; 0: any.", min=0, max=65535)
+    ] = 0,
+    start_ns: Annotated[int | None, typer.Option(help="Leave out what is before this market time.")] = None,
+    origin_ns: Annotated[int | None, typer.Option(help="Where the synthetic market begins.")] = None,
+    tz: Annotated[str, typer.Option(help="Zone of recorded times without one.")] = "UTC",
+    ready_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a recorded or synthetic market on loopback, in both Coinbase dialects."""
+    import asyncio
+
+    from volspike.simulation.server import SimulatorSettings
+
+    market = _market(recording or [], tuple(product or ()), seed, start_ns, origin_ns, tz)
+    settings = SimulatorSettings(
+        speed=speed,
+        seed=seed,
+        stamps=stamps or "rebased",
+        ports={"exchange": exchange_port, "advanced": advanced_port},
+    )
+    if ready_file is not None:
+        asyncio.run(_serve_parent(market, settings, ready_file))
+        return
+    state = asyncio.run(_serve(market, settings))
+    if as_json:
+        emit_json(state)
+    else:
+        show_counts(
+            "Simulator", {key: state[key] for key in ("sent", "sent_by_type", "breaks", "connections")}
+        )
+
+
+def _market(
+    recording: list[Path],
+    products: tuple[str, ...],
+    seed: int,
+    start_ns: int | None,
+    origin_ns: int | None,
+    tz: str,
+) -> Market:
+    from volspike.exchange.products import PriceScales
+    from volspike.simulation.later import LaterMarket
+    from volspike.simulation.recorded import RecordedMarket
+    from volspike.simulation.synthetic import SyntheticMarket
+
+    if recording:
+        from volspike.pipeline.recordings import recorded_sessions
+        from volspike.recording.sniff import ImportOptions
+
+        sessions = recorded_sessions(recording, ImportOptions(zone=tz), PriceScales())
+        return RecordedMarket(sessions, products, start_ns)
+    products = products or ("BTC-USD", "ETH-USD")
+    if origin_ns is None:
+        return SyntheticMarket(seed, products)
+    market = SyntheticMarket(seed, products, origin_ns)
+    return market if start_ns is None else LaterMarket(market, start_ns)
+
+
+async def _serve(market: Market, settings: SimulatorSettings) -> dict[str, object]:
+    """Serve until the market has been told, or Ctrl-C."""
+    import asyncio
+
+    from volspike.simulation.server import run_simulator
+
+    return await run_simulator(market, settings, _announce, _signalled(asyncio.Event()).wait())
+
+
+async def _serve_parent(market: Market, settings: SimulatorSettings, ready_file: Path) -> dict[str, object]:
+    """Serve, and answer on the control port, until the process that started this one ends it or is gone."""
+    import asyncio
+    import os
+
+    from volspike.simulation.server import Simulator
+
+    stop, parent = _signalled(asyncio.Event()), os.getppid()
+    simulator = Simulator(market, settings)
+    await simulator.start()
+    _tell_parent(simulator, ready_file)
+    while not stop.is_set() and os.getppid() == parent:
+        await asyncio.sleep(0.2)
+    await simulator.stop()
+    return simulator.state()
+
+
+def _signalled(stop: asyncio.Event) -> asyncio.Event:
+    """Have the event set by Ctrl-C and SIGTERM."""
+    import asyncio
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _announce(simulator: Simulator) -> None:
+    for dialect, url in simulator.urls.items():
+        say(f"{dialect}: {url}")
+    say(f"control: {simulator.admin_url}/admin/state (Ctrl-C ends)")
+
+
+def _tell_parent(simulator: Simulator, ready_file: Path) -> None:
+    import json
+
+    temporary = ready_file.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"urls": simulator.urls, "admin": simulator.admin_url}), encoding="utf-8")
+    temporary.replace(ready_file)

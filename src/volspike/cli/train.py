@@ -1,0 +1,49 @@
+"""``volspike train``: models from stored feature rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from volspike.cli.output import AsJson, DataDir, console, emit_json, say
+
+Product = Annotated[str | None, typer.Option(help="Product; needed where several are stored.")]
+Feed = Annotated[str | None, typer.Option(help="Feed; needed where a product is stored from both.")]
+
+
+def train(
+    data_dir: DataDir = None,
+    product: Product = None,
+    feed: Feed = None,
+    target: Annotated[
+        Literal["rv", "std", "next-row"] | None, typer.Option(help="What a label measures.")
+    ] = None,
+    tau_mode: Annotated[
+        Literal["adaptive", "fixed"] | None, typer.Option("--tau", help="How tau is set.")
+    ] = None,
+    class_weight: Annotated[
+        Literal["none", "balanced"] | None, typer.Option(help="Weight of spikes.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
+    feature_set: Annotated[str | None, typer.Option(help="Feature set of the stored rows.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train, calibrate, score and register the models; the best on the tune slice becomes champion."""
+    from volspike.cli.scores import show_report
+    from volspike.config import load_settings
+    from volspike.pipeline.home import Home
+    from volspike.pipeline.training import train_models
+
+    flags = {"data_dir": data_dir, "target": target, "tau_mode": tau_mode, "class_weight": class_weight}
+    settings = load_settings({**flags, "seed": seed, "feature_set": feature_set})
+    trained = train_models(Home(settings.data_dir), settings, product, feed, say)
+    report = trained.as_dict()
+    if as_json:
+        emit_json(report)
+        return
+    show_report(report)
+    champion = report["champion"]
+    console().print(f"champion: {champion}, {report['champion_reason']}", markup=False)
+    console().print(f"bundle: {report['bundles'][champion]}", markup=False, soft_wrap=True)
+    console().print(f"MLflow: models:/{champion}@champion", markup=False)

@@ -1,0 +1,161 @@
+"""What ``doctor`` looks at; each finding says what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.metadata
+import platform
+import random
+import shutil
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from volspike.clock import SimulatedClock
+from volspike.config import Settings
+from volspike.errors import VolspikeError
+from volspike.exchange.client import FeedClient
+from volspike.exchange.dialects import get_dialect
+from volspike.exchange.items import Control, Decoded, Heartbeat, Quote, Rejected
+from volspike.exchange.products import PriceScales
+from volspike.models.shelf import CHAMPION_FILE
+from volspike.pipeline.home import Home
+from volspike.pipeline.judging import open_model
+
+LIBRARIES = ("numpy", "numba", "pyarrow", "polars", "websockets", "msgspec", "scikit-learn", "mlflow")
+LISTEN_S = 10.0
+FREE_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what, whether it is well, what was found, and what to do if it is not."""
+
+    what: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as JSON-able values."""
+        return asdict(self)
+
+
+def check_machine(settings: Settings) -> list[Finding]:
+    """Check everything that needs no network."""
+    return [
+        _python(),
+        *(_library(name) for name in LIBRARIES),
+        _kernel(),
+        _directory(settings),
+        _space(settings),
+        _champion(settings),
+    ]
+
+
+def _python() -> Finding:
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Finding("python", good, platform.python_version(), "" if good else "install Python 3.11 to 3.13")
+
+
+def _library(name: str) -> Finding:
+    try:
+        return Finding(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed", "run make setup")
+
+
+def _kernel() -> Finding:
+    from volspike.features.engine import make_engine
+    from volspike.features.sets import get_feature_set
+
+    if make_engine(get_feature_set("core"), 8).compiled:
+        return Finding("window kernel", True, "compiled")
+    return Finding("window kernel", True, "pure Python, slower, same results", "install numba for speed")
+
+
+def _directory(settings: Settings) -> Finding:
+    try:
+        Home(settings.data_dir).create()
+    except VolspikeError as error:
+        return Finding("data directory", False, error.reason, error.remedy)
+    return Finding("data directory", True, str(settings.data_dir))
+
+
+def _space(settings: Settings) -> Finding:
+    if not settings.data_dir.exists():
+        return Finding("disk space", False, "no data directory", "see the line above")
+    free = shutil.disk_usage(settings.data_dir).free
+    remedy = "" if free > FREE_BYTES else "make room: a product's raw day takes about 1 GB before compression"
+    return Finding("disk space", free > FREE_BYTES, f"{free / 1e9:.1f} GB free", remedy)
+
+
+def _champion(settings: Settings) -> Finding:
+    home = Home(settings.data_dir)
+    if not settings.model and not (home.models / CHAMPION_FILE).exists():
+        return Finding(
+            "model", True, "none yet", "run records without predicting; then volspike replay and train"
+        )
+    try:
+        manifest = open_model(home, settings.model).manifest
+    except VolspikeError as error:
+        return Finding("model", False, error.reason, error.remedy)
+    return Finding("model", True, f"{manifest.name} {manifest.version} for {manifest.product}")
+
+
+class _Listener:
+    """Decodes every frame and counts what it holds."""
+
+    def __init__(self, dialect: str) -> None:
+        self._decoder = get_dialect(dialect).make_decoder(PriceScales())
+        self.seen: Counter[str] = Counter()
+
+    def begin(self, session: str) -> None:
+        """Count a connection."""
+        self.seen["sessions"] += 1
+
+    def frame(self, session: str, receive_ns: int, raw: bytes, monotonic_ns: int) -> Decoded:
+        """Decode a frame and count its items."""
+        decoded = self._decoder.decode(raw)
+        self.seen["frames"] += 1
+        for item in decoded.items:
+            self.seen[_KINDS.get(type(item), "other")] += 1
+        return decoded
+
+    def end(self, session: str, reason: str) -> None:
+        """Count how the connection ended."""
+        if reason != "stop":
+            self.seen[reason] += 1
+
+
+_KINDS: dict[type, str] = {Quote: "quotes", Heartbeat: "heartbeats", Control: "control", Rejected: "rejected"}
+
+
+def check_exchange(settings: Settings) -> Finding:
+    """Connect for ten seconds and decode every frame."""
+    dialect = "exchange" if settings.dialect == "auto" else settings.dialect
+    listener = _Listener(dialect)
+    url = settings.exchange_url or get_dialect(dialect).url
+    clock = SimulatedClock()
+    client = FeedClient(
+        get_dialect(dialect), url, settings.products, clock, random.Random(settings.seed), listener
+    )
+    try:
+        asyncio.run(_listen(client))
+    except VolspikeError as error:
+        return Finding("exchange", False, error.reason, error.remedy)
+    seen = ", ".join(f"{name} {count}" for name, count in sorted(listener.seen.items()))
+    if listener.seen["quotes"] and not listener.seen["rejected"]:
+        return Finding("exchange", True, f"{url}: {seen}")
+    trouble = client.status.last_error or seen or "nothing was received"
+    return Finding(
+        "exchange", False, f"{url}: {trouble}", "check the network, the products and --exchange-url"
+    )
+
+
+async def _listen(client: FeedClient) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(LISTEN_S, stop.set)
+    await client.run(stop)

@@ -1,0 +1,108 @@
+"""The data directory: what lies where."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from volspike.errors import ConfigError
+from volspike.recording.layout import LOCK, raw_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths below one data directory.
+
+    Attributes
+    ----------
+    root : Path
+        The data directory itself.
+    """
+
+    root: Path
+
+    @property
+    def features(self) -> Path:
+        """Feature rows, Parquet."""
+        return self.root / "features"
+
+    @property
+    def predictions(self) -> Path:
+        """Offline predictions, Parquet."""
+        return self.root / "predictions"
+
+    @property
+    def models(self) -> Path:
+        """Model bundles and the pointer to the champion."""
+        return self.root / "models"
+
+    @property
+    def reports(self) -> Path:
+        """Pictures and reports of evaluations."""
+        return self.root / "reports"
+
+    @property
+    def log(self) -> Path:
+        """The embedded log."""
+        return self.root / "log.db"
+
+    @property
+    def alerts(self) -> Path:
+        """Every alert, one JSON object a line."""
+        return self.root / "alerts.ndjson"
+
+    def create(self) -> bool:
+        """Make the directory; return whether it was not there before.
+
+        Raises
+        ------
+        ConfigError
+            If it can't be made or written to.
+        """
+        is_new = not self.root.exists()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(self.root, error.strerror or str(error)) from None
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise _unusable(self.root, "it is not writable")
+        return is_new
+
+    def clear(self, with_root: bool) -> None:
+        """Remove everything in the directory, and the directory itself if it was made for this."""
+        for entry in self.root.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        if with_root:
+            self.root.rmdir()
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it holds nothing but the lock of an archive without a segment."""
+        files = [path for path in self.root.rglob("*") if not path.is_dir()]
+        return files == [raw_directory(self.root) / LOCK]
+
+    def require(self) -> None:
+        """Check that the directory is there to be read.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such directory.
+        """
+        if not self.root.is_dir():
+            raise ConfigError(
+                str(self.root),
+                "no such data directory",
+                "name one with --data-dir, or fill it with volspike import",
+            )
+
+
+def _unusable(root: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        f"data directory {root}", reason, "choose another with --data-dir or VOLSPIKE_DATA_DIR"
+    )

@@ -1,0 +1,51 @@
+"""Archived frames to ticks: decode, then admit. The same object serves the live feed and replay."""
+
+from __future__ import annotations
+
+from volspike.errors import ArchiveError
+from volspike.exchange.dialects import get_dialect
+from volspike.exchange.items import Decoded, Decoder
+from volspike.exchange.products import PriceScales
+from volspike.features.admission import Admission, Admitted
+from volspike.pipeline.accounting import Accounting
+from volspike.recording.flat import FlatDecoder
+from volspike.recording.frame import Frame, SegmentHeader
+
+
+def make_decoder(header: SegmentHeader, scales: PriceScales) -> Decoder:
+    """Return the decoder that a segment's frames are written for.
+
+    Raises
+    ------
+    ArchiveError
+        A flat segment without its column mapping.
+    """
+    if header.dialect != "flat":
+        return get_dialect(header.dialect).make_decoder(scales)
+    if header.mapping is None:
+        raise ArchiveError(header.session, "flat rows without a column mapping", "import the recording again")
+    return FlatDecoder(header.mapping, scales)
+
+
+class Ingest:
+    """Decode and admit the frames of consecutive sessions, and keep the accounts."""
+
+    def __init__(self, scales: PriceScales) -> None:
+        self.accounting = Accounting()
+        self._scales = scales
+        self._admission = Admission()
+        self._decoder: Decoder | None = None
+
+    def begin(self, header: SegmentHeader) -> None:
+        """Begin a session; its frames follow."""
+        self._decoder = make_decoder(header, self._scales)
+        self._admission.begin(header)
+
+    def take(self, frame: Frame) -> tuple[Decoded, list[Admitted]]:
+        """Decode and admit one archived frame."""
+        assert self._decoder is not None, "begin() comes before take()"
+        decoded = self._decoder.decode(frame.raw)
+        admitted = self._admission.admit(frame, decoded)
+        self.accounting.frames += 1
+        self.accounting.count(admitted)
+        return decoded, admitted

@@ -1,0 +1,202 @@
+"""Models put to stored rows: scores on data with its training span known, and offline predictions."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volspike.config import Settings
+from volspike.errors import ModelError
+from volspike.evaluation.report import evaluate
+from volspike.exchange.products import PriceScales
+from volspike.features.store import FeatureTable
+from volspike.labels.dataset import Dataset, build_dataset
+from volspike.labels.splits import HORIZON_S, PURGE_S, Split, chronological_split
+from volspike.labels.tau import TauSpec
+from volspike.labels.trailing import Context
+from volspike.models.bundle import Bundle, check_fits, load_bundle
+from volspike.models.calibration import ScoredRows
+from volspike.models.manifest import Manifest
+from volspike.models.predictor import Predictor
+from volspike.models.registry import resolve_model
+from volspike.models.shelf import bundle_paths
+from volspike.pipeline.home import Home
+from volspike.pipeline.training import stored_table
+
+NS = 1_000_000_000
+TIMED_ROWS = 20_000
+
+
+def open_model(home: Home, model: str) -> Bundle:
+    """Load a model: a bundle directory, ``models:/NAME@ALIAS``, or nothing for the champion."""
+    return load_bundle(resolve_model(model or "champion", home.root))
+
+
+def dataset_for(bundle: Bundle, table: FeatureTable) -> Dataset:
+    """Label rows the way a model was trained: its target, its tau, its fixed tau.
+
+    Raises
+    ------
+    ModelError
+        If the model was made for another feed or feature set.
+    """
+    manifest = bundle.manifest
+    check_fits(manifest, table.feed, table.product, table.feature_set)
+    entry = manifest.tau
+    spec = TauSpec(entry.mode, entry.quantile, entry.floor_bps)  # type: ignore[arg-type]  # checked there
+    return build_dataset([table], manifest.target, spec, entry.fixed_bps)
+
+
+def split_for(dataset: Dataset, manifest: Manifest) -> Split:
+    """Return the training split for the rows of the training run; for others, in-sample rows and the rest.
+
+    In the second case ``fit`` is what lies inside the training span, and ``test`` what lies after it by the
+    purge distance.
+    """
+    if dataset.sha256 == manifest.provenance.dataset_sha256:
+        return chronological_split(dataset)
+    end_ns = manifest.training.last_ns
+    inside = np.flatnonzero((dataset.event_ns >= manifest.training.first_ns) & (dataset.event_ns <= end_ns))
+    after = np.flatnonzero(dataset.event_ns > end_ns + (HORIZON_S + PURGE_S) * NS)
+    before = np.flatnonzero(dataset.event_ns < manifest.training.first_ns)
+    none = np.empty(0, np.int64)
+    purged = len(dataset) - len(inside) - len(after) - len(before)
+    return Split(fit=inside, tune=none, calibrate=none, test=after, purged=purged + len(before))
+
+
+def evaluate_models(
+    home: Home, settings: Settings, model: str, product: str | None, feed: str | None
+) -> dict[str, Any]:
+    """Score a model, and those trained on the same rows beside it, on the stored rows."""
+    home.require()
+    chosen = open_model(home, model)
+    feature_set = chosen.manifest.feature_set
+    table = stored_table(
+        home,
+        settings.model_copy(update={"feature_set": feature_set}),
+        product or chosen.manifest.product,
+        feed,
+    )
+    dataset = dataset_for(chosen, table)
+    split = split_for(dataset, chosen.manifest)
+    evaluation = evaluate(
+        _siblings(home, chosen),
+        dataset,
+        split,
+        chosen.manifest.name,
+        home.reports,
+        PriceScales().increment(dataset.product),
+    )
+    same = dataset.sha256 == chosen.manifest.provenance.dataset_sha256
+    return {
+        **evaluation.as_dict(),
+        "split": split.counts(),
+        "rows": len(dataset),
+        "dataset_sha256": dataset.sha256,
+        "same_rows_as_training": same,
+    }
+
+
+def _siblings(home: Home, chosen: Bundle) -> dict[str, Bundle]:
+    """Return the chosen model and the others that were trained on the same rows, with the same settings."""
+    family = {chosen.manifest.name: chosen}
+    for path in bundle_paths(home.models):
+        try:
+            bundle = load_bundle(path)
+        except ModelError:
+            continue  # a damaged neighbour is `volspike models`' business
+        if bundle.manifest.training == chosen.manifest.training:
+            family.setdefault(bundle.manifest.name, bundle)
+    return family
+
+
+@dataclass(frozen=True)
+class Offline:
+    """Offline predictions.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        The rows.
+    scored : ScoredRows
+        The predictions.
+    in_sample : bool[n]
+        Whether the row lies in the model's training span.
+    seconds : float
+        Wall time of predicting all rows at once.
+    row_us : float64[m]
+        Wall time of predicting one row, microseconds.
+    """
+
+    dataset: Dataset
+    scored: ScoredRows
+    in_sample: npt.NDArray[np.bool_]
+    seconds: float
+    row_us: npt.NDArray[np.float64]
+
+
+def predict_offline(bundle: Bundle, table: FeatureTable) -> Offline:
+    """Predict every stored second, at once for the answers and one by one for the time it takes."""
+    dataset = dataset_for(bundle, table)
+    started_ns = time.perf_counter_ns()
+    scored = bundle.predictor.predict_batch(dataset)
+    seconds = (time.perf_counter_ns() - started_ns) / NS
+    training = bundle.manifest.training
+    in_sample = (dataset.event_ns >= training.first_ns) & (dataset.event_ns <= training.last_ns)
+    return Offline(dataset, scored, in_sample, seconds, _row_times_us(bundle.predictor, dataset))
+
+
+def _row_times_us(predictor: Predictor, dataset: Dataset) -> npt.NDArray[np.float64]:
+    rows = min(len(dataset), TIMED_ROWS)
+    calls = [(dataset.features[i].tolist(), _context(dataset, i)) for i in range(rows)]
+    times_ns = np.empty(rows, np.int64)
+    for i, (values, context) in enumerate(calls):
+        started_ns = time.perf_counter_ns()
+        predictor.predict(values, context)
+        times_ns[i] = time.perf_counter_ns() - started_ns
+    return times_ns / 1_000.0
+
+
+def _context(dataset: Dataset, row: int) -> Context:
+    one, five, thirty, four_hours = (float(lag) for lag in dataset.har_bps[row])
+    return Context(
+        float(dataset.rv_bps[row]),
+        float(dataset.tau_bps[row]),
+        (one, five, thirty, four_hours),
+        float(dataset.z[row]),
+        float(dataset.mid[row]),
+        bool(dataset.tau_adaptive[row]),
+    )
+
+
+def write_predictions(offline: Offline, path: Path) -> None:
+    """Write offline predictions to Parquet: whole or not at all."""
+    import polars as pl
+
+    data = offline.dataset
+    frame = pl.DataFrame(
+        {
+            "event_ns": data.event_ns,
+            **{f"{name}": getattr(offline.scored, name) for name in ScoredRows._fields},
+            "tau_bps": data.tau_bps,
+            "tau_adaptive": data.tau_adaptive,
+            "sigma_now_bps": data.rv_bps,
+            "sigma_future_bps": data.sigma_future_bps,
+            "spike": data.spike,
+            "in_sample": offline.in_sample,
+        }
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(path.suffix + ".tmp")
+        frame.write_parquet(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise ModelError(
+            str(path), f"can't be written ({error.strerror})", "name another with --out"
+        ) from None

@@ -1,0 +1,278 @@
+"""The live job in one process: a frame goes in, and before the next one its predictions are out.
+
+The order for each frame: archived, decoded, admitted, window features, prediction, log buffer, alert. The
+log, the disk and the people to be told are behind queues of their own, so none of them delays a prediction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+
+from volspike.alerts.dispatcher import AlertDispatcher
+from volspike.alerts.policy import AlertPolicy
+from volspike.bus.topics import ALERTS, DEADLETTER, FEATURES, GAPS, OUTCOMES, PREDICTIONS, TICKS
+from volspike.bus.writer import LogWriter
+from volspike.clock import Clock
+from volspike.errors import ArchiveError
+from volspike.exchange.items import Decoded
+from volspike.features.admission import Dropped
+from volspike.pipeline.accounting import Accounting
+from volspike.pipeline.ingest import Ingest
+from volspike.pipeline.latency import LatencyHistogram
+from volspike.pipeline.stage import FeatureStage, FeatureStages
+from volspike.recording.archive import ArchiveWriter
+from volspike.recording.frame import Frame, SegmentHeader
+from volspike.records import Alert, DeadLetter, FeatureRow, Gap, Mark, Prediction, Tick
+from volspike.scoring.scoreboard import Scoreboard
+from volspike.scoring.scorer import Scorer
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class ProductScoring:
+    """One product's scorer and scoreboard, and the newest of each record for display."""
+
+    scorer: Scorer
+    board: Scoreboard
+    row: FeatureRow | None = None
+    prediction: Prediction | None = None
+
+
+@dataclass(slots=True)
+class LiveCounts:
+    """What the stages after admission have made."""
+
+    features: int = 0
+    predictions: int = 0
+    outcomes: int = 0
+    alerts: int = 0
+    unlabelled: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveParts:
+    """What a live pipeline is made of.
+
+    ``make_scoring`` builds a product's scorer at its first tick, or returns None where no model serves it.
+    ``policy`` decides on published alerts, ``reference_policy`` on those the reference would have raised.
+    """
+
+    archive: ArchiveWriter
+    ingest: Ingest
+    stages: FeatureStages
+    clock: Clock
+    records: LogWriter
+    dispatcher: AlertDispatcher
+    header: Callable[[str], SegmentHeader]
+    make_scoring: Callable[[Tick], ProductScoring | None] = lambda _tick: None
+    policy: AlertPolicy | None = None
+    reference_policy: AlertPolicy | None = None
+
+
+class LivePipeline:
+    """A ``FrameSink``: takes the frames of a feed client and does everything with them.
+
+    Attributes
+    ----------
+    counts : LiveCounts
+        Records made.
+    latency : LatencyHistogram
+        Nanoseconds from a frame's receipt until its prediction is handed to the log and the alerts.
+    scoring : dict of str to ProductScoring
+        By product that a model serves.
+    alerts : list of Alert
+        The newest 20 records.
+    connected : bool
+        Whether a connection is open.
+    archive_failure : ArchiveError or None
+        What stopped the archive; predictions go on without it.
+    """
+
+    def __init__(self, parts: LiveParts) -> None:
+        self._parts = parts
+        self._archive = parts.archive
+        self._ingest = parts.ingest
+        self._put = parts.records.put
+        self._seq = parts.archive.last_seq
+        self.counts = LiveCounts()
+        self.latency = LatencyHistogram()
+        self.scoring: dict[str, ProductScoring] = {}
+        self.alerts: list[Alert] = []
+        self.connected = False
+        self._known: set[str] = set()
+        self.archive_failure: ArchiveError | None = None
+
+    @property
+    def accounting(self) -> Accounting:
+        """Counts up to admission."""
+        return self._ingest.accounting
+
+    def begin(self, session: str) -> None:
+        """Begin a connection."""
+        self.connected = True
+        header = self._parts.header(session)
+        if self.archive_failure is None:
+            try:
+                self._archive.begin(header)
+            except ArchiveError as error:
+                self._lose_archive(error)
+        self._ingest.begin(header)
+
+    def frame(self, session: str, receive_ns: int, raw: bytes, monotonic_ns: int) -> Decoded:
+        """Take one frame; everything it causes has been handed on when this returns."""
+        seq = self._archived(session, receive_ns, raw)
+        decoded, admitted = self._ingest.take(Frame(seq, receive_ns, session, raw))
+        for answer in admitted:
+            if type(answer) is Tick:
+                self._tick(answer, monotonic_ns)
+            elif type(answer) is Dropped:
+                if answer.dead:
+                    self._dead_letter(answer, session, seq, raw)
+            elif type(answer) is Mark:
+                self._mark(answer)
+            elif type(answer) is Gap:
+                self._put(GAPS, answer)
+        return decoded
+
+    def end(self, session: str, reason: str) -> None:
+        """End a connection."""
+        self.connected = False
+        self._archive.end(session)
+        log.info("session ended", session=session, reason=reason)
+
+    def finish(self) -> None:
+        """Settle what is pending as unlabelled and close what is open; the feed is over."""
+        for scoring in self.scoring.values():
+            scoring.scorer.end()
+            self._settle(scoring)
+        if self._parts.policy is not None:
+            for alert in self._parts.policy.end():
+                self._publish(alert)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all counts under the names of the command line."""
+        counts = self.counts
+        return {
+            **self._ingest.accounting.as_dict(),
+            "features": counts.features,
+            "predictions": counts.predictions,
+            "outcomes": counts.outcomes,
+            "unlabelled": dict(sorted(counts.unlabelled.items())),
+            "alerts": counts.alerts,
+            "latency_us": self.latency.as_dict(),
+            "scoreboard": {
+                product: msgspec.to_builtins(scoring.board.snapshot())
+                for product, scoring in sorted(self.scoring.items())
+            },
+        }
+
+    def _archived(self, session: str, receive_ns: int, raw: bytes) -> int:
+        self._seq += 1
+        if self.archive_failure is None:
+            try:
+                self._seq = self._archive.append(session, receive_ns, raw)
+                self._ingest.accounting.archived += 1
+            except ArchiveError as error:
+                self._lose_archive(error)
+        return self._seq
+
+    def _lose_archive(self, error: ArchiveError) -> None:
+        self.archive_failure = error
+        log.error("the archive has stopped; predictions go on", reason=str(error))
+
+    def _dead_letter(self, drop: Dropped, session: str, seq: int, raw: bytes) -> None:
+        letter = DeadLetter(
+            reason=drop.reason,
+            detail=drop.detail,
+            feed=self._parts.header(session).feed,
+            session=session,
+            archive_seq=seq,
+            archive_row=drop.row,
+            raw=raw,
+            product=drop.product,
+        )
+        self._put(DEADLETTER, letter)
+
+    def _mark(self, mark: Mark) -> None:
+        self._put(TICKS, mark)
+        self._put(FEATURES, mark)
+        stage = self._parts.stages.of(mark.product, mark.feed)
+        if stage is not None:
+            stage.mark(mark)
+        scoring = self.scoring.get(mark.product)
+        if scoring is not None:
+            scoring.scorer.on_mark(mark)
+            self._settle(scoring)
+            self._alert(mark.product, mark.event_ns, mark.covered_since_ns, None)
+
+    def _tick(self, tick: Tick, monotonic_ns: int) -> None:
+        stage: FeatureStage = self._parts.stages.for_tick(tick)
+        row = stage.tick(tick)
+        self.counts.features += 1
+        self._put(TICKS, tick)
+        self._put(FEATURES, row)
+        if tick.product not in self._known:
+            self._meet(tick)
+        scoring = self.scoring.get(tick.product)
+        if scoring is None:
+            return
+        scoring.row = row
+        prediction = scoring.scorer.on_row(row, monotonic_ns)
+        if prediction is not None:
+            scoring.prediction = prediction
+            self.counts.predictions += 1
+            self._put(PREDICTIONS, prediction)
+        self._alert(tick.product, tick.event_ns, tick.covered_since_ns, prediction)
+        if prediction is not None:
+            self.latency.add(self._parts.clock.monotonic_ns() - monotonic_ns)
+        self._settle(scoring)
+        self._alert_reference(scoring, row, prediction)
+
+    def _meet(self, tick: Tick) -> None:
+        self._known.add(tick.product)
+        scoring = self._parts.make_scoring(tick)
+        if scoring is not None:
+            self.scoring[tick.product] = scoring
+
+    def _alert(
+        self, product: str, event_ns: int, covered_since_ns: int, prediction: Prediction | None
+    ) -> None:
+        if self._parts.policy is None:
+            return
+        alert = self._parts.policy.step(product, event_ns, covered_since_ns, prediction)
+        if alert is not None:
+            self._publish(alert)
+
+    def _publish(self, alert: Alert) -> None:
+        self.counts.alerts += alert.state == "opened"
+        self.alerts.append(alert)
+        del self.alerts[:-20]
+        self.scoring[alert.product].board.model_alerts.add(alert)
+        self._put(ALERTS, alert)
+        self._parts.dispatcher.push(alert)
+
+    def _alert_reference(
+        self, scoring: ProductScoring, row: FeatureRow, prediction: Prediction | None
+    ) -> None:
+        policy = self._parts.reference_policy
+        if policy is None:
+            return
+        alert = policy.step(row.product, row.event_ns, row.covered_since_ns, prediction)
+        if alert is not None:
+            scoring.board.reference_alerts.add(alert)
+
+    def _settle(self, scoring: ProductScoring) -> None:
+        for graded in scoring.scorer.take_graded():
+            outcome = graded.outcome
+            self.counts.outcomes += 1
+            if outcome.unlabelled is not None:
+                self.counts.unlabelled[outcome.unlabelled] += 1
+            scoring.board.add(graded)
+            self._put(OUTCOMES, outcome)

@@ -1,0 +1,118 @@
+"""From stored feature rows to registered models, the same for ``train`` and ``demo``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from volspike.config import Settings
+from volspike.errors import NotEnoughDataError
+from volspike.evaluation.report import Evaluation, evaluate
+from volspike.exchange.products import PriceScales
+from volspike.features.store import FeatureTable, read_features
+from volspike.labels.dataset import Dataset, build_dataset
+from volspike.labels.splits import Split, chronological_split
+from volspike.labels.tau import TauSpec
+from volspike.models.registry import Registered, register
+from volspike.models.settings import TrainSettings
+from volspike.models.shelf import save_bundle, write_champion
+from volspike.models.train import TrainResult, train, with_scores
+from volspike.pipeline.home import Home
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Everything a training run made.
+
+    Attributes
+    ----------
+    dataset, split : Dataset, Split
+        What it was made from.
+    result : TrainResult
+        The models.
+    evaluation : Evaluation
+        Their scores.
+    saved : dict of str to Path
+        Bundle directories by model.
+    registered : dict of str to Registered
+        MLflow versions by model.
+    """
+
+    dataset: Dataset
+    split: Split
+    result: TrainResult
+    evaluation: Evaluation
+    saved: dict[str, Path]
+    registered: dict[str, Registered]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report under the names of the command line."""
+        return {
+            **self.evaluation.as_dict(),
+            "split": self.split.counts(),
+            "rows": len(self.dataset),
+            "dataset_sha256": self.dataset.sha256,
+            "not_fitted": self.result.not_fitted,
+            "champion_reason": self.result.champion_reason,
+            "reference_reason": self.result.reference_reason,
+            "bundles": {name: str(path) for name, path in self.saved.items()},
+            "mlflow": {name: entry.uri for name, entry in self.registered.items()},
+        }
+
+
+def tau_spec(settings: Settings) -> TauSpec:
+    """Return how tau is set."""
+    return TauSpec(settings.tau_mode, settings.tau_quantile, settings.tau_floor_bps)
+
+
+def stored_table(home: Home, settings: Settings, product: str | None, feed: str | None) -> FeatureTable:
+    """Read the stored rows of one product and feed.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If there are none.
+    """
+    home.require()
+    table = read_features(home.features, product, feed, settings.feature_set)
+    if not len(table.event_ns):
+        raise NotEnoughDataError(str(home.features), "it holds no rows", "run volspike replay first")
+    return table
+
+
+def train_models(
+    home: Home, settings: Settings, product: str | None, feed: str | None, say: Callable[[str], None]
+) -> Trained:
+    """Train on the stored rows of one product and feed; save, register and point at the champion.
+
+    Parameters
+    ----------
+    say : callable
+        Told in words what is done next.
+    """
+    table = stored_table(home, settings, product, feed)
+    say(f"labelling {len(table.event_ns):,} rows of {table.product}")
+    dataset = build_dataset([table], settings.target, tau_spec(settings))
+    split = chronological_split(dataset)
+    say(f"fitting on {len(split.fit):,} of {len(dataset):,} seconds")
+    result = train(dataset, split, TrainSettings(seed=settings.seed, class_weight=settings.class_weight))
+    say("scoring every part")
+    evaluation = evaluate(
+        result.bundles,
+        dataset,
+        split,
+        result.champion,
+        home.reports,
+        PriceScales().increment(dataset.product),
+    )
+    saved = {
+        name: save_bundle(with_scores(bundle, evaluation.summary(name)), home.models)
+        for name, bundle in result.bundles.items()
+    }
+    champion = result.bundles[result.champion].manifest
+    say("registering in MLflow")
+    registered = register(result, evaluation, saved, home.root)
+    write_champion(home.models, champion.name, champion.version)
+    return Trained(dataset, split, result, evaluation, saved, registered)
