@@ -49,9 +49,13 @@ class ProductState:
         self.session_started = False  # a row of this session, snapshot included, has been seen
         self.rejected_mids: list[int] = []
 
-    def accepts_level(self, mid_sum: int) -> bool:
-        """Tell whether a mid is no jump from the last one, or the third in a row of a new level."""
-        if not self.mid_sum or not is_jump(mid_sum, self.mid_sum):
+    def accepts_level(self, mid_sum: int, event_ns: int) -> bool:
+        """Tell whether a mid is no jump from the last one, or the third in a row of a new level.
+
+        A mid older than a day says nothing, so what a restart must read back is bounded.
+        """
+        stale = event_ns - self.tick_ns > PAST_LIMIT_NS
+        if not self.mid_sum or stale or not is_jump(mid_sum, self.mid_sum):
             self.rejected_mids.clear()
             return True
         if any(is_jump(mid_sum, other) for other in self.rejected_mids):
@@ -161,7 +165,7 @@ class Admission:
             return
         self._check_coverage(quote, frame, state)
         mid_sum = quote.bid + quote.ask
-        if not state.accepts_level(mid_sum):
+        if not state.accepts_level(mid_sum, quote.event_ns):
             out.append(
                 Dropped("jump", True, f"mid moved beyond a factor of 2 to {mid_sum}", row, quote.product)
             )

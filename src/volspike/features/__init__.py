@@ -1,0 +1,1 @@
+"""Ticks to features: admission, the exact window engine, the feature sets, and their Parquet files."""

@@ -1,0 +1,65 @@
+"""How the window kernel is compiled.
+
+No fast-math, hence no fused multiply-add: a contracted ``a*b + c`` would change bits. Division by zero is not
+trapped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from numba import njit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _compiled(*signature: str, **options: bool) -> Callable[[F], F]:
+    compiler: Any = njit
+    decorator = compiler(*signature, fastmath=False, error_model="numpy", **options)
+
+    def decorate(function: F) -> F:
+        compiled: F = decorator(function)
+        return compiled
+
+    return decorate
+
+
+def part(function: F) -> F:
+    """Compile a part of an entry point, together with it."""
+    return _compiled()(function)
+
+
+def inlined(function: F) -> F:
+    """Compile a small part of an entry point, always inlined, so that its tuples never reach memory."""
+    return _compiled(forceinline=True)(function)
+
+
+def entry(signature: str) -> Callable[[F], F]:
+    """Compile an entry point at once, or load it from numba's cache on disk.
+
+    The cache notices changes of the entry point's own file only. An entry point must therefore hold
+    ``sources_digest`` of everything it is compiled from in a closure cell, which is part of the cache's key.
+    """
+    return _compiled(signature, cache=True)
+
+
+def direct(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an entry point without numba's dispatch on argument types, which costs more than a step.
+
+    The caller answers for the types of the arguments.
+    """
+    dispatcher: Any = compiled
+    function: Callable[..., Any] = dispatcher.overloads[dispatcher.signatures[0]].entry_point
+    return function
+
+
+def sources_digest(*modules: ModuleType) -> int:
+    """Return 60 bits of the sha256 of the modules' source files."""
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return int(digest.hexdigest()[:15], 16)

@@ -1,0 +1,203 @@
+"""Integers of 128 and 192 bits for compiled code, as tuples of int64 words, lowest first; raw memory.
+
+LLVM adds and multiplies integers of any width; numba has none above 64 bits, so these intrinsics emit them.
+Words are the two's complement of the whole number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from volspike.features.fixedpoint import WORD
+
+_WORD = ir.IntType(64)
+_DOUBLE = ir.DoubleType()
+_WIDEST = ir.IntType(192)
+
+_tuple_of: Any = types.UniTuple
+_Build = Callable[[Any, Any], Any]
+
+
+def _join(builder: Any, words: Any, kind: ir.IntType) -> Any:
+    value = builder.zext(words[0], kind)
+    for i, word in enumerate(words[1:], start=1):
+        value = builder.or_(value, builder.shl(builder.zext(word, kind), kind(64 * i)))
+    return value
+
+
+def _split(builder: Any, value: Any) -> list[Any]:
+    kind = value.type
+    shifts = range(0, kind.width, 64)
+    return [builder.trunc(builder.lshr(value, kind(shift)), _WORD) for shift in shifts]
+
+
+def _square(builder: Any, q: Any, kind: ir.IntType) -> Any:
+    # Squared at 128 bits, where one machine multiplication does it.
+    wide = builder.sext(q, ir.IntType(128))
+    square = builder.mul(wide, wide)
+    return square if kind.width == 128 else builder.zext(square, kind)
+
+
+def _float(builder: Any, magnitude: Any) -> Any:
+    words = [builder.uitofp(word, _DOUBLE) for word in _split(builder, magnitude)]
+    value = words[-1]
+    for word in reversed(words[:-1]):
+        value = builder.fadd(builder.fmul(value, _DOUBLE(WORD)), word)
+    return value
+
+
+def _place(builder: Any, args: Any) -> Any:
+    return builder.gep(builder.inttoptr(args[0], _WORD.as_pointer()), [args[1]])
+
+
+def _typed(build: _Build, words: int, arguments: int, result: Any = types.float64) -> tuple[Any, Any]:
+    """Return signature and code generator; ``words`` of 0 stands for a scalar result."""
+    if words:
+        result = _tuple_of(types.int64, words)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = build(builder, args)
+        if not words:
+            return value
+        return context.make_tuple(builder, signature.return_type, _split(builder, value))
+
+    return result(*[types.int64] * arguments), codegen
+
+
+def _add(typing_context: Any, low: Any, high: Any, x: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        total = _join(builder, args[:2], ir.IntType(128))
+        return builder.add(total, builder.sext(args[2], ir.IntType(128)))
+
+    return _typed(build, words=2, arguments=3)
+
+
+def _subtract(typing_context: Any, low: Any, high: Any, x: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        total = _join(builder, args[:2], ir.IntType(128))
+        return builder.sub(total, builder.sext(args[2], ir.IntType(128)))
+
+    return _typed(build, words=2, arguments=3)
+
+
+def _add_natural(typing_context: Any, low: Any, high: Any, x: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        total = _join(builder, args[:2], ir.IntType(128))
+        return builder.add(total, builder.zext(args[2], ir.IntType(128)))
+
+    return _typed(build, words=2, arguments=3)
+
+
+def _subtract_natural(typing_context: Any, low: Any, high: Any, x: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        total = _join(builder, args[:2], ir.IntType(128))
+        return builder.sub(total, builder.zext(args[2], ir.IntType(128)))
+
+    return _typed(build, words=2, arguments=3)
+
+
+def _add_square(typing_context: Any, low: Any, high: Any, q: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        kind = ir.IntType(128)
+        return builder.add(_join(builder, args[:2], kind), _square(builder, args[2], kind))
+
+    return _typed(build, words=2, arguments=3)
+
+
+def _subtract_square(typing_context: Any, low: Any, high: Any, q: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        kind = ir.IntType(128)
+        return builder.sub(_join(builder, args[:2], kind), _square(builder, args[2], kind))
+
+    return _typed(build, words=2, arguments=3)
+
+
+def _add_square3(typing_context: Any, low: Any, middle: Any, high: Any, q: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        return builder.add(_join(builder, args[:3], _WIDEST), _square(builder, args[3], _WIDEST))
+
+    return _typed(build, words=3, arguments=4)
+
+
+def _subtract_square3(typing_context: Any, low: Any, middle: Any, high: Any, q: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        return builder.sub(_join(builder, args[:3], _WIDEST), _square(builder, args[3], _WIDEST))
+
+    return _typed(build, words=3, arguments=4)
+
+
+def _signed_float(typing_context: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        value = _join(builder, args, ir.IntType(128))
+        negative = builder.icmp_signed("<", value, value.type(0))
+        magnitude = _float(builder, builder.select(negative, builder.neg(value), value))
+        return builder.select(negative, builder.fneg(magnitude), magnitude)
+
+    return _typed(build, words=0, arguments=2)
+
+
+def _unsigned_float(typing_context: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        return _float(builder, _join(builder, args, ir.IntType(128)))
+
+    return _typed(build, words=0, arguments=2)
+
+
+def _dispersion_float(
+    typing_context: Any, k: Any, low: Any, middle: Any, high: Any, sum_low: Any, sum_high: Any
+) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        squares = builder.mul(builder.zext(args[0], _WIDEST), _join(builder, args[1:4], _WIDEST))
+        total = builder.sext(_join(builder, args[4:6], ir.IntType(128)), _WIDEST)
+        return _float(builder, builder.sub(squares, builder.mul(total, total)))
+
+    return _typed(build, words=0, arguments=6)
+
+
+def _load(typing_context: Any, address: Any, index: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        return builder.load(_place(builder, args))
+
+    return _typed(build, words=0, arguments=2, result=types.int64)
+
+
+def _store(typing_context: Any, address: Any, index: Any, word: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        builder.store(args[2], _place(builder, args))
+        return args[2]
+
+    return _typed(build, words=0, arguments=3, result=types.int64)
+
+
+def _compiled(emit: Any) -> Any:
+    return intrinsic(emit)
+
+
+# (low, high, x) -> (low, high): the sum of a 128-bit and a 64-bit integer.
+add: Callable[[int, int, int], tuple[int, int]] = _compiled(_add)
+subtract: Callable[[int, int, int], tuple[int, int]] = _compiled(_subtract)
+# The same where x is not negative, which saves its sign.
+add_natural: Callable[[int, int, int], tuple[int, int]] = _compiled(_add_natural)
+subtract_natural: Callable[[int, int, int], tuple[int, int]] = _compiled(_subtract_natural)
+# (low, high, q) -> (low, high): 128 bits plus, or minus, the square of q.
+add_square: Callable[[int, int, int], tuple[int, int]] = _compiled(_add_square)
+subtract_square: Callable[[int, int, int], tuple[int, int]] = _compiled(_subtract_square)
+# (low, middle, high, q) -> (low, middle, high): the same at 192 bits.
+add_square3: Callable[[int, int, int, int], tuple[int, int, int]] = _compiled(_add_square3)
+subtract_square3: Callable[[int, int, int, int], tuple[int, int, int]] = _compiled(_subtract_square3)
+# (low, high) -> float64 of a signed 128-bit integer, as ``fixedpoint.wide_to_float``.
+signed_float: Callable[[int, int], float] = _compiled(_signed_float)
+# (low, high) -> the same of an unsigned one.
+unsigned_float: Callable[[int, int], float] = _compiled(_unsigned_float)
+# (k, qq low, middle, high, q low, high) -> float64 of k * qq - q * q.
+dispersion_float: Callable[[int, int, int, int, int, int], float] = _compiled(_dispersion_float)
+
+# (address, index) -> word, and (address, index, word) -> word: the int64 array at a raw address. An array
+# argument would be reference-counted at every call.
+load: Callable[[int, int], int] = _compiled(_load)
+store: Callable[[int, int, int], int] = _compiled(_store)

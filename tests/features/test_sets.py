@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from volspike.errors import FeatureError
+from volspike.features.sets import RV_60S, get_feature_set
+
+
+def test_core_sized_adds_the_imbalance_to_core() -> None:
+    core, sized = get_feature_set("core"), get_feature_set("core-sized")
+    assert core.names == (
+        "midprice_return_mean",
+        "midprice_return_std",
+        "bid_ask_spread",
+        "trade_intensity",
+        "relative_spread",
+        "rv_60s",
+    )
+    assert sized.names == (*core.names, "order_book_imbalance")
+    assert core.hash != sized.hash
+
+
+def test_what_scales_with_the_feed_is_marked() -> None:
+    assert get_feature_set("core-sized").feed_dependent == (
+        "midprice_return_mean",
+        "midprice_return_std",
+        "trade_intensity",
+        "order_book_imbalance",
+    )
+
+
+def test_every_column_is_described() -> None:
+    for column in get_feature_set("core-sized").columns:
+        assert column.unit
+        assert column.doc
+        assert column.formula
+        assert column.transform in ("log", "identity", "asinh")
+
+
+def test_the_hash_covers_the_definition_and_no_more() -> None:
+    core = get_feature_set("core")
+    assert len(core.hash) == 64
+    for change in (
+        {"formula": "x"},
+        {"unit": "x"},
+        {"feed_dependent": True},
+        {"transform": "asinh"},
+        {"name": "x"},
+    ):
+        changed = replace(core, columns=(*core.columns[:-1], replace(RV_60S, **change)))
+        assert changed.hash != core.hash
+    reworded = replace(core, columns=(*core.columns[:-1], replace(RV_60S, doc="In other words.")))
+    assert reworded.hash == core.hash
+    assert replace(core, version=2).hash != core.hash
+    assert replace(core, columns=core.columns[::-1]).hash != core.hash
+
+
+def test_the_hash_of_a_published_set_is_fixed() -> None:
+    # A file or model holds this hash. Where it must change, raise the version of the set too.
+    assert get_feature_set("core").hash.startswith("59d5b1312ef06770")
+    assert get_feature_set("core-sized").hash.startswith("d6c8391b72716efa")
+
+
+def test_an_unknown_set_is_refused_with_the_names_of_the_others() -> None:
+    with pytest.raises(FeatureError, match="use one of: core, core-sized"):
+        get_feature_set("cor")
