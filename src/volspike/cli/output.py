@@ -68,7 +68,7 @@ def failure_fields(failure: VolspikeError) -> dict[str, str]:
 def conclude(
     title: str, report: Mapping[str, object], as_json: bool, failure: VolspikeError | None = None
 ) -> None:
-    """Print what a verb found; with a failure, tell it too and exit 1: its report is worth having all the same."""
+    """Print what a verb found; with a failure, tell that too and exit 1."""
     if as_json:
         emit_json(report if failure is None else {**report, **failure_fields(failure)})
     else:

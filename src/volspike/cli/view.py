@@ -8,13 +8,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from volspike.alerts.sinks import alert_line
 from volspike.exchange.decimals import format_time_ns
 from volspike.pipeline.assembly import LiveJob
 from volspike.pipeline.live import ProductScoring
+from volspike.records import Alert
 from volspike.scoring.scoreboard import ScoreboardSnapshot, SideScores
 
-BAR_CELLS = 24
+BAR_CELLS = 16
 SHOWN_ALERTS = 6
 STATE_STYLE = {"live": "green", "degraded": "yellow", "waiting": "yellow", "stopped": "dim"}
 
@@ -64,7 +64,9 @@ def _health(job: LiveJob, title: str) -> RenderableType:
 def _market(job: LiveJob) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, expand=True)
     for column in ("product", "time (UTC)", "mid", "now", "next 60 s", "90 % band", "tau", "p(spike)"):
-        table.add_column(column, justify="left" if column in ("product", "p(spike)") else "right")
+        table.add_column(
+            column, justify="left" if column in ("product", "p(spike)") else "right", no_wrap=True
+        )
     for product, scoring in sorted(job.pipeline.scoring.items()):
         table.add_row(*_market_row(product, scoring))
     if not job.pipeline.scoring:
@@ -138,9 +140,18 @@ def _figure(value: float | None, form: str, unit: str = "") -> str:
     return "-" if value is None else f"{value:{form}}{unit}"
 
 
+def _alert(alert: Alert) -> str:
+    lasted = f" after {(alert.event_ns - alert.opened_ns) / 1e9:.0f} s" if alert.state == "closed" else ""
+    return (
+        f"{format_time_ns(alert.event_ns, 0)[11:19]} {alert.product} {alert.state}{lasted}:"
+        f" p(spike) {alert.p_spike:.2f}, next 60 s {alert.sigma_bps:.1f} bps,"
+        f" now {alert.sigma_now_bps:.1f}, tau {alert.tau_bps:.1f}"
+    )
+
+
 def _alerts(job: LiveJob) -> RenderableType:
     newest = job.pipeline.alerts[-SHOWN_ALERTS:][::-1]
     lines = Text(
-        "\n".join(alert_line(alert) for alert in newest) or "none yet", overflow="ellipsis", no_wrap=True
+        "\n".join(_alert(alert) for alert in newest) or "none yet", overflow="ellipsis", no_wrap=True
     )
     return Panel(lines, title=f"alerts: {job.pipeline.counts.alerts}", title_align="left", box=box.ROUNDED)

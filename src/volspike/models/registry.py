@@ -67,6 +67,7 @@ def register(
     saved: Mapping[str, Path],
     data_dir: Path,
     experiment: str = EXPERIMENT,
+    promote: bool = True,
 ) -> dict[str, Registered]:
     """Log a training run to MLflow, one MLflow run a model, and register the models.
 
@@ -82,6 +83,8 @@ def register(
         Holds ``mlflow.db`` and ``mlartifacts``.
     experiment : str
         Name of the MLflow experiment.
+    promote : bool
+        Whether the champion's aliases move; not for models that are for study only.
 
     Returns
     -------
@@ -100,7 +103,8 @@ def register(
             name: _log_model(client, experiment_id, bundle.manifest, evaluation, saved[name])
             for name, bundle in result.bundles.items()
         }
-        _move_aliases(client, registered, result.champion)
+        if promote:
+            _move_aliases(client, registered, result.champion)
     return registered
 
 

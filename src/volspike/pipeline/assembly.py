@@ -34,6 +34,7 @@ from volspike.pipeline.judging import open_model
 from volspike.pipeline.live import LiveParts, LivePipeline, ProductScoring
 from volspike.pipeline.recovery import recover
 from volspike.pipeline.stage import FeatureStages
+from volspike.pipeline.training import LIVE_TARGET
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import SegmentHeader
 from volspike.records import Tick
@@ -73,7 +74,7 @@ def choose_dialect(settings: Settings, bundle: Bundle | None) -> Dialect:
                 f"it was trained on {manifest.product}, which is not among {', '.join(settings.products)}",
                 f"watch {manifest.product} too, or train another",
             )
-        if manifest.target != "rv":
+        if manifest.target != LIVE_TARGET:
             raise ModelError(
                 f"model {manifest.name} {manifest.version}",
                 f"its target {manifest.target} is for study, not for live use",

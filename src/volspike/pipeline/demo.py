@@ -33,7 +33,7 @@ from volspike.simulation.synthetic import SyntheticMarket
 HISTORY_FRAC = 0.4
 START_LIMIT_S = 30.0
 POLL_S = 0.25
-DRAIN_LIMIT_S = 5.0
+DRAIN_LIMIT_S, DRAIN_POLL_S = 5.0, 0.02
 HOUR_NS = 3_600_000_000_000
 
 
@@ -127,10 +127,10 @@ class Demo:
                 break
             await asyncio.sleep(POLL_S)
         await asyncio.to_thread(self._ask, "finish")
-        for _ in range(int(DRAIN_LIMIT_S / POLL_S)):
+        for _ in range(int(DRAIN_LIMIT_S / DRAIN_POLL_S)):
             if not job.pipeline.connected:
                 return
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(DRAIN_POLL_S)
 
     def report(self, job: LiveJob) -> dict[str, Any]:
         """Return all counts, the simulator's own first."""

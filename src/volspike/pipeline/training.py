@@ -14,12 +14,15 @@ from volspike.exchange.products import PriceScales
 from volspike.features.store import FeatureTable, read_features
 from volspike.labels.dataset import Dataset, build_dataset
 from volspike.labels.splits import Split, chronological_split
+from volspike.labels.targets import LEAKING_TARGETS
 from volspike.labels.tau import TauSpec
 from volspike.models.registry import Registered, register
 from volspike.models.settings import TrainSettings
 from volspike.models.shelf import save_bundle, write_champion
 from volspike.models.train import TrainResult, train, with_scores
 from volspike.pipeline.home import Home
+
+LIVE_TARGET = "rv"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def train_models(
     say : callable
         Told in words what is done next.
     """
+    if settings.target in LEAKING_TARGETS:
+        say(f"WARNING: the target {settings.target} leaks: {LEAKING_TARGETS[settings.target]}")
     table = stored_table(home, settings, product, feed)
     say(f"labelling {len(table.event_ns):,} rows of {table.product}")
     dataset = build_dataset([table], settings.target, tau_spec(settings))
@@ -113,6 +118,10 @@ def train_models(
     }
     champion = result.bundles[result.champion].manifest
     say("registering in MLflow")
-    registered = register(result, evaluation, saved, home.root)
-    write_champion(home.models, champion.name, champion.version)
+    served = settings.target == LIVE_TARGET
+    registered = register(result, evaluation, saved, home.root, promote=served)
+    if served:
+        write_champion(home.models, champion.name, champion.version)
+    else:
+        say(f"models of target {settings.target} are for study: the champion stays what it was")
     return Trained(dataset, split, result, evaluation, saved, registered)
