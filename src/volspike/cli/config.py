@@ -20,5 +20,8 @@ def config(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         for name, value in values.items()
     ]
     show_table(
-        "Settings (volspike.toml < VOLSPIKE_... < flags)", ("setting", "value", "from", "meaning"), rows
+        "Settings (volspike.toml < VOLSPIKE_... < flags)",
+        ("setting", "value", "from", "meaning"),
+        rows,
+        words=4,
     )

@@ -40,4 +40,4 @@ def _show(findings: list[Finding], as_json: bool) -> None:
         emit_json({"ok": all(f.ok for f in findings), "checks": [f.as_dict() for f in findings]})
         return
     rows = [(f.what, "ok" if f.ok else "MISSING", f.found, f.remedy) for f in findings]
-    show_table("volspike doctor", ("check", "", "found", "what to do"), rows)
+    show_table("volspike doctor", ("check", "", "found", "what to do"), rows, words=4)

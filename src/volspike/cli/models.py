@@ -25,8 +25,8 @@ def models(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     elif not rows:
         say(f"no models in {home.models}; run volspike train")
     else:
-        columns = tuple(rows[0])
-        show_table(f"Models in {home.models}", columns, [tuple(row.values()) for row in rows])
+        cells = [tuple(row[field] for field in _SHOWN) for row in rows]
+        show_table(f"Models in {home.models}", tuple(_SHOWN.values()), cells, words=7)
 
 
 def _champion(directory: Path) -> Path | None:
@@ -47,23 +47,25 @@ def _describe(path: Path, champion: Path | None) -> dict[str, Any]:
     try:
         manifest = load_bundle(path).manifest
     except ModelError as error:
-        return {
-            **dict.fromkeys(_FIELDS),
+        damaged = {
             "model": path.parent.name,
             "version": path.name,
-            "state": error.reason,
+            "state": "damaged",
+            "reason": error.reason,
         }
+        return {**dict.fromkeys(_FIELDS), **damaged}
     test = manifest.provenance.scores.get("test", {})
     values: tuple[Any, ...] = (
         manifest.name,
         manifest.version,
         "champion" if path == champion else "whole",
+        None,
         manifest.product,
         manifest.feed,
         manifest.feature_set,
         manifest.target,
-        format_time_ns(manifest.training.first_ns)[:19],
-        format_time_ns(manifest.training.last_ns)[:19],
+        format_time_ns(manifest.training.first_ns)[:16],
+        format_time_ns(manifest.training.last_ns)[:16],
         manifest.training.fit_rows,
         test.get("pr_auc"),
         test.get("reference_pr_auc"),
@@ -76,6 +78,7 @@ _FIELDS = (
     "model",
     "version",
     "state",
+    "reason",
     "product",
     "feed",
     "features",
@@ -87,3 +90,17 @@ _FIELDS = (
     "test_reference_pr_auc",
     "enough_data",
 )
+
+_SHOWN = {
+    "model": "model",
+    "version": "version",
+    "state": "state",
+    "product": "product",
+    "feed": "feed",
+    "target": "target",
+    "trained_to": "trained to",
+    "fit_rows": "fit rows",
+    "test_pr_auc": "test PR-AUC",
+    "test_reference_pr_auc": "reference",
+    "enough_data": "enough data",
+}

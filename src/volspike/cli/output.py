@@ -78,14 +78,14 @@ def conclude(
         raise SystemExit(1)
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on stdout; every column but the first is right-aligned."""
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], words: int = 1) -> None:
+    """Print a table on stdout; the first ``words`` columns are left-aligned, figures right."""
     from rich import box
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        table.add_column(column, justify="left" if index < words else "right")
     for row in rows:
         table.add_row(*(cell_text(cell) for cell in row))
     console().print(table)

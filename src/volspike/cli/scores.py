@@ -36,7 +36,7 @@ def show_report(report: dict[str, Any]) -> None:
         for part, scores in report["reference"]["parts"].items()
     ]
     header = ("model", "part", *(title for _, title in COLUMNS))
-    show_table("Scores: * champion, ( ) reference, ! not enough data for any claim", header, rows)
+    show_table("Scores: * champion, ( ) reference, ! not enough data for any claim", header, rows, words=2)
     _show_words(report)
 
 
