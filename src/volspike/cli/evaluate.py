@@ -6,17 +6,14 @@ from typing import Annotated
 
 import typer
 
+from volspike.cli.options import Model, Product
 from volspike.cli.output import AsJson, DataDir, emit_json
-
-Model = Annotated[
-    str, typer.Option("--model", help="Bundle directory or models:/NAME@ALIAS.  [default: the champion]")
-]
 
 
 def evaluate(
     data_dir: DataDir = None,
     model: Model = "",
-    product: Annotated[str | None, typer.Option(help="Product; default: the model's.")] = None,
+    product: Product = None,
     feed: Annotated[
         str | None, typer.Option(help="Feed; needed where a product is stored from both.")
     ] = None,

@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from volspike.cli.options import Feed, Product
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
-
-Product = Annotated[str | None, typer.Option(help="Product; needed where several are stored.")]
-Feed = Annotated[str | None, typer.Option(help="Feed; needed where a product is stored from both.")]
 
 
 def train(
