@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -213,8 +214,11 @@ def test_damage_in_the_middle_is_reported_not_returned(path: Path) -> None:
     blob = bytearray(path.read_bytes())
     blob[8192:] = b"\xff" * (len(blob) - 8192)
     path.write_bytes(blob)
-    with pytest.raises(BusError, match=r"malformed|not a database"):
-        EmbeddedLog(path, CLOCK).read("a", 0, 10_000)
+    with (
+        pytest.raises(BusError, match=r"malformed|not a database"),
+        closing(EmbeddedLog(path, CLOCK)) as damaged,
+    ):
+        damaged.read("a", 0, 10_000)
 
 
 def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
