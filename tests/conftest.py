@@ -1,10 +1,16 @@
-"""Fixtures shared by every test package."""
+"""Fixtures shared by every test package; lets tests import ``whole_runs``, which lies beside."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -15,3 +21,32 @@ def shared() -> Path:
     if not (SHARED / "data" / "ticks").is_dir():
         pytest.skip("no development recordings: ../shared/data/ticks is absent")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of whoever runs the tests out of them."""
+    for name in os.environ:
+        if name.upper().startswith("VOLSPIKE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a data directory with two hours of synthetic history and the models trained on it."""
+    from volspike.pipeline.training import train_models
+    from whole_runs import make_history, settings_for
+
+    home = make_history(tmp_path_factory.mktemp("trained") / "data")
+    train_models(home, settings_for(home.root), None, None, lambda _words: None)
+    return home.root
+
+
+@pytest.fixture
+def trained(_trained: Path, tmp_path: Path) -> Callable[[], Path]:
+    """Return a maker of fresh copies of the trained data directory."""
+
+    def copy() -> Path:
+        return Path(shutil.copytree(_trained, tmp_path / f"data{len(list(tmp_path.iterdir()))}"))
+
+    return copy

@@ -95,7 +95,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     except ValidationError as error:
         raise _explain(error, given) from None
     except SettingsError as error:
-        raise ConfigError("environment", str(error), "mappings are written as JSON: {\"BTC-USD\": 8}") from None
+        raise ConfigError("environment", str(error), 'mappings are written as JSON: {"BTC-USD": 8}') from None
 
 
 def sources(flags: Mapping[str, Any] | None = None) -> dict[str, str]:

@@ -1,16 +1,16 @@
 """Every error volspike raises on purpose.
 
-    VolspikeError                  one line: what, why, and what to do about it
-    ├── ConfigError                a setting is unknown, malformed or contradictory
-    ├── ProtocolError              a frame breaks the wire protocol (dead-lettered, never fatal)
-    ├── FeedError                  the exchange can't be reached or refuses the subscription
-    ├── ArchiveError               the raw archive can't be written, read or locked
-    ├── ImportFormatError          a foreign recording has no shape we know
-    ├── BusError                   a topic, group or log file is unusable
-    ├── FeatureError               a feature set is unknown, or a features file doesn't match
-    ├── NotEnoughDataError         too few rows, windows, clusters or classes for what was asked
-    ├── ModelError                 a model bundle is missing, corrupt or made for something else
-    └── VerificationError          replayed and recorded rows differ
+VolspikeError                  one line: what, why, and what to do about it
+├── ConfigError                a setting is unknown, malformed or contradictory
+├── ProtocolError              a frame breaks the wire protocol (dead-lettered, never fatal)
+├── FeedError                  the exchange can't be reached or refuses the subscription
+├── ArchiveError               the raw archive can't be written, read or locked
+├── ImportFormatError          a foreign recording has no shape we know
+├── BusError                   a topic, group or log file is unusable
+├── FeatureError               a feature set is unknown, or a features file doesn't match
+├── NotEnoughDataError         too few rows, windows, clusters or classes for what was asked
+├── ModelError                 a model bundle is missing, corrupt or made for something else
+└── VerificationError          replayed and recorded rows differ
 """
 
 from __future__ import annotations

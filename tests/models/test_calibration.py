@@ -79,6 +79,7 @@ def test_one_calm_quarter_of_an_hour_does_not_rewrite_a_model() -> None:
     assert thin.shift == pytest.approx(-0.7 * 15 / 35)
     assert thick.shift == pytest.approx(-0.7, abs=0.01)
 
+
 def test_probabilities_stay_within_their_range_at_any_margin() -> None:
     margin = np.array([-1e6, -800.0, -1.0, 0.0, 1.0, 800.0, 1e6])
     p = finish_rows(margin, np.zeros(7), Calibration(), SigmaBand()).p_spike

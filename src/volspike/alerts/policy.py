@@ -118,9 +118,9 @@ class AlertPolicy:
         if p is not None:
             state.last_p, state.last = p, prediction
         if state.opened is None:
-            return (
-                self._open(state, event_ns) if p is not None and self._may_open(state, event_ns, p) else None
-            )
+            if p is None or p < self._open_threshold or not self._has_cooled(state, event_ns):
+                return None
+            return self._open(state, event_ns)
         over = self._is_over(state, event_ns, p)
         return self._close(state, event_ns) if broken or over else None
 
@@ -129,9 +129,7 @@ class AlertPolicy:
         states = [state for _, state in sorted(self._states.items()) if state.opened is not None]
         return [self._close(state, state.last.event_ns) for state in states if state.last is not None]
 
-    def _may_open(self, state: _ProductState, event_ns: int, p: float) -> bool:
-        if p < self._open_threshold:
-            return False
+    def _has_cooled(self, state: _ProductState, event_ns: int) -> bool:
         return state.closed_ns is None or event_ns - state.closed_ns >= self._cooldown_ns
 
     def _is_over(self, state: _ProductState, event_ns: int, p: float | None) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from volspike.cli.output import AsJson, DataDir, emit_json, show_table
+from volspike.cli.output import AsJson, DataDir, emit_json, failure_fields, show_table, tell
 
 if TYPE_CHECKING:
     from volspike.pipeline.checkup import Finding
@@ -24,20 +24,24 @@ def doctor(
 ) -> None:
     """Check Python, libraries, compiler, data directory and models; exit 1 if something is missing."""
     from volspike.config import load_settings
+    from volspike.errors import ConfigError
     from volspike.pipeline.checkup import check_exchange, check_machine
 
     settings = load_settings({"data_dir": data_dir, "exchange_url": exchange_url})
     findings = check_machine(settings)
     if exchange:
         findings.append(check_exchange(settings))
-    _show(findings, as_json)
-    if not all(finding.ok for finding in findings):
+    bad = [finding for finding in findings if not finding.ok]
+    failure = ConfigError("doctor", ", ".join(f"{f.what}: {f.found}" for f in bad), "do what it says")
+    _show(findings, as_json, failure_fields(failure) if bad else {})
+    if bad:
+        tell(failure)
         raise SystemExit(1)
 
 
-def _show(findings: list[Finding], as_json: bool) -> None:
+def _show(findings: list[Finding], as_json: bool, failure: dict[str, str]) -> None:
     if as_json:
-        emit_json({"ok": all(f.ok for f in findings), "checks": [f.as_dict() for f in findings]})
+        emit_json({"ok": not failure, "checks": [f.as_dict() for f in findings], **failure})
         return
     rows = [(f.what, "ok" if f.ok else "MISSING", f.found, f.remedy) for f in findings]
     show_table("volspike doctor", ("check", "", "found", "what to do"), rows, words=4)

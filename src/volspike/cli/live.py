@@ -18,6 +18,8 @@ REFRESH_S = 0.5
 LINE_EVERY_S = 5.0
 # The log's thread must give way quickly to the thread that predicts.
 SWITCH_INTERVAL_S = 0.0005
+# Records hold no cycles, so collecting often finds nothing and holds up predictions.
+COLLECT_AFTER = (20_000, 50, 100)
 
 Watch = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -32,10 +34,16 @@ def drive(
     watch : callable, optional
         Run beside the job and told when the end is asked for; when it returns, the job is stopped.
     """
+    prepare_process()
+    asyncio.run(_drive(job, title, exit_after_s, as_json, watch))
+
+
+def prepare_process() -> None:
+    """Have garbage collection and the log's thread disturb predictions as little as they can."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    asyncio.run(_drive(job, title, exit_after_s, as_json, watch))
 
 
 async def _drive(
@@ -62,6 +70,13 @@ async def _drive(
             raise end
 
 
+async def _refresh_scoreboards(job: LiveJob) -> None:
+    for scoring in list(job.pipeline.scoring.values()):
+        work = scoring.board.refresh()
+        if work is not None:
+            await asyncio.to_thread(work)
+
+
 async def _asked(asked: asyncio.Event) -> None:
     await asked.wait()
 
@@ -82,6 +97,7 @@ async def _show(job: LiveJob, title: str, as_json: bool) -> None:
     with Live(render(job, title), console=screen, auto_refresh=False, screen=False) as live:
         try:
             while True:
+                await _refresh_scoreboards(job)
                 live.update(render(job, title), refresh=True)
                 await asyncio.sleep(REFRESH_S)
         finally:

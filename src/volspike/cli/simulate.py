@@ -97,7 +97,8 @@ async def _serve(market: Market, settings: SimulatorSettings) -> dict[str, objec
 
     from volspike.simulation.server import run_simulator
 
-    return await run_simulator(market, settings, _announce, _signalled(asyncio.Event()).wait())
+    stopped = asyncio.create_task(_signalled(asyncio.Event()).wait())
+    return await run_simulator(market, settings, _announce, stopped)
 
 
 async def _serve_parent(market: Market, settings: SimulatorSettings, ready_file: Path) -> dict[str, object]:

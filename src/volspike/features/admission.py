@@ -87,6 +87,20 @@ class Admission:
             state.session_started = False
             state.coverage.begin_session(header.session)
 
+    @property
+    def sequence(self) -> int:
+        """Return the connection's newest frame counter, ``UNKNOWN`` where it has none."""
+        return self._sequence
+
+    def known(self, product: str) -> ProductState | None:
+        """Return what is remembered of a product, None where it was never met."""
+        return self._products.get(product)
+
+    def advance(self, sequence: int, frames: int) -> None:
+        """Take note of frames that were admitted elsewhere, by the same rules on the same states."""
+        self._sequence = sequence
+        self._frame_index += frames
+
     def admit(self, frame: Frame, decoded: Decoded) -> list[Admitted]:
         """Answer one frame.
 

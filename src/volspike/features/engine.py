@@ -44,7 +44,9 @@ def make_engine(feature_set: FeatureSet, price_decimals: int) -> Engine:
     """
     try:
         return WindowEngine(feature_set, price_decimals)
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise  # a fault of our own would make everything slower without a word
         return PureWindowEngine(feature_set, price_decimals)
 
 

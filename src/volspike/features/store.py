@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "FeatureTable",
     "FeatureWriter",
     "discard_open_files",
+    "discard_rows_after",
     "last_position",
     "read_features",
     "stored_kinds",
@@ -39,14 +41,14 @@ ROW_GROUP_ROWS = 250_000
 SCHEMA_VERSION = 1
 
 _CHUNK_ROWS = 4096
+_CODES: dict[type[np.generic], str] = {np.int8: "b", np.int32: "i", np.int64: "q", np.bool_: "?"}
+_ROW_CODES = "".join(_CODES[kind] for kind in ROW_COLUMNS.values())  # of the module struct
 _SUFFIX = ".parquet"
 _OPEN_SUFFIX = ".tmp"
 _NAME = re.compile(r"(?P<product>[A-Za-z0-9._-]+)-(?P<feed>[a-z_]+)-(?P<position>\d{12,})\.parquet")
 _PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PREFIX = "volspike."
 _AGAIN = "remove it and run volspike replay"
-
-_Row = tuple[int, int, int, int, int, int, int, int, bool, bool, tuple[float, ...]]
 
 
 class FeatureWriter:
@@ -102,7 +104,10 @@ class FeatureWriter:
             },
         )
         self._no_values = (np.nan,) * len(feature_set.columns)
-        self._rows: list[_Row] = []
+        self._layout = np.dtype([*ROW_COLUMNS.items(), ("values", np.float64, len(feature_set.columns))])
+        self._pack = struct.Struct(f"={_ROW_CODES}{len(feature_set.columns)}d").pack_into
+        self._buffer = bytearray(_CHUNK_ROWS * self._layout.itemsize)
+        self._buffered = 0
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
         self._file: pq.ParquetWriter | None = None
@@ -110,28 +115,28 @@ class FeatureWriter:
 
     def append_row(self, row: FeatureRow) -> None:
         """Append the row of one tick."""
-        values = tuple(np.nan if value is None else value for value in row.values)
+        values: Any = row.values
+        if None in values:
+            values = [np.nan if value is None else value for value in values]
         self._append(
-            (
-                TICK,
-                row.archive_seq,
-                row.archive_row,
-                row.event_ns,
-                row.covered_since_ns,
-                row.bid,
-                row.ask,
-                row.ticks,
-                row.complete,
-                row.suspect,
-                values,
-            )
+            TICK,
+            row.archive_seq,
+            row.archive_row,
+            row.event_ns,
+            row.covered_since_ns,
+            row.bid,
+            row.ask,
+            row.ticks,
+            row.complete,
+            row.suspect,
+            *values,
         )
 
     def append_mark(self, mark: Mark) -> None:
         """Append a mark."""
         seq, row = mark.archive_seq, mark.archive_row
         times = (mark.event_ns, mark.covered_since_ns)
-        self._append((MARK, seq, row, *times, 0, 0, 0, False, False, self._no_values))
+        self._append(MARK, seq, row, *times, 0, 0, 0, False, False, *self._no_values)
 
     def append(self, table: FeatureTable) -> None:
         """Append many rows; the arrays are kept until they are written, so don't change them."""
@@ -161,18 +166,18 @@ class FeatureWriter:
             os.rename(_open_path(self._path), self._path)
             _sync(self._directory)
 
-    def _append(self, row: _Row) -> None:
-        self._rows.append(row)
-        if len(self._rows) >= _CHUNK_ROWS:
+    def _append(self, *fields: float) -> None:
+        self._pack(self._buffer, self._buffered * self._layout.itemsize, *fields)
+        self._buffered += 1
+        if self._buffered == _CHUNK_ROWS:
             self._gather()
 
     def _gather(self) -> None:
-        if not self._rows:
+        if not self._buffered:
             return
-        *columns, values = zip(*self._rows, strict=True)
-        named = zip(ROW_COLUMNS.items(), columns, strict=True)
-        self._rows = []
-        self._add([np.array(column, kind) for (_, kind), column in named], np.array(values, np.float64))
+        rows = np.frombuffer(self._buffer, self._layout, self._buffered)
+        self._buffered = 0
+        self._add([rows[name].copy() for name in ROW_COLUMNS], rows["values"])
 
     def _add(self, columns: list[Any], values: npt.NDArray[np.float64]) -> None:
         arrays = [pa.array(column) for column in (*columns, *map(np.ascontiguousarray, values.T))]
@@ -260,20 +265,41 @@ def discard_open_files(directory: Path) -> list[Path]:
     return paths
 
 
-def last_position(directory: Path, product: str, feed: str) -> tuple[int, int] | None:
-    """Return the archive position (seq, row) of the last row in the finished files, None where there is none.
+def discard_rows_after(directory: Path, seq: int) -> list[Path]:
+    """Remove the files with a row beyond an archive position; return their paths.
+
+    The archive has lost what those rows were made of, and will give their positions to other frames. What
+    it still holds of a removed file's rows is made again. Call it while no writer is at work.
 
     Raises
     ------
     FeatureError
-        If the last file can't be read.
+        If a file can't be read.
     """
-    paths = [path for path in _finished(directory) if _key(path) == (product, feed)]
-    if not paths:
-        return None
-    file = _parquet(paths[-1])
-    rows = file.read_row_group(file.num_row_groups - 1, columns=["seq", "row"])
-    return rows["seq"][-1].as_py(), rows["row"][-1].as_py()
+    beyond = [path for path in _finished(directory) if _last_position(_parquet(path))[0] > seq]
+    for path in beyond:
+        path.unlink()
+    return beyond
+
+
+def last_position(directory: Path, product: str, feed: str) -> tuple[int, int] | None:
+    """Return the highest archive position (seq, row) in the finished files, None where there is none.
+
+    Raises
+    ------
+    FeatureError
+        If a file can't be read.
+    """
+    paths = (path for path in _finished(directory) if _key(path) == (product, feed))
+    return max((_last_position(_parquet(path)) for path in paths), default=None)
+
+
+def _last_position(file: pq.ParquetFile) -> tuple[int, int]:
+    """Return a file's highest position; by the statistics, so that one row group is read."""
+    column = file.schema_arrow.get_field_index("seq")
+    newest = [file.metadata.row_group(i).column(column).statistics.max for i in range(file.num_row_groups)]
+    rows = file.read_row_group(newest.index(max(newest)), columns=["seq", "row"])
+    return max(zip(rows["seq"].to_pylist(), rows["row"].to_pylist(), strict=True))
 
 
 def stored_kinds(directory: Path) -> list[tuple[str, str, str]]:
@@ -293,7 +319,7 @@ def stored_kinds(directory: Path) -> list[tuple[str, str, str]]:
 def read_features(
     directory: Path, product: str | None = None, feed: str | None = None, feature_set: str | None = None
 ) -> FeatureTable:
-    """Read the finished files of one product and feed, in the order of archive position.
+    """Read the finished files of one product and feed, in replay order.
 
     Parameters
     ----------
@@ -317,10 +343,21 @@ def read_features(
     """
     paths = _chosen(directory, product, feed)
     tables = [_read(path, feature_set) for path in paths]
-    table = FeatureTable.concat(tables)
-    if (np.diff(table.seq) < 0).any():
+    return _in_replay_order(directory, FeatureTable.concat(tables))
+
+
+def _in_replay_order(directory: Path, table: FeatureTable) -> FeatureTable:
+    """Sort rows of recordings that were not imported in order of time.
+
+    Admission lets no product go back in time, so time is the order of replay, and position among equals.
+    """
+    if not (np.diff(table.seq) < 0).any():
+        return table
+    by_position = np.lexsort((table.row, table.seq))
+    same = (np.diff(table.seq[by_position]) == 0) & (np.diff(table.row[by_position]) == 0)
+    if same.any():
         raise FeatureError(str(directory), "its files overlap", "remove them and run volspike replay")
-    return table
+    return table.take(np.lexsort((table.row, table.seq, table.event_ns)))
 
 
 def _chosen(directory: Path, product: str | None, feed: str | None) -> list[Path]:

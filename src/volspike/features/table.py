@@ -30,7 +30,7 @@ ROW_COLUMNS: dict[str, type[np.generic]] = {
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """Feature rows in the order of their archive position, n of them.
+    """Feature rows in replay order, n of them.
 
     Attributes
     ----------
@@ -85,6 +85,10 @@ class FeatureTable:
     def slice(self, start: int, stop: int) -> FeatureTable:
         """Return the rows ``start`` to ``stop`` as views."""
         return self._mapped(lambda name: getattr(self, name)[start:stop])
+
+    def take(self, index: npt.NDArray[np.int64]) -> FeatureTable:
+        """Return the rows at ``index`` as copies."""
+        return self._mapped(lambda name: getattr(self, name)[index])
 
     @classmethod
     def concat(cls, tables: Sequence[FeatureTable]) -> FeatureTable:

@@ -48,9 +48,12 @@ class ClosedSecond(NamedTuple):
     mid_sum: int
 
 
+_MID_UNITS = tuple(float(2 * 10**decimals) for decimals in range(20))
+
+
 def mid_price(mid_sum: int, price_decimals: int) -> float:
-    """Return the mid in quote currency from bid + ask in units of ``10**-price_decimals``."""
-    return float(mid_sum) / float(2 * 10**price_decimals)
+    """Return the mid in quote currency from bid + ask in units of ``10**-price_decimals`` (0 to 19)."""
+    return float(mid_sum) / _MID_UNITS[price_decimals]
 
 
 class SecondGrid:
@@ -77,6 +80,10 @@ class SecondGrid:
     def on_tick(self, event_ns: int, mid_sum: int, covered_since_ns: int) -> Sequence[ClosedSecond]:
         """Take an accepted tick (ns, bid + ask in price units, ns); return the seconds it closes."""
         if self._newest_ns is not None and event_ns < self._newest_ns:
+            return ()
+        inside = self._mid_sum and event_ns <= self._next_second * SECOND_NS
+        if inside and covered_since_ns == self._covered_since_ns:  # as most ticks are, so it comes first
+            self._newest_ns, self._mid_sum = event_ns, mid_sum
             return ()
         closed = self.on_mark(event_ns, covered_since_ns)
         if not self._mid_sum:

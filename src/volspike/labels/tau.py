@@ -103,11 +103,16 @@ def z_score(index: int, count: int, total: int, total_sq: int) -> float:
     A bin index is 128 * log2 of the variance, linear between octaves (at most 0.09 octave, 3 % of RV,
     off), so this is the z-score of log RV up to that. NaN below 60 bins or where all bins are equal.
     """
+    mean, deviation = z_scale(count, total, total_sq)
+    return (float(index) - mean) / deviation
+
+
+def z_scale(count: int, total: int, total_sq: int) -> tuple[float, float]:
+    """Return mean and deviation (ddof 1) of bins from their sums; NaN where no z-score is defined."""
     spread = count * total_sq - total * total
     if count < MIN_Z_S or spread == 0:
-        return math.nan
-    deviation = math.sqrt(float(spread) / float(count * (count - 1)))
-    return (float(index) - float(total) / float(count)) / deviation
+        return math.nan, math.nan
+    return float(total) / float(count), math.sqrt(float(spread) / float(count * (count - 1)))
 
 
 class TrailingHistogram:
@@ -165,6 +170,10 @@ class TrailingHistogram:
     def z(self, volatility_bps: float) -> float:
         """Return the z-score of a volatility among the seconds inside; see ``z_score``."""
         return z_score(bin_of_bps(volatility_bps), self.count, self._total, self._total_sq)
+
+    def z_scale(self) -> tuple[float, float]:
+        """Return mean and deviation of the bins inside, which hold until a second is added or evicted."""
+        return z_scale(self.count, self._total, self._total_sq)
 
     def export_state(self) -> list[list[int]]:
         """Return the entries as stretches of consecutive seconds: [first second, bin, bin, ...]."""

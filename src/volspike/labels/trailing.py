@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from volspike.features.fixedpoint import RV_BPS_SCALE, wide_to_float
-from volspike.features.window import last_closed_second
+from volspike.features.window import SECOND_NS, last_closed_second
 from volspike.labels.grid import ClosedSecond, SecondGrid, mid_price
 from volspike.labels.tau import TauSpec, TrailingHistogram, bin_of_bps, bin_of_sum, tau_at
 
@@ -46,6 +46,16 @@ class Context(NamedTuple):
     z: float
     mid: float
     tau_adaptive: bool = True
+
+
+class _Known(NamedTuple):
+    """What is the same for all ticks of a second; the last two are mean and deviation of the z-score."""
+
+    tau_bps: float
+    tau_adaptive: bool
+    har_bps: tuple[float, float, float, float]
+    z_mean: float
+    z_deviation: float
 
 
 class RollingSquares:
@@ -109,7 +119,8 @@ class TrailingState:
         self._recent_sum_sq = 0
         self._recent_run = -1
         self._second: int | None = None
-        self._known: tuple[float, bool, tuple[float, float, float, float]] | None = None
+        self._second_end_ns = 0  # beyond it another second is the newest closed one
+        self._known: _Known | None = None
 
     @property
     def run(self) -> int:
@@ -119,7 +130,8 @@ class TrailingState:
     def on_tick(self, event_ns: int, mid_sum: int, covered_since_ns: int) -> Sequence[ClosedSecond]:
         """Take an accepted tick (ns, bid + ask in price units, ns); return the seconds it closes."""
         closed = self._grid.on_tick(event_ns, mid_sum, covered_since_ns)
-        self._advance(closed, event_ns)
+        if closed or event_ns > self._second_end_ns:
+            self._advance(closed, event_ns)
         return closed
 
     def on_mark(self, event_ns: int, covered_since_ns: int) -> Sequence[ClosedSecond]:
@@ -140,16 +152,17 @@ class TrailingState:
         """
         if self._known is None:
             self._known = self._summarise()
-        tau_bps, adaptive, har_bps = self._known
-        z = self._histogram.z(max(rv_bps, increment_bps(self._increment, mid)))
-        return Context(rv_bps, tau_bps, har_bps, z, mid, adaptive)
+        tau_bps, adaptive, har_bps, z_mean, z_deviation = self._known
+        floor_bps = self._increment / mid * 1e4
+        index = bin_of_bps(floor_bps if rv_bps < floor_bps else rv_bps)
+        return Context(rv_bps, tau_bps, har_bps, (float(index) - z_mean) / z_deviation, mid, adaptive)
 
-    def _summarise(self) -> tuple[float, bool, tuple[float, float, float, float]]:
+    def _summarise(self) -> _Known:
         histogram = self._histogram
         index = histogram.quantile_bin(self._tau.quantile_ppm) if histogram.count else 0
         tau_bps, adaptive = tau_at(self._tau, histogram.count, index, self._fixed_tau_bps)
         one, five, thirty, four_hours = (window.rv_bps() for window in self._har)
-        return tau_bps, adaptive, (one, five, thirty, four_hours)
+        return _Known(tau_bps, adaptive, (one, five, thirty, four_hours), *histogram.z_scale())
 
     def _advance(self, closed: Sequence[ClosedSecond], event_ns: int) -> None:
         for second in closed:
@@ -157,6 +170,7 @@ class TrailingState:
         last = last_closed_second(event_ns)
         if self._second is None or last > self._second:
             self._second = last
+            self._second_end_ns = (last + 1) * SECOND_NS
             self._known = None
             self._histogram.evict(last)
             for window in self._har:
@@ -205,3 +219,4 @@ class TrailingState:
         self._recent_sum_sq = sum(q * q for q in self._recent)
         self._recent_run = state["recent_run"]
         self._second = state["second"]
+        self._second_end_ns = 0 if self._second is None else (self._second + 1) * SECOND_NS

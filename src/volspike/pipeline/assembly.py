@@ -32,6 +32,7 @@ from volspike.models.shelf import CHAMPION_FILE
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
 from volspike.pipeline.live import LiveParts, LivePipeline, ProductScoring
+from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.recovery import recover
 from volspike.pipeline.stage import FeatureStages
 from volspike.pipeline.training import LIVE_TARGET
@@ -182,7 +183,7 @@ def _parts(
     ingest = recover(home, feature_set, scales, trailing)
     stages = FeatureStages(feature_set, home.features)
     opening.callback(stages.close)
-    records = LogWriter(_open_log(home.log, clock, settings))
+    records = LogGuard(LogWriter(_open_log(home.log, clock, settings)))
     opening.callback(records.close)
     dispatcher = AlertDispatcher((*sinks, NdjsonSink(home.alerts)), home.root / "alerts-undelivered.ndjson")
     opening.callback(dispatcher.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from volspike.features.admission import Admitted
 from volspike.features.engine import make_engine
@@ -14,8 +15,9 @@ from volspike.pipeline.stage import WINDOW_NS
 from volspike.records import Mark, Tick
 
 BATCH_ROWS = 65_536
+Columns = npt.NDArray[np.int64]
 
-_COLUMNS = (
+COLUMNS = (
     "kind",
     "seq",
     "row",
@@ -36,10 +38,32 @@ class BatchStage:
         self._engine = make_engine(feature_set, first.price_decimals)
         self._first = first
         self._rows: list[tuple[int, ...]] = []
+        self._columns = np.empty((len(COLUMNS), BATCH_ROWS), np.int64)
+        self._filled = 0
 
     def __len__(self) -> int:
         """Return the number of rows collected."""
-        return len(self._rows)
+        return self._filled + len(self._rows)
+
+    def extend(self, columns: Columns) -> Iterator[FeatureTable]:
+        """Collect many rows, given as ``COLUMNS``; yield a table whenever one is full."""
+        self._gather()
+        done, n = 0, columns.shape[1]
+        while done < n:
+            taken = min(n - done, BATCH_ROWS - self._filled)
+            stop = self._filled + taken
+            self._columns[:, self._filled : stop] = columns[:, done : done + taken]
+            self._filled = stop
+            done += taken
+            if stop == BATCH_ROWS:
+                yield self.take()
+
+    def _gather(self) -> None:
+        if self._rows:
+            stop = self._filled + len(self._rows)
+            self._columns[:, self._filled : stop] = np.array(self._rows, np.int64).T
+            self._filled = stop
+            self._rows = []
 
     def tick(self, tick: Tick) -> None:
         """Collect a tick."""
@@ -65,9 +89,9 @@ class BatchStage:
 
     def take(self) -> FeatureTable:
         """Return what was collected as feature rows, and begin anew; the window goes on."""
-        stacked = np.array(self._rows, np.int64).reshape(-1, len(_COLUMNS))
-        column = dict(zip(_COLUMNS, np.ascontiguousarray(stacked.T), strict=True))
-        self._rows = []
+        self._gather()
+        column = dict(zip(COLUMNS, self._columns[:, : self._filled].copy(), strict=True))
+        self._filled = 0
         is_tick = column["kind"] == TICK
         inputs = (
             column[name][is_tick]
@@ -105,10 +129,17 @@ class BatchStages:
             if type(answer) is Tick:
                 stage = self._stage(answer)
                 stage.tick(answer)
-                if len(stage) >= BATCH_ROWS:
-                    yield stage.take()
             elif type(answer) is Mark:
-                self._current[answer.product, answer.feed].mark(answer)
+                stage = self._current[answer.product, answer.feed]
+                stage.mark(answer)
+            else:
+                continue
+            if len(stage) >= BATCH_ROWS:
+                yield stage.take()
+
+    def extend(self, product: str, feed: str, columns: Columns) -> Iterator[FeatureTable]:
+        """Collect many rows of a product that has ticked before; yield tables that are full."""
+        yield from self._current[product, feed].extend(columns)
 
     def rest(self) -> Iterator[FeatureTable]:
         """Yield what is still collected."""

@@ -84,13 +84,13 @@ class Demo:
 
     def open(self) -> LiveJob:
         """Make the history and the model, start the simulator, and open the live job on it."""
-        if self._home.root.exists() and any(self._home.root.iterdir()):
+        is_new = self._home.create()
+        if any(self._home.root.iterdir()):
             raise ConfigError(
                 str(self._home.root),
                 "is not empty",
                 "name a new directory with --data-dir, or remove this one",
             )
-        is_new = self._home.create()
         try:
             return self._open()
         except BaseException:

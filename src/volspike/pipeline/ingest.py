@@ -33,19 +33,19 @@ class Ingest:
     def __init__(self, scales: PriceScales) -> None:
         self.accounting = Accounting()
         self._scales = scales
-        self._admission = Admission()
+        self.admission = Admission()
         self._decoder: Decoder | None = None
 
     def begin(self, header: SegmentHeader) -> None:
         """Begin a session; its frames follow."""
         self._decoder = make_decoder(header, self._scales)
-        self._admission.begin(header)
+        self.admission.begin(header)
 
     def take(self, frame: Frame) -> tuple[Decoded, list[Admitted]]:
         """Decode and admit one archived frame."""
         assert self._decoder is not None, "begin() comes before take()"
         decoded = self._decoder.decode(frame.raw)
-        admitted = self._admission.admit(frame, decoded)
+        admitted = self.admission.admit(frame, decoded)
         self.accounting.frames += 1
         self.accounting.count(admitted)
         return decoded, admitted

@@ -175,8 +175,17 @@ def _context(dataset: Dataset, row: int) -> Context:
 
 
 def write_predictions(offline: Offline, path: Path) -> None:
-    """Write offline predictions to Parquet: whole or not at all."""
+    """Write offline predictions to Parquet: whole or not at all.
+
+    Raises
+    ------
+    ModelError
+        If the file can't be written.
+    """
     import polars as pl
+
+    if path.is_dir():
+        raise ModelError(str(path), "is a directory", "name a file with --out")
 
     data = offline.dataset
     frame = pl.DataFrame(

@@ -17,7 +17,6 @@ import structlog
 from volspike.alerts.dispatcher import AlertDispatcher
 from volspike.alerts.policy import AlertPolicy
 from volspike.bus.topics import ALERTS, DEADLETTER, FEATURES, GAPS, OUTCOMES, PREDICTIONS, TICKS
-from volspike.bus.writer import LogWriter
 from volspike.clock import Clock
 from volspike.errors import ArchiveError
 from volspike.exchange.items import Decoded
@@ -25,12 +24,16 @@ from volspike.features.admission import Dropped
 from volspike.pipeline.accounting import Accounting
 from volspike.pipeline.ingest import Ingest
 from volspike.pipeline.latency import LatencyHistogram
+from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.stage import FeatureStage, FeatureStages
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.records import Alert, DeadLetter, FeatureRow, Gap, Mark, Prediction, Tick
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import Scorer
+
+# Outcomes made after a tick of the second just graded, so that the next tick does not wait for all of them.
+OUTCOMES_A_TICK = 32
 
 log = structlog.get_logger()
 
@@ -68,7 +71,7 @@ class LiveParts:
     ingest: Ingest
     stages: FeatureStages
     clock: Clock
-    records: LogWriter
+    records: LogGuard
     dispatcher: AlertDispatcher
     header: Callable[[str], SegmentHeader]
     make_scoring: Callable[[Tick], ProductScoring | None] = lambda _tick: None
@@ -108,6 +111,16 @@ class LivePipeline:
         self.connected = False
         self._known: set[str] = set()
         self.archive_failure: ArchiveError | None = None
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """What has stopped while predictions went on: archive, features or log, and why."""
+        stopped = {
+            "archive": self.archive_failure,
+            "features": self._parts.stages.failure,
+            "log": self._parts.records.failure,
+        }
+        return {part: str(error) for part, error in stopped.items() if error is not None}
 
     @property
     def accounting(self) -> Accounting:
@@ -167,6 +180,7 @@ class LivePipeline:
             "unlabelled": dict(sorted(counts.unlabelled.items())),
             "alerts": counts.alerts,
             "latency_us": self.latency.as_dict(),
+            "failures": self.failures,
             "scoreboard": {
                 product: msgspec.to_builtins(scoring.board.snapshot())
                 for product, scoring in sorted(self.scoring.items())
@@ -204,7 +218,7 @@ class LivePipeline:
         self._put(TICKS, mark)
         self._put(FEATURES, mark)
         stage = self._parts.stages.of(mark.product, mark.feed)
-        if stage is not None:
+        if stage is not None and self.archive_failure is None:
             stage.mark(mark)
         scoring = self.scoring.get(mark.product)
         if scoring is not None:
@@ -214,7 +228,8 @@ class LivePipeline:
 
     def _tick(self, tick: Tick, monotonic_ns: int) -> None:
         stage: FeatureStage = self._parts.stages.for_tick(tick)
-        row = stage.tick(tick)
+        # A row that the archive does not hold could never be made again, and its position is given anew.
+        row = stage.tick(tick, keep=self.archive_failure is None)
         self.counts.features += 1
         self._put(TICKS, tick)
         self._put(FEATURES, row)
@@ -232,7 +247,7 @@ class LivePipeline:
         self._alert(tick.product, tick.event_ns, tick.covered_since_ns, prediction)
         if prediction is not None:
             self.latency.add(self._parts.clock.monotonic_ns() - monotonic_ns)
-        self._settle(scoring)
+        self._settle(scoring, OUTCOMES_A_TICK)
         self._alert_reference(scoring, row, prediction)
 
     def _meet(self, tick: Tick) -> None:
@@ -268,8 +283,8 @@ class LivePipeline:
         if alert is not None:
             scoring.board.reference_alerts.add(alert)
 
-    def _settle(self, scoring: ProductScoring) -> None:
-        for graded in scoring.scorer.take_graded():
+    def _settle(self, scoring: ProductScoring, most: int | None = None) -> None:
+        for graded in scoring.scorer.take_graded(most):
             outcome = graded.outcome
             self.counts.outcomes += 1
             if outcome.unlabelled is not None:

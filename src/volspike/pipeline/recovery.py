@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from volspike.exchange.products import PriceScales
 from volspike.features.admission import PAST_LIMIT_NS
 from volspike.features.sets import FeatureSet
-from volspike.features.store import discard_open_files, last_position, stored_kinds
+from volspike.features.store import discard_open_files, discard_rows_after, last_position, stored_kinds
 from volspike.labels.trailing import TrailingState
 from volspike.pipeline.accounting import Accounting
 from volspike.pipeline.home import Home
@@ -38,19 +38,24 @@ def recover(
     """
     discard_open_files(home.features)
     ingest = Ingest(scales)
+    archive = Archive(home.root)
+    sessions = archive.sessions()
+    # A power cut can cost the archive its last second, and spare the rows made of it.
+    discard_rows_after(home.features, max((session.last_seq for session in sessions), default=0))
     stored = {
         (product, feed): last_position(home.features, product, feed) or (0, -1)
         for product, feed, _ in stored_kinds(home.features)
     }
     stages = FeatureStages(feature_set, home.features)
-    archive = Archive(home.root)
-    for session in _needed(archive.sessions(), min(stored.values(), default=(0, -1))):
+    for session in _needed(sessions, min(stored.values(), default=(0, -1))):
         ingest.begin(session.header)
         for frame in archive.frames(session):
             for answer in ingest.take(frame)[1]:
                 if isinstance(answer, Tick | Mark):
                     _take(answer, stages, stored, trailing.get(answer.product))
     stages.close()
+    if stages.failure is not None:
+        raise stages.failure
     ingest.accounting = Accounting()
     return ingest
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
+
+from volspike.errors import FeatureError
 from volspike.features.engine import make_engine
 from volspike.features.sets import FeatureSet
 from volspike.features.store import FeatureWriter
@@ -12,12 +15,19 @@ from volspike.records import FeatureRow, Mark, Tick
 WINDOW_NS = 60_000_000_000
 HOUR_NS = 3_600_000_000_000
 
+log = structlog.get_logger()
+
 
 class FeatureStage:
     """The window engine of one product and feed, and its Parquet file, which rotates each hour of event time.
 
     A file that a crash left open is discarded and rebuilt from the archive at the next start, so rows need
-    not be forced to disk before.
+    not be forced to disk before. For the same reason a disk that refuses stops the storing, not the stage.
+
+    Attributes
+    ----------
+    failure : FeatureError or None
+        What stopped the storing.
     """
 
     def __init__(self, first: Tick, feature_set: FeatureSet, directory: Path) -> None:
@@ -26,14 +36,13 @@ class FeatureStage:
         self._writer = FeatureWriter(
             directory, first.product, first.feed, feature_set, first.price_decimals, first.event_time_source
         )
-        self._hour = first.event_ns // HOUR_NS
+        self._hour_end_ns = (first.event_ns // HOUR_NS + 1) * HOUR_NS
+        self.failure: FeatureError | None = None
 
     def tick(self, tick: Tick, keep: bool = True) -> FeatureRow:
         """Take an accepted tick; return its row, and store it unless it is not to be kept."""
         event_ns, covered_since_ns = tick.event_ns, tick.covered_since_ns
-        *values, ticks = self._step(
-            event_ns, covered_since_ns, tick.bid, tick.ask, tick.bid_size, tick.ask_size
-        )
+        values = self._step(event_ns, covered_since_ns, tick.bid, tick.ask, tick.bid_size, tick.ask_size)
         row = FeatureRow(
             product=tick.product,
             feed=tick.feed,
@@ -47,30 +56,44 @@ class FeatureStage:
             archive_seq=tick.archive_seq,
             archive_row=tick.archive_row,
             identity=tick.identity,
-            ticks=int(ticks),
+            ticks=int(values[-1]),
             complete=event_ns - covered_since_ns >= WINDOW_NS,
-            values=tuple(values),
+            values=values[:-1],
             suspect=tick.suspect,
             event_time_source=tick.event_time_source,
         )
-        if keep:
-            self._rotate(event_ns)
-            self._writer.append_row(row)
+        if keep and self.failure is None:
+            try:
+                if event_ns >= self._hour_end_ns:
+                    self._rotate(event_ns)
+                self._writer.append_row(row)
+            except FeatureError as error:
+                self._lose_store(error)
         return row
 
     def mark(self, mark: Mark) -> None:
         """Store a mark."""
-        self._writer.append_mark(mark)
+        if self.failure is None:
+            try:
+                self._writer.append_mark(mark)
+            except FeatureError as error:
+                self._lose_store(error)
 
     def close(self) -> None:
         """Finish the open file."""
-        self._writer.close()
+        if self.failure is None:
+            try:
+                self._writer.close()
+            except FeatureError as error:
+                self._lose_store(error)
+
+    def _lose_store(self, error: FeatureError) -> None:
+        self.failure = error
+        log.error("feature rows are no longer stored; the next start makes them again", reason=str(error))
 
     def _rotate(self, event_ns: int) -> None:
-        hour = event_ns // HOUR_NS
-        if hour > self._hour:
-            self._hour = hour
-            self._writer.rotate()
+        self._hour_end_ns = (event_ns // HOUR_NS + 1) * HOUR_NS
+        self._writer.rotate()
 
 
 class FeatureStages:
@@ -97,3 +120,8 @@ class FeatureStages:
         """Finish every open file."""
         for stage in self._stages.values():
             stage.close()
+
+    @property
+    def failure(self) -> FeatureError | None:
+        """What stopped the storing of one of them, or None."""
+        return next((stage.failure for stage in self._stages.values() if stage.failure is not None), None)

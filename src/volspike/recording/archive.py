@@ -81,6 +81,7 @@ class ArchiveWriter:
     ) -> None:
         self._clock = clock
         self._file_system = file_system or OsFileSystem()
+        self._write = self._file_system.write
         self.root = root
         self._raw = raw_directory(root)
         self._segments: dict[str, _OpenSegment] = {}
@@ -154,8 +155,11 @@ class ArchiveWriter:
         if receive_ns // HOUR_NS > segment.hour:
             segment = self._rotate(segment, receive_ns)
         seq = self.last_seq + 1
+        line = encode_line(seq, receive_ns, session, raw)
         try:
-            write_all(self._file_system, segment.descriptor, encode_line(seq, receive_ns, session, raw))
+            written = self._write(segment.descriptor, line)
+            if written < len(line):
+                write_all(self._file_system, segment.descriptor, line[written:])
         except OSError as error:
             raise self._fail(segment.path, error) from None
         segment.summary.add(seq, receive_ns)

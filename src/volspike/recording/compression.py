@@ -18,7 +18,8 @@ from volspike.recording.file_system import FileSystem, publish, write_all
 
 _LEVEL = 3
 _FIRST_READ_BYTES = 16 * 1024  # enough for a header, which is all that listing sessions needs
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 64 * 1024  # what it decompresses to stays in the processor's cache
+_WRITE_BYTES = 1 << 20
 _FOOTER = struct.Struct("<II8sqqqqq")
 _SKIPPABLE_MAGIC = 0x184D2A5E
 _SKIPPABLE_MAGICS = range(0x184D2A50, 0x184D2A60)
@@ -118,7 +119,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
         yield from _decompress(path)
         return
     with path.open("rb") as file:
-        while block := file.read(16 * _READ_BYTES):
+        while block := file.read(_WRITE_BYTES):
             yield block
 
 
@@ -133,7 +134,7 @@ def _decompress(path: Path) -> Iterator[bytes]:
                 file.seek(int.from_bytes(pending[4:8], "little") - (len(pending) - 8), os.SEEK_CUR)
                 pending = b""
                 continue
-            decompressor = zstandard.ZstdDecompressor().decompressobj()
+            decompressor = zstandard.ZstdDecompressor().decompressobj(write_size=_WRITE_BYTES)
             while not decompressor.eof:
                 if not pending and not (pending := file.read(_READ_BYTES)):
                     raise _damaged(path, "it is cut short")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 from pathlib import Path
@@ -45,6 +46,14 @@ class FileSystem(Protocol):
         """Force a directory's entries to the disk."""
 
 
+# os.write lets go of the interpreter lock, and a thread that is busy with the log gives it back a switch
+# interval later: a hundred times what writing one frame to the page cache takes.
+_SMALL_BYTES = 65_536
+_write = ctypes.PyDLL(None).write
+_write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+_write.restype = ctypes.c_ssize_t
+
+
 class OsFileSystem:
     """The real one."""
 
@@ -54,7 +63,11 @@ class OsFileSystem:
 
     def write(self, descriptor: int, data: bytes) -> int:
         """Write some of ``data`` to the page cache and return how many bytes were taken."""
-        return os.write(descriptor, data)
+        if len(data) <= _SMALL_BYTES:
+            taken: int = _write(descriptor, data, len(data))
+            if taken >= 0:
+                return taken
+        return os.write(descriptor, data)  # after a failure it tries again, and raises what the system says
 
     def fsync(self, descriptor: int) -> None:
         """Force a file to the disk."""

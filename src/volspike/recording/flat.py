@@ -8,7 +8,8 @@ from volspike.exchange.items import Decoded, Ignored, Rejected
 from volspike.exchange.products import PriceScales
 from volspike.exchange.quotes import QuoteReader, TickerRow
 from volspike.exchange.rejection import MAX_FRAME_BYTES
-from volspike.recording.foreign_values import Row, TimeReader, parse_row, resolve, rounded_units, scalar_text
+from volspike.recording.flat_row import PlainRowReader, TextAt
+from volspike.recording.foreign_values import TimeReader, parse_row, resolve, rounded_units, scalar_text
 from volspike.recording.frame import FlatMapping
 from volspike.records import SIZE_DECIMALS, UNKNOWN
 
@@ -40,6 +41,9 @@ class FlatDecoder:
         self._scales = scales
         self._quotes = QuoteReader(scales)
         self._times = TimeReader(mapping.zone)
+        quote = (mapping.product, mapping.bid, mapping.ask, mapping.bid_size, mapping.ask_size)
+        trade = (mapping.time, mapping.price, mapping.size, mapping.trade_id, mapping.event_type)
+        self._plain_rows = PlainRowReader(quote + trade)
 
     def decode(self, raw: bytes) -> Decoded:
         """Decode one row. Whatever the bytes are, nothing is raised.
@@ -51,28 +55,28 @@ class FlatDecoder:
         if len(raw) > MAX_FRAME_BYTES:
             return Decoded((Rejected(reason="too_large", detail=f"{len(raw)} bytes"),))
         try:
-            return self._decode(parse_row(raw))
+            return self._decode(self._plain_rows.read(raw) or _general_row(raw))
         except ProtocolError as error:
             return Decoded((Rejected(reason=error.reason, detail=error.detail),))
 
-    def _decode(self, row: Row) -> Decoded:
+    def _decode(self, text_at: TextAt) -> Decoded:
         mapping = self._mapping
-        bid, ask = self._text(row, mapping.bid), self._text(row, mapping.ask)
+        bid, ask = text_at(mapping.bid), text_at(mapping.ask)
         if bid is None and ask is None:
             return Decoded((Ignored(reason="no_quote"),))
-        product = mapping.fixed_product or _required(self._text(row, mapping.product), mapping.product)
+        product = mapping.fixed_product or _required(text_at(mapping.product), mapping.product)
         ticker = TickerRow(
             product_id=product.replace("/", "-").replace("_", "-"),
             best_bid=_required(bid, mapping.bid),
             best_ask=_required(ask, mapping.ask),
-            best_bid_size=self._text(row, mapping.bid_size),
-            best_ask_size=self._text(row, mapping.ask_size),
-            price=self._text(row, mapping.price),
-            last_size=self._text(row, mapping.size),
+            best_bid_size=text_at(mapping.bid_size),
+            best_ask_size=text_at(mapping.ask_size),
+            price=text_at(mapping.price),
+            last_size=text_at(mapping.size),
         )
-        event_ns = self._times.read(_required(self._text(row, mapping.time), mapping.time), mapping.time_unit)
-        trade_id = self._trade_id(row)
-        snapshot = self._text(row, mapping.event_type) == "snapshot"
+        event_ns = self._times.read(_required(text_at(mapping.time), mapping.time), mapping.time_unit)
+        trade_id = _trade_id(text_at(mapping.trade_id))
+        snapshot = text_at(mapping.event_type) == "snapshot"
         try:
             quote = self._quotes.read(ticker, event_ns, trade_id, snapshot)
         except ProtocolError as error:
@@ -80,18 +84,6 @@ class FlatDecoder:
                 raise
             quote = self._quotes.read(self._rounded(ticker), event_ns, trade_id, snapshot)
         return Decoded((quote,), UNKNOWN, event_ns)
-
-    def _text(self, row: Row, path: str) -> str | None:
-        return scalar_text(resolve(row, path)) if path else None
-
-    def _trade_id(self, row: Row) -> int:
-        text = self._text(row, self._mapping.trade_id)
-        if text is None:
-            return UNKNOWN
-        trade_id = rounded_units(text, 0)
-        if trade_id < 0:
-            raise ProtocolError("number", text)
-        return trade_id
 
     def _rounded(self, ticker: TickerRow) -> TickerRow:
         decimals = self._scales.decimals(ticker.product_id)
@@ -104,6 +96,20 @@ class FlatDecoder:
             price=_round_or_none(ticker.price, decimals),
             last_size=_round_or_none(ticker.last_size, SIZE_DECIMALS),
         )
+
+
+def _general_row(raw: bytes) -> TextAt:
+    row = parse_row(raw)
+    return lambda path: scalar_text(resolve(row, path)) if path else None
+
+
+def _trade_id(text: str | None) -> int:
+    if text is None:
+        return UNKNOWN
+    trade_id = rounded_units(text, 0)
+    if trade_id < 0:
+        raise ProtocolError("number", text)
+    return trade_id
 
 
 def _required(text: str | None, path: str) -> str:

@@ -96,7 +96,7 @@ def scalar_text(value: msgspec.Raw | None) -> str | None:
         return None
     if body[:1] in (b"{", b"[", b"t", b"f"):
         raise ProtocolError("schema", body[:64].decode(errors="replace"))
-    return body.decode()
+    return body.decode() or None
 
 
 def is_number(text: str) -> bool:
@@ -130,11 +130,11 @@ def parse_zone(zone: str) -> tzinfo:
     """
     if zone in ("UTC", "Z"):
         return UTC
-    if _OFFSET.fullmatch(zone):
-        return timezone(timedelta(seconds=_offset_seconds(zone)))
     try:
+        if _OFFSET.fullmatch(zone):
+            return timezone(timedelta(seconds=_offset_seconds(zone)))
         return ZoneInfo(zone)
-    except (KeyError, ValueError, OSError):
+    except (KeyError, ValueError, OSError, ProtocolError):
         raise ImportFormatError(
             f"--tz {zone}", "is no time zone", "give an IANA name (America/New_York) or an offset (-05:00)"
         ) from None
@@ -213,19 +213,28 @@ class TimeReader:
         return time_ns
 
     def _iso(self, text: str) -> int:
+        if text[10:11] == "T":
+            try:  # a time as the wire writes it, whose zone may be left out
+                if text[-1] == "Z":
+                    return parse_time_ns(text)
+                return parse_time_ns(f"{text}Z") - self._local_offset_s(text[:13]) * NS_PER_SECOND
+            except ProtocolError:
+                pass
+        return self._unusual_iso(text)
+
+    def _unusual_iso(self, text: str) -> int:
         match = _ISO.fullmatch(text)
         if match is None:
             raise ProtocolError("time", text[:64])
         date, clock, fraction, offset = match.groups()
         local_ns = parse_time_ns(f"{date}T{clock}.{(fraction or '0')[:9]}Z")
         if offset is None and not text.endswith("UTC"):
-            return local_ns - self._local_offset_s(date, clock) * NS_PER_SECOND
+            return local_ns - self._local_offset_s(f"{date}T{clock[:2]}") * NS_PER_SECOND
         if offset in (None, "Z"):
             return local_ns
         return local_ns - _offset_seconds(offset) * NS_PER_SECOND
 
-    def _local_offset_s(self, date: str, clock: str) -> int:
-        hour = f"{date}T{clock[:2]}"
+    def _local_offset_s(self, hour: str) -> int:
         if hour != self._hour:
             moment = datetime.fromisoformat(f"{hour}:00:00").replace(tzinfo=self._zone)
             offset = moment.utcoffset()

@@ -16,7 +16,7 @@ from volspike.recording.recovery import summarise
 from volspike.recording.scan import Scan, is_marker, read_header
 from volspike.recording.segment import HEADER_START, whole_lines
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 1 << 19
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +125,7 @@ class Archive:
                     yield frame
 
     def chunks(self, session: SessionInfo) -> Iterator[bytes]:
-        """Yield a session's frame lines as blocks of whole lines, about 4 MiB each.
+        """Yield a session's frame lines as blocks of whole lines, about 1 MiB each.
 
         Headers, markers and a torn tail are left out. The lines' crc is not checked here: a closed segment
         carries a checksum of its own, and a scanner hands what it can't read to `decode_line`.

@@ -48,7 +48,7 @@ class Scan:
                 lines = self._take_header(lines)
                 first = False
             for line in lines:
-                yield from self._pieces(line)
+                yield from pieces(line)
             self.torn = torn
 
     def _take_header(self, lines: list[bytes]) -> list[bytes]:
@@ -58,13 +58,15 @@ class Scan:
             return lines
         return lines[1:]
 
-    def _pieces(self, line: bytes) -> Iterator[tuple[bytes, Frame | None]]:
-        frame = frame_or_none(line)
-        if frame is not None:
-            yield line, frame
-        elif not is_marker(line):
-            for piece in resync(line):
-                yield piece, frame_or_none(piece)
+
+def pieces(line: bytes) -> Iterator[tuple[bytes, Frame | None]]:
+    """Yield the frame of a line, or of each part of a damaged one; nothing for a recovery marker."""
+    frame = frame_or_none(line)
+    if frame is not None:
+        yield line, frame
+    elif not is_marker(line):
+        for piece in resync(line):
+            yield piece, frame_or_none(piece)
 
 
 def is_marker(line: bytes) -> bool:

@@ -96,19 +96,14 @@ def encode_line(seq: int, receive_ns: int, session: str, raw: bytes) -> bytes:
     raw : bytes
         The frame as it came off the wire, any bytes.
     """
-    prefix = f'{{"seq":{seq},"receive_ns":{receive_ns},"session":"{session}"'.encode()
-    crc = str(crc32(raw, crc32(prefix))).encode()
-    if (text := _one_line(raw)) is not None:
-        return b"".join((prefix, b',"crc":', crc, b',"raw":', _encode(text), b"}\n"))
-    return b"".join((prefix, b',"crc":', crc, b',"raw_b64":"', b2a_base64(raw, newline=False), b'"}\n'))
-
-
-def _one_line(raw: bytes) -> str | None:
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return None
-    return None if "\n" in text or "\r" in text else text
+    prefix = b'{"seq":%d,"receive_ns":%d,"session":"%b"' % (seq, receive_ns, session.encode())
+    crc = crc32(raw, crc32(prefix))
+    if b"\n" not in raw and b"\r" not in raw:
+        try:
+            return b'%b,"crc":%d,"raw":%b}\n' % (prefix, crc, _encode(raw.decode()))
+        except UnicodeDecodeError:
+            pass
+    return b'%b,"crc":%d,"raw_b64":"%b"}\n' % (prefix, crc, b2a_base64(raw, newline=False))
 
 
 def decode_line(line: bytes) -> Frame:
@@ -189,11 +184,11 @@ def decode_marker(line: bytes) -> Recovered:
 
 def whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Regroup blocks so that each ends with a newline; only the last may lack it (a torn tail)."""
-    pending: list[bytes] = []
+    pending: list[bytes | memoryview] = []
     for block in blocks:
         cut = block.rfind(b"\n") + 1
         if cut:
-            pending.append(block[:cut])
+            pending.append(memoryview(block)[:cut])
             yield b"".join(pending)
             pending = [block[cut:]] if cut < len(block) else []
         else:

@@ -41,7 +41,11 @@ class GuardedPredictor:
         """Return a sound prediction, or None."""
         try:
             scored = self._predict(values, context)
-            sound = is_sound(scored)
+            sound = 0.0 <= scored.p_spike <= 1.0 and (
+                0.0 <= scored.sigma_low_bps < math.inf
+                and 0.0 <= scored.sigma_bps < math.inf
+                and 0.0 <= scored.sigma_high_bps < math.inf
+            )
         except Exception as error:  # noqa: BLE001 - the supervisor of foreign model code; counted here
             self._failed(type(error).__name__, str(error))
             return None
@@ -54,12 +58,3 @@ class GuardedPredictor:
     def _failed(self, reason: str, detail: str) -> None:
         self.failures[reason] += 1
         self.last_failure = f"{reason}: {detail}"
-
-
-def is_sound(scored: Scored) -> bool:
-    """Return whether every value is finite, the probability in [0, 1] and the volatilities not negative."""
-    return 0.0 <= scored.p_spike <= 1.0 and (
-        0.0 <= scored.sigma_low_bps < math.inf
-        and 0.0 <= scored.sigma_bps < math.inf
-        and 0.0 <= scored.sigma_high_bps < math.inf
-    )

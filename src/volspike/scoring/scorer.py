@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple, cast
 
 import msgspec
@@ -53,11 +55,37 @@ class GradedPrediction(NamedTuple):
 
 
 class _Batch(msgspec.Struct, gc=False):
-    """Pending predictions that share one target."""
+    """Pending predictions that share one target: it is over at ``target_ns``."""
 
     run: int
     second: int
+    target_ns: int
     predictions: list[Prediction]
+
+
+class _Settled(NamedTuple):
+    """The grade of a batch, and those of its predictions that no outcome has been made of."""
+
+    predictions: Iterator[Prediction]
+    sigma_future_bps: float | None
+    unlabelled: str | None
+    matured_ns: int
+    run: int
+
+    def grade(self, prediction: Prediction) -> GradedPrediction:
+        sigma_bps = self.sigma_future_bps
+        outcome = Outcome(
+            prediction_id=prediction.id,
+            product=prediction.product,
+            event_ns=prediction.event_ns,
+            matured_ns=self.matured_ns,
+            p_spike=prediction.p_spike,
+            tau_bps=prediction.tau_bps,
+            sigma_future_bps=sigma_bps,
+            spike=None if sigma_bps is None else sigma_bps >= prediction.tau_bps,
+            unlabelled=self.unlabelled,
+        )
+        return GradedPrediction(prediction, outcome, self.run)
 
 
 class Scorer:
@@ -108,9 +136,10 @@ class Scorer:
         self._labeller: RvLabeller[_Batch] = make_labeller(predictor.target)
         # The rv target is the same for all rows of a second; others depend on the row's own time.
         self._shares_targets = predictor.target == "rv"
-        self._batch = _Batch(-1, 0, [])
-        self._graded: list[GradedPrediction] = []
+        self._batch = _Batch(-1, 0, 0, [])
+        self._settled: deque[_Settled] = deque()
         self._newest_ns = 0
+        self._covered_since_ns: int | None = None
         self.pending = 0
         self.predictions = 0
         self.fallbacks = 0
@@ -139,52 +168,71 @@ class Scorer:
         Returns
         -------
         Prediction or None
-            None while the window is incomplete or holds fewer than 10 ticks. Outcomes that this tick has
-            settled are in ``take_graded``, and come before the prediction.
+            None while the window is incomplete or holds fewer than 10 ticks. What this tick has settled waits
+            in ``take_graded``.
         """
-        mid_sum = row.bid + row.ask
-        closed = self._trailing.on_tick(row.event_ns, mid_sum, row.covered_since_ns)
-        self._settle(self._labeller.on_event(row.event_ns, mid_sum, closed, self._trailing.run), row.event_ns)
+        event_ns, mid_sum, covered_since_ns = row.event_ns, row.bid + row.ask, row.covered_since_ns
+        closed = self._trailing.on_tick(event_ns, mid_sum, covered_since_ns)
+        # Within a second of one run there is nothing to grade, and targets by the second ignore single ticks.
+        if closed or covered_since_ns != self._covered_since_ns or not self._shares_targets:
+            self._covered_since_ns = covered_since_ns
+            self._settle(self._labeller.on_event(event_ns, mid_sum, closed, self._trailing.run), event_ns)
+        self._newest_ns = event_ns
         if not row.complete or row.ticks < MIN_TICKS:
             return None
-        return self._predict(row, received_ns)
+        return self._predict(row, mid_sum, received_ns)
 
     def on_mark(self, mark: Mark) -> None:
         """Take a mark: time has passed without a tick, and nothing was missed."""
         closed = self._trailing.on_mark(mark.event_ns, mark.covered_since_ns)
         self._settle(self._labeller.on_event(mark.event_ns, None, closed, self._trailing.run), mark.event_ns)
+        self._newest_ns = mark.event_ns
 
-    def take_graded(self) -> list[GradedPrediction]:
-        """Return, once, the predictions settled since the last call.
+    def take_graded(self, most: int | None = None) -> list[GradedPrediction]:
+        """Return, once, the settled predictions.
 
         In order of event time, but for late ones, which are settled at once.
+
+        Parameters
+        ----------
+        most : int, optional
+            How many of the second settled last: a busy one has thousands, and making all their outcomes at
+            once would hold up the next ticks. Those before it are returned whole.
         """
-        graded, self._graded = self._graded, []
+        graded: list[GradedPrediction] = []
+        while self._settled:
+            settled = self._settled[0]
+            room = most if len(self._settled) == 1 else None
+            made = [settled.grade(prediction) for prediction in islice(settled.predictions, room)]
+            graded += made
+            if room is not None and len(made) == room:
+                break
+            self._settled.popleft()
         return graded
 
     def end(self) -> None:
         """Leave what is pending unlabelled: the stream is over."""
         self._settle(self._labeller.end(), self._newest_ns)
 
-    def _predict(self, row: FeatureRow, received_ns: int) -> Prediction | None:
+    def _predict(self, row: FeatureRow, mid_sum: int, received_ns: int) -> Prediction | None:
         values = _numbers(row.values)
         rv_bps = values[self._rv_column]
         if not 0.0 <= rv_bps < math.inf:
             self.unpredicted += 1
             return None
-        context = self._trailing.context(rv_bps, mid_price(row.bid + row.ask, row.price_decimals))
+        context = self._trailing.context(rv_bps, mid_price(mid_sum, row.price_decimals))
         scored = self._model.predict(values, context)
         reference = self._reference.predict(values, context)
         if scored is None and reference is None:
             self.unpredicted += 1
             return None
-        prediction = self._record(row, context, scored, reference, received_ns)
+        batch = self._batch_at(row.event_ns)
+        prediction = self._record(row, context, scored, reference, batch.target_ns, received_ns)
         self.predictions += 1
         if prediction.late:
-            late = _Batch(self._trailing.run, 0, [prediction])
-            self._grade(Graded(late, None, "late"), row.event_ns)
+            self._settled.append(_Settled(iter((prediction,)), None, "late", row.event_ns, batch.run))
         else:
-            self._await(prediction)
+            self._await(batch, prediction)
         return prediction
 
     def _record(
@@ -193,6 +241,7 @@ class Scorer:
         context: Context,
         scored: Scored | None,
         reference: Scored | None,
+        target_ns: int,
         received_ns: int,
     ) -> Prediction:
         name = self._model.name
@@ -220,40 +269,29 @@ class Scorer:
             mid=context.mid,
             reference_p_spike=None if reference is None else reference.p_spike,
             reference_sigma_bps=None if reference is None else reference.sigma_bps,
-            late=self._clock.market_ns() > target_end_ns(row.event_ns),
+            late=self._clock.market_ns() > target_ns,
             latency_ns=self._clock.monotonic_ns() - received_ns,
         )
 
-    def _await(self, prediction: Prediction) -> None:
+    def _batch_at(self, event_ns: int) -> _Batch:
+        """Return the batch of the predictions made at ``event_ns``: that of its second, or a new one."""
         batch, run = self._batch, self._trailing.run
-        second = last_closed_second(prediction.event_ns)
+        second = last_closed_second(event_ns)
         if batch.second != second or batch.run != run or not self._shares_targets:
-            batch = self._batch = _Batch(run, second, [])
+            batch = self._batch = _Batch(run, second, target_end_ns(event_ns), [])
+        return batch
+
+    def _await(self, batch: _Batch, prediction: Prediction) -> None:
+        if not batch.predictions:
             self._labeller.add(batch, prediction.event_ns)
         batch.predictions.append(prediction)
         self.pending += 1
 
     def _settle(self, graded: Iterable[Graded[_Batch]], event_ns: int) -> None:
-        self._newest_ns = event_ns
-        for each in graded:
-            self._grade(each, event_ns)
-            self.pending -= len(each.key.predictions)
-
-    def _grade(self, graded: Graded[_Batch], event_ns: int) -> None:
-        batch, sigma_future_bps, unlabelled = graded
-        for prediction in batch.predictions:
-            outcome = Outcome(
-                prediction_id=prediction.id,
-                product=prediction.product,
-                event_ns=prediction.event_ns,
-                matured_ns=event_ns,
-                p_spike=prediction.p_spike,
-                tau_bps=prediction.tau_bps,
-                sigma_future_bps=sigma_future_bps,
-                spike=None if sigma_future_bps is None else sigma_future_bps >= prediction.tau_bps,
-                unlabelled=unlabelled,
-            )
-            self._graded.append(GradedPrediction(prediction, outcome, batch.run))
+        for batch, sigma_future_bps, unlabelled in graded:
+            self.pending -= len(batch.predictions)
+            waiting = iter(batch.predictions)
+            self._settled.append(_Settled(waiting, sigma_future_bps, unlabelled, event_ns, batch.run))
 
 
 def _rv_column(feature_set: str) -> int:

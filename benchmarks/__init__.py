@@ -1,0 +1,1 @@
+"""volspike beside what people use today, measured in one run on one machine."""

@@ -1,0 +1,39 @@
+"""``python -m benchmarks [NAME...] [--quick] [--json FILE]``: run all benchmarks, or those named."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.figures import as_dicts, machine, show
+
+NAMES = ("batch_features", "live_step", "replay", "inference", "bytes_to_prediction")
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Run what is asked for; return everything that was measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="*", choices=[*NAMES, []], help="which benchmarks; default: all")
+    parser.add_argument("--quick", action="store_true", help="a short smoke run; its times mean nothing")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    given = parser.parse_args(arguments)
+    console = Console()
+    measured: dict[str, Any] = {"machine": machine(), "quick": given.quick}
+    console.print("  ".join(f"{name} {value}" for name, value in measured["machine"].items()))
+    for name in given.name or NAMES:
+        module = importlib.import_module(f"benchmarks.{name}")
+        figures = module.run(given.quick)
+        show(console, module.TITLE, figures)
+        measured[name] = as_dicts(figures)
+    if given.json:
+        given.json.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    return measured
+
+
+if __name__ == "__main__":
+    main()

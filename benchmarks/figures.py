@@ -1,0 +1,101 @@
+"""What a benchmark reports, and how times are taken: medians of interleaved repetitions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+LIBRARIES = ("numpy", "numba", "polars", "pandas", "pyarrow", "msgspec", "websockets", "xgboost-cpu")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Attributes
+    ----------
+    name : str
+        What was measured.
+    value : float
+        In ``unit``; ``x`` is a ratio to ours within the same run.
+    target : str
+        What DESIGN asks; empty where it asks nothing.
+    met : bool or None
+        Whether the target was met.
+    """
+
+    name: str
+    value: float
+    unit: str
+    target: str = ""
+    met: bool | None = None
+
+
+def at_most(name: str, value: float, unit: str, limit: float) -> Figure:
+    """Return a figure whose target is an upper limit."""
+    return Figure(name, float(value), unit, f"<= {limit:g}", bool(value <= limit))
+
+
+def at_least(name: str, value: float, unit: str, limit: float) -> Figure:
+    """Return a figure whose target is a lower limit."""
+    return Figure(name, float(value), unit, f">= {limit:g}", bool(value >= limit))
+
+
+def seconds(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
+    """Return the median wall seconds of each call; repetitions are interleaved, so drift hits all."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repetitions):
+        for name, call in calls.items():
+            started_ns = time.perf_counter_ns()
+            call()
+            taken[name].append((time.perf_counter_ns() - started_ns) / 1e9)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def machine() -> dict[str, str]:
+    """Return what the figures were measured on."""
+    installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions()}
+    return {
+        "cpu": _cpu_model(),
+        "cores": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[0]:.2f}",
+        "python": platform.python_version(),
+        **{name: installed[name] for name in LIBRARIES if name in installed},
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def show(console: Console, title: str, figures: list[Figure]) -> None:
+    """Print one benchmark's figures."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("what")
+    table.add_column("measured", justify="right")
+    table.add_column("target", justify="right")
+    table.add_column("")
+    for figure in figures:
+        verdict = "" if figure.met is None else "[green]met[/green]" if figure.met else "[red]missed[/red]"
+        table.add_row(figure.name, f"{figure.value:,.4g} {figure.unit}", figure.target, verdict)
+    console.print(table)
+
+
+def as_dicts(figures: list[Figure]) -> list[dict[str, Any]]:
+    """Return figures as JSON-ready values."""
+    return [asdict(figure) for figure in figures]

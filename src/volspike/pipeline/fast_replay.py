@@ -1,0 +1,186 @@
+"""Replay at the speed of the disk: known shapes of lines in compiled code, everything else as ever.
+
+What it yields equals ``replay_tables`` to the bit, which stays the definition: ``verify`` uses that one, and
+so proves this one. A line goes the plain way wherever the scanner doesn't know its shape, a value is out of
+the ordinary, or admission has to think; the state is handed over and back.
+
+The crc of a line is not checked here: a closed segment carries the checksum of its zstd frame. Segments that
+are still plain go the plain way as a whole, which checks each line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+import numpy as np
+
+from volspike.errors import ProtocolError
+from volspike.exchange.products import PriceScales
+from volspike.exchange.quotes import QuoteReader
+from volspike.features.admission_kernel import PLAIN, PRODUCT_ROW, AdmissionRun
+from volspike.features.sets import FeatureSet
+from volspike.features.table import FeatureTable
+from volspike.pipeline.batch import BatchStages
+from volspike.pipeline.ingest import Ingest
+from volspike.recording.frame import SegmentHeader
+from volspike.recording.reader import Archive, SessionInfo
+from volspike.recording.scan import pieces
+from volspike.recording.scanner import MISMATCH, LineScanner
+from volspike.recording.template import LINE, ROWS, learn_template
+
+Progress = Callable[[int], None]
+
+_LONGEST_REST = 1 << 12  # lines for which no shape is sought after many futile attempts
+
+
+def fast_tables(
+    archive: Archive, ingest: Ingest, feature_set: FeatureSet, scales: PriceScales, progress: Progress
+) -> Iterator[FeatureTable]:
+    """Yield the feature rows of a whole archive in tables; memory is flat at any length.
+
+    Parameters
+    ----------
+    archive : Archive
+        Read in replay order.
+    ingest : Ingest
+        Fresh; keeps the accounts.
+    feature_set : FeatureSet
+        Which features.
+    scales : PriceScales
+        Those of ``ingest``.
+    progress : callable
+        Told now and then how many more frames were read.
+    """
+    stages = BatchStages(feature_set)
+    for session in archive.sessions():
+        ingest.begin(session.header)
+        run = FastSession(archive, session.header, ingest, stages, scales) if _is_known(session) else None
+        for path in session.paths:
+            before = ingest.accounting.frames
+            part = msgspec.structs.replace(session, paths=(path,))
+            if run is not None and path.suffix == ".zst":
+                for block in archive.chunks(part):
+                    yield from run.take(block)
+                    progress(ingest.accounting.frames - before)
+                    before = ingest.accounting.frames
+            else:
+                for frame in archive.frames(part):
+                    yield from stages.add(ingest.take(frame)[1])
+                progress(ingest.accounting.frames - before)
+    yield from stages.rest()
+
+
+def _is_known(session: SessionInfo) -> bool:
+    """Tell whether a session's lines may have shapes: a dialect, and products that the decoder accepts."""
+    reader = QuoteReader(PriceScales())
+    try:
+        for product in session.header.products:
+            reader.check_product(product)
+    except ProtocolError:
+        return False
+    return session.header.dialect != "flat" and bool(session.header.products)
+
+
+class FastSession:
+    """The frames of one session, in blocks of whole lines.
+
+    Parameters
+    ----------
+    archive : Archive
+        Counts damaged lines.
+    header : SegmentHeader
+        Of the session, which ``ingest`` has begun.
+    ingest : Ingest
+        Takes what is not plain, and keeps state and accounts.
+    stages : BatchStages
+        Take the ticks and marks.
+    scales : PriceScales
+        Those of ``ingest``.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        header: SegmentHeader,
+        ingest: Ingest,
+        stages: BatchStages,
+        scales: PriceScales,
+    ) -> None:
+        self._archive, self._header, self._ingest, self._stages = archive, header, ingest, stages
+        self._products = tuple(dict.fromkeys(header.products))
+        names = [(product, scales.decimals(product)) for product in self._products]
+        self._scanner = LineScanner(header.session, names)
+        self._admission = AdmissionRun(ingest.admission, header)
+        self._resting, self._rest = 0, 0
+
+    def take(self, block: bytes) -> Iterator[FeatureTable]:
+        """Take a block of whole lines; yield tables that are full."""
+        text = np.frombuffer(block, np.uint8)
+        offset = 0
+        self._admission.load()
+        while offset < len(block):
+            n, offset, status = self._scanner.scan(text, offset)
+            yield from self._admit(block, n)
+            if status == MISMATCH:
+                stop = block.index(b"\n", offset)
+                yield from self._plain(block[offset:stop], learn=True)
+                offset = stop + 1
+        self._hand_over()
+
+    def _admit(self, block: bytes, n: int) -> Iterator[FeatureTable]:
+        """Admit the scanned items; a frame that needs thought goes the plain way."""
+        i = 0
+        while i < n:
+            i, rows, status = self._admission.admit(self._scanner.items, i, n)
+            yield from self._collect(rows)
+            if status == PLAIN:
+                start = int(self._scanner.items[i, LINE])
+                yield from self._plain(block[start : block.index(b"\n", start)], learn=False)
+                i += int(self._scanner.items[i, ROWS])
+
+    def _collect(self, n: int) -> Iterator[FeatureTable]:
+        rows, feed = self._admission.rows[:, :n], self._header.feed
+        if len(self._products) == 1 and n:
+            yield from self._stages.extend(self._products[0], feed, rows[:PRODUCT_ROW])
+            return
+        for index in np.flatnonzero(np.bincount(rows[PRODUCT_ROW])).tolist():
+            of_product = rows[:PRODUCT_ROW, rows[PRODUCT_ROW] == index]
+            yield from self._stages.extend(self._products[index], feed, of_product)
+
+    def _plain(self, line: bytes, learn: bool) -> Iterator[FeatureTable]:
+        """Take a line the plain way, on the authoritative state; learn its shape where that is of use."""
+        self._hand_over()
+        for _, frame in pieces(line):
+            if frame is None:
+                self._archive.corrupt += 1
+                continue
+            decoded, admitted = self._ingest.take(frame)
+            yield from self._stages.add(admitted)
+            if learn and self._seeks_shapes():
+                template = learn_template(self._header.dialect, frame.raw, decoded)
+                if template is not None and self._scanner.add(template):
+                    self._rest = 0
+        self._admission.load()
+
+    def _seeks_shapes(self) -> bool:
+        """Tell whether to look for a shape; after futile attempts the pauses grow."""
+        if self._scanner.is_full:
+            return False
+        self._resting -= 1
+        if self._resting < 0:
+            self._rest = min(2 * self._rest + 1, _LONGEST_REST)
+            self._resting = self._rest
+            return True
+        return False
+
+    def _hand_over(self) -> None:
+        """Bring state and accounts up to what the compiled code has admitted."""
+        admitted = self._admission.store()
+        accounting = self._ingest.accounting
+        accounting.frames += admitted.frames
+        accounting.items += admitted.ticks + admitted.beats
+        accounting.ticks += admitted.ticks
+        accounting.marks += admitted.marks
+        if admitted.beats:
+            accounting.ignored["heartbeat"] += admitted.beats

@@ -1,0 +1,359 @@
+"""Bad files, models and settings: one line on stderr, exit 1, a JSON error, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from volspike.exchange.decimals import format_time_ns
+from whole_runs import NS, ORIGIN_NS, Ran, one_line_failure, tree, volspike
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a directory of its own, where no volspike.toml lies."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(*arguments: object) -> dict[str, str]:
+    """Run a verb with --json that has to fail well; return its error."""
+    ran = volspike(*arguments, "--json")
+    line = one_line_failure(ran)
+    error: dict[str, str] = ran.report
+    assert {"error", "subject", "remedy"} <= set(error)
+    assert all(error[key] for key in ("error", "subject", "remedy"))
+    assert line == f"volspike: {error['subject']}: {error['error']}; {error['remedy']}"
+    return error
+
+
+def flat_rows(seconds: int, per_second: int = 2) -> str:
+    """Return a recording of flat rows with a quiet market in it."""
+    rows = []
+    for index in range(seconds * per_second):
+        bid = 100_000 + index % 7
+        rows.append(
+            {
+                "product_id": "BTC-USD",
+                "best_bid": f"{bid / 1000:.3f}",
+                "best_ask": f"{(bid + 10) / 1000:.3f}",
+                "timestamp": format_time_ns(ORIGIN_NS + index * NS // per_second),
+            }
+        )
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+BAD_RECORDINGS: dict[str, bytes] = {
+    "empty": b"",
+    "blank lines": b"\n\n\n",
+    "of no known shape": b'{"a": 1}\n',
+    "binary": bytes(range(256)) * 40,
+    "cut off": b'{"product_id":"BTC-USD","best_bid":"1","best_',
+    "a gzip that is none": b"\x1f\x8b" + b"\x00" * 64,
+    "a zstd that is none": b"\x28\xb5\x2f\xfd" + b"\x00" * 64,
+}
+
+
+@pytest.mark.parametrize("name", BAD_RECORDINGS)
+def test_a_recording_that_can_not_be_read_is_refused_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "recording.ndjson"
+    path.write_bytes(BAD_RECORDINGS[name])
+    before = tree(tmp_path)
+    refused("import", path, "--data-dir", "data")
+    refused("demo", "--recording", path, "--data-dir", "data")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("verb", ["import", "demo --recording", "simulate --recording"])
+def test_a_missing_recording_is_refused_and_leaves_nothing(verb: str, tmp_path: Path) -> None:
+    where = () if verb.startswith("simulate") else ("--data-dir", "data")
+    error = refused(*verb.split(), "nowhere.ndjson", *where)
+    assert error["error"] == "does not exist"
+    assert not tree(tmp_path)
+
+
+def test_one_bad_recording_among_good_ones_imports_none(tmp_path: Path) -> None:
+    (tmp_path / "good.ndjson").write_text(flat_rows(30))
+    (tmp_path / "bad.ndjson").write_bytes(b'{"a": 1}\n')
+    before = tree(tmp_path)
+    refused("import", "good.ndjson", "bad.ndjson", "--data-dir", "data")
+    assert tree(tmp_path) == before
+
+
+def test_a_failed_import_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "good.ndjson").write_text(flat_rows(30))
+    (tmp_path / "bad.ndjson").write_bytes(b'{"a": 1}\n')
+    assert volspike("import", "good.ndjson", "--data-dir", "data").code == 0
+    before = tree(tmp_path)
+    refused("import", "bad.ndjson", "--data-dir", "data")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "+99:00", "../../etc/passwd"])
+def test_an_unknown_zone_is_refused(zone: str, tmp_path: Path) -> None:
+    (tmp_path / "good.ndjson").write_text(flat_rows(5))
+    assert "time zone" in refused("import", "good.ndjson", "--tz", zone)["error"]
+
+
+UNWRITABLE = ["file", "file/below", "/proc/volspike"]
+
+
+@pytest.mark.parametrize("directory", UNWRITABLE)
+@pytest.mark.parametrize(
+    "verb", ["import good.ndjson", "run --exit-after 1", "demo --history-hours 0.1", "doctor"]
+)
+def test_a_data_directory_that_can_not_be_made_is_told(directory: str, verb: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "good.ndjson").write_text(flat_rows(5))
+    before = tree(tmp_path)
+    ran = volspike(*verb.split(), "--data-dir", directory, "--json")
+    one_line_failure(ran)
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("verb", ["replay", "verify", "train", "evaluate", "predict", "models"])
+def test_a_data_directory_that_is_not_there_is_not_made(verb: str, tmp_path: Path) -> None:
+    error = refused(verb, "--data-dir", "nowhere")
+    assert error["error"] == "no such data directory"
+    assert not tree(tmp_path)
+
+
+@pytest.mark.parametrize("verb", ["replay", "verify", "train", "evaluate", "predict"])
+def test_an_empty_data_directory_stays_empty(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    refused(verb, "--data-dir", "data")
+    assert tree(tmp_path) == {"data": "directory"}
+
+
+def recorded(root: Path, seconds: int) -> Path:
+    path = root.parent / "flat.ndjson"
+    path.write_text(flat_rows(seconds))
+    assert volspike("import", path, "--data-dir", root).code == 0
+    assert volspike("replay", "--data-dir", root).code == 0
+    return root
+
+
+@pytest.mark.parametrize("seconds", [20, 90])
+def test_too_few_rows_to_train_are_told_and_leave_nothing(seconds: int, tmp_path: Path) -> None:
+    root = recorded(tmp_path / "data", seconds)
+    before = tree(root)
+    refused("train", "--data-dir", root)
+    assert tree(root) == before
+
+
+def test_labels_of_one_class_train_what_needs_no_classes_and_say_so(
+    trained: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = trained()
+    monkeypatch.setenv("VOLSPIKE_TAU_FLOOR_BPS", "100000")
+    ran = volspike("train", "--data-dir", root, "--json")
+    assert ran.code == 0, ran.err
+    assert set(ran.report["not_fitted"]) == {"logistic", "xgboost"}
+    assert all("no spike" in reason for reason in ran.report["not_fitted"].values())
+    assert ran.report["champion"] == "zscore"
+
+
+def test_an_unknown_feature_set_is_refused(trained: Callable[[], Path]) -> None:
+    root = trained()
+    before = tree(root)
+    refused("replay", "--data-dir", root, "--feature-set", "nope")
+    refused("train", "--data-dir", root, "--feature-set", "nope")
+    assert tree(root) == before
+
+
+def test_rows_of_another_feature_set_than_the_models_are_refused(trained: Callable[[], Path]) -> None:
+    root = trained()
+    assert volspike("replay", "--data-dir", root, "--feature-set", "core-sized").code == 0
+    before = tree(root)
+    for verb in ("evaluate", "predict"):
+        assert "core" in refused(verb, "--data-dir", root)["error"]
+    refused("train", "--data-dir", root, "--feature-set", "core")
+    assert tree(root) == before
+
+
+SPOILED: dict[str, Callable[[Path], Any]] = {
+    "a flipped bit": lambda d: flip(d / "weights.json"),
+    "a cut file": lambda d: (d / "weights.json").write_bytes((d / "weights.json").read_bytes()[:-9]),
+    "no manifest": lambda d: (d / "manifest.json").unlink(),
+    "a manifest that is none": lambda d: (d / "manifest.json").write_text("{}"),
+}
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_corrupt_model_is_refused_everywhere(name: str, trained: Callable[[], Path]) -> None:
+    root = trained()
+    pointer = json.loads((root / "models" / "champion.json").read_text())
+    SPOILED[name](root / "models" / pointer["name"] / pointer["version"])
+    before = tree(root)
+    for verb in ("evaluate", "predict", "run --exit-after 1"):
+        refused(*verb.split(), "--data-dir", root)
+    assert tree(root) == before
+    listed = volspike("models", "--data-dir", root, "--json")
+    assert listed.code == 0
+    states = {row["state"] for row in listed.report["models"]}
+    assert states - {"whole", "champion"}
+    assert "champion" not in states
+
+
+@pytest.mark.parametrize("pointer", ["", "{}", '{"name": "../..", "version": "x"}', "\x00"])
+def test_a_spoiled_pointer_to_the_champion_is_told(pointer: str, trained: Callable[[], Path]) -> None:
+    root = trained()
+    (root / "models" / "champion.json").write_text(pointer)
+    refused("predict", "--data-dir", root)
+    refused("run", "--exit-after", 1, "--data-dir", root)
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["nowhere", "models:/nobody@champion", "models:/logistic@nobody", "models:logistic", "models:/x/99"],
+)
+def test_a_model_that_is_not_there_is_told(model: str, trained: Callable[[], Path]) -> None:
+    root = trained()
+    for verb in ("evaluate", "predict", "run --exit-after 1"):
+        refused(*verb.split(), "--model", model, "--data-dir", root)
+
+
+def test_a_demo_is_not_shown_with_a_model_that_is_not_there(tmp_path: Path) -> None:
+    refused("demo", "--model", "nowhere", "--data-dir", "data")
+    assert not tree(tmp_path)
+
+
+def test_a_demo_begins_in_an_empty_directory(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.txt").write_text("keep me")
+    before = tree(tmp_path)
+    assert refused("demo", "--data-dir", "data")["error"] == "is not empty"
+    assert tree(tmp_path) == before
+
+
+def test_corrupt_feature_files_are_told(trained: Callable[[], Path]) -> None:
+    root = trained()
+    path = next((root / "features").glob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:200])
+    for verb in ("verify", "train", "evaluate", "predict"):
+        assert path.name in refused(verb, "--data-dir", root)["subject"]
+
+
+def test_predictions_that_can_not_be_written_are_told(trained: Callable[[], Path], tmp_path: Path) -> None:
+    root = trained()
+    (tmp_path / "file").write_text("in the way")
+    before = tree(tmp_path)
+    for out in ("file/p.parquet", "/proc/volspike/p.parquet", "."):
+        refused("predict", "--data-dir", root, "--out", out)
+    assert tree(tmp_path) == before
+
+
+def test_a_latency_limit_that_is_exceeded_fails_with_its_report(trained: Callable[[], Path]) -> None:
+    ran = volspike("predict", "--data-dir", trained(), "--max-latency-us", 0.001, "--json")
+    assert "above 0.001 us" in one_line_failure(ran)
+    assert ran.report["rows"] > 0
+    assert "error" in ran.report
+
+
+SETTINGS: dict[str, tuple[dict[str, str], str | None, str]] = {
+    "unknown variable": ({"VOLSPIKE_NOPE": "1"}, None, "VOLSPIKE_NOPE"),
+    "variable of the wrong type": ({"VOLSPIKE_SEED": "many"}, None, "VOLSPIKE_SEED"),
+    "variable out of range": ({"VOLSPIKE_TAU_QUANTILE": "2"}, None, "VOLSPIKE_TAU_QUANTILE"),
+    "variable that is no choice": ({"VOLSPIKE_DIALECT": "morse"}, None, "VOLSPIKE_DIALECT"),
+    "mapping that is no JSON": ({"VOLSPIKE_PRICE_DECIMALS": "BTC=8"}, None, "price_decimals"),
+    "no product": ({"VOLSPIKE_PRODUCTS": " , "}, None, "VOLSPIKE_PRODUCTS"),
+    "missing file": ({"VOLSPIKE_CONFIG": "none.toml"}, None, "none.toml"),
+    "directory as a file": ({"VOLSPIKE_CONFIG": "."}, None, "."),
+    "unknown setting": ({}, "sed = 7\n", "sed"),
+    "malformed file": ({}, "seed = \n", "volspike.toml"),
+    "file that is no text": ({}, "seed = \udcff\n", "volspike.toml"),
+    "wrong type in the file": ({}, 'seed = "x"\n', "volspike.toml"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("verb", ["config", "run"])
+def test_a_setting_that_is_wrong_is_named(
+    name: str, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment, file, subject = SETTINGS[name]
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    if file is not None:
+        (tmp_path / "volspike.toml").write_bytes(file.encode(errors="surrogateescape"))
+    before = tree(tmp_path)
+    error = refused(verb)
+    assert subject in error["subject"] + error["error"]
+    assert tree(tmp_path) == before
+
+
+def used_wrongly(*arguments: object) -> Ran:
+    ran = volspike(*arguments)
+    assert ran.code == 2, (ran.code, ran.err)
+    assert not ran.out
+    assert "Traceback" not in ran.err
+    return ran
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "nope",
+        "config --nope",
+        "import",
+        "import x.ndjson --map bid",
+        "train --tau sometimes",
+        "train --target tomorrow",
+        "demo --speed 0",
+        "demo --speed 5000",
+        "demo --speed fast",
+        "simulate --speed 0",
+        "simulate --speed -5",
+        "simulate --exchange-port 99999",
+        "run --dialect morse",
+        "run --exit-after soon",
+    ],
+)
+def test_wrong_usage_exits_2_and_prints_no_report(arguments: str, tmp_path: Path) -> None:
+    used_wrongly(*arguments.split())
+    assert not tree(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["http://example.com", "not an address", "wss://"])
+def test_an_address_that_is_none_is_told(url: str) -> None:
+    refused("run", "--exit-after", 5, "--exchange-url", url, "--data-dir", "data")
+
+
+def test_a_synthetic_market_knows_its_products_only(tmp_path: Path) -> None:
+    assert refused("simulate", "--product", "DOGE-USD")["subject"] == "DOGE-USD"
+    refused("demo", "--product", "DOGE-USD", "--data-dir", "data")
+    assert not tree(tmp_path)
+
+
+def test_a_history_too_short_to_train_on_leaves_nothing(tmp_path: Path) -> None:
+    refused("demo", "--history-hours", 0.1, "--seed", 1, "--data-dir", "data", "--exit-after", 1)
+    assert not tree(tmp_path)
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    import socket
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        refused("simulate", "--exchange-port", holder.getsockname()[1])
+
+
+def test_several_products_have_to_be_chosen_from(trained: Callable[[], Path]) -> None:
+    from volspike.simulation.synthetic import SyntheticMarket
+    from whole_runs import live_run, ticks_at_least
+
+    root = trained().parent / "two"
+    products = ("BTC-USD", "ETH-USD")
+    live_run(root, SyntheticMarket(7, products, ORIGIN_NS), ticks_at_least(300), products=products)
+    assert "BTC-USD, ETH-USD" in refused("train", "--data-dir", root)["error"]
