@@ -84,9 +84,9 @@ class Archive:
         groups: dict[tuple[str, str], list[tuple[Summary, Path]]] = {}
         headers: dict[tuple[str, str], SegmentHeader] = {}
         for path in _distinct(segments(self._raw)):
-            path = _existing(path)
-            summary, header = summarise(path), read_header(path)
-            if summary.frames:
+            seen = _look(path)
+            if seen is not None and seen[0].frames:
+                summary, header, path = seen
                 key = (header.feed, header.session)
                 headers.setdefault(key, header)
                 groups.setdefault(key, []).append((summary, path))
@@ -163,6 +163,19 @@ def _distinct(paths: Iterator[Path]) -> list[Path]:
     """Of a plain segment and its compressed twin (a rename is under way) keep the twin."""
     found = {plain_path(path): path for path in paths}
     return [found[name] for name in sorted(found)]
+
+
+def _look(path: Path) -> tuple[Summary, SegmentHeader, Path] | None:
+    """Return what a segment holds and where it is now; None where it was empty and has been removed.
+
+    The writer may compress and remove a segment between any two of these steps.
+    """
+    for place in (path, closed_path(plain_path(path))):
+        try:
+            return summarise(place), read_header(place), place
+        except FileNotFoundError:
+            continue
+    return None
 
 
 def _existing(path: Path) -> Path:
