@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--quick", action="store_true", help="a short smoke run; its times mean nothing")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args(arguments)
+    # All figures are for one core; polars reads this when it is first imported.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     console = Console()
     measured: dict[str, Any] = {"machine": machine(), "quick": given.quick}
     console.print("  ".join(f"{name} {value}" for name, value in measured["machine"].items()))

@@ -74,10 +74,11 @@ class WindowEngine:
         self.feature_set = feature_set
         self.price_decimals = price_decimals
         self._sized = IMBALANCE in feature_set.columns
+        self._ticks_at = len(feature_set.columns)
         self._price_scale = float(10**price_decimals)
         self._step = kernel.step_sized if self._sized else kernel.step_core
         self._batch = kernel.batch
-        self._hold(new_memory())
+        self._hold(new_memory(self._price_scale))
 
     def _hold(self, memory: Ints) -> None:
         self._memory = memory
@@ -87,12 +88,16 @@ class WindowEngine:
         self, event_ns: int, covered_since_ns: int, bid: int, ask: int, bid_size: int, ask_size: int
     ) -> tuple[float, ...]:
         """Take one tick; return its feature values, then the tick count. See ``PureWindowEngine.step``."""
-        row: tuple[float, ...] = self._step(
-            self._address, self._price_scale, event_ns, covered_since_ns, bid, ask, bid_size, ask_size
-        )
-        if row[-1] > 0.0:
+        row: tuple[float, ...]
+        if self._sized:
+            row = self._step(self._address, event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
+        else:
+            row = self._step(self._address, event_ns, covered_since_ns, bid, ask)
+        # Not row[-1]: CPython is quicker with an index that is not negative.
+        status = row[self._ticks_at]
+        if status > 0.0:
             return row
-        self._recover(int(row[-1]), event_ns)
+        self._recover(int(status), event_ns)
         return self.step(event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
 
     def batch(
@@ -106,16 +111,14 @@ class WindowEngine:
         n = len(columns[0])
         if any(column.shape != (n,) for column in columns):
             raise ValueError("the columns of a batch differ in length")
-        values = np.empty((n, len(self.feature_set.columns)), np.float64)
+        values = np.empty((len(self.feature_set.columns), n), np.float64)
         ticks = np.empty(n, np.int32)
         done = 0
         while done < n:
-            done, status = self._batch(
-                self._address, self._price_scale, self._sized, done, columns, values, ticks
-            )
+            done, status = self._batch(self._address, self._sized, done, columns, values, ticks)
             if done < n:
                 self._recover(status, int(columns[0][done]))
-        return values, ticks
+        return values.T, ticks
 
     def _recover(self, status: int, event_ns: int) -> None:
         if status == FULL:
@@ -133,4 +136,4 @@ class WindowEngine:
     def restore(self, data: bytes) -> None:
         """Continue from a snapshot. See ``PureWindowEngine.restore``."""
         state = read_snapshot(data, self.feature_set, self.price_decimals)
-        self._hold(memory_of(state))
+        self._hold(memory_of(state, self._price_scale))

@@ -43,8 +43,19 @@ def entry(signature: str) -> Callable[[F], F]:
 
     The cache notices changes of the entry point's own file only. An entry point must therefore hold
     ``sources_digest`` of everything it is compiled from in a closure cell, which is part of the cache's key.
+    Where neither the package's directory nor the user's cache directory can be written, nothing is cached and
+    every start compiles again; ``NUMBA_CACHE_DIR`` names another place.
     """
-    return _compiled(signature, cache=True)
+
+    def decorate(function: F) -> F:
+        try:
+            return _compiled(signature, cache=True)(function)
+        except RuntimeError as error:
+            if "cannot cache" not in str(error):
+                raise
+            return _compiled(signature)(function)
+
+    return decorate
 
 
 def direct(compiled: Callable[..., Any]) -> Callable[..., Any]:

@@ -92,7 +92,8 @@ def _reset_grid(memory: int, event_ns: int, covered_since_ns: int) -> None:
 
 
 @inlined
-def _close_seconds(memory: int, event_ns: int) -> None:
+def close_seconds(memory: int, event_ns: int) -> None:
+    """Close the seconds that end before a tick after ``CLOSED_END_NS``."""
     closed, closed_before = (event_ns - 1) // SECOND_NS, load(memory, CLOSED)
     last_mid = load(memory, LAST_MID)
     q = log_return(load(memory, CLOSED_MID), last_mid)
@@ -129,7 +130,7 @@ def arrive(memory: int, event_ns: int, covered_since_ns: int, bid: int, ask: int
     elif event_ns < load(memory, LAST_NS):
         return OUT_OF_ORDER, 0
     elif event_ns > load(memory, CLOSED_END_NS):
-        _close_seconds(memory, event_ns)
+        close_seconds(memory, event_ns)
     store(memory, LAST_NS, event_ns)
     store(memory, LAST_MID, bid + ask)
     return 0, mid_before

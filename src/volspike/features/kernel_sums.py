@@ -1,4 +1,4 @@
-"""Compiled parts of the window kernel: the sums over the ticks inside, and the values made of them."""
+"""Compiled parts of the window kernel: one tick's change of the sums, and the values made of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from typing import NamedTuple
 from volspike.features.fixedpoint import IMBALANCE_SCALE, RELATIVE_SCALE, RETURN_SCALE, RV_BPS_SCALE
 from volspike.features.jit import inlined
 from volspike.features.kernel_grid import rounded
-from volspike.features.memory import ROW_WORDS, ROWS, SUM_WORDS
-from volspike.features.snapshot import NO_IMBALANCE
+from volspike.features.memory import (
+    ROW_WORDS,
+    ROWS,
+    RUNNING,
+    RUNNING_WORDS,
+    SIZE_WORDS,
+    SUM_Q,
+    SUM_RELATIVE,
+    SUM_SPREAD,
+    SUM_WORDS,
+)
 from volspike.features.wide import (
     add,
     add_natural,
@@ -28,7 +37,7 @@ from volspike.features.window import WINDOW_NS
 
 
 class Sums(NamedTuple):
-    """The counters and sums of the window; the compiler keeps them in registers through a batch."""
+    """The counters and the sums over the window, in full width."""
 
     head: int
     tail: int
@@ -41,6 +50,14 @@ class Sums(NamedTuple):
     spread_high: int
     relative: int
     relative_high: int
+
+
+class Running(NamedTuple):
+    """The running sums over all ticks, modulo ``2**64``."""
+
+    q: int
+    spread: int
+    relative: int
     imbalance: int
     sized: int
 
@@ -60,8 +77,6 @@ def load_sums(m: int) -> Sums:
         load(m, 8),
         load(m, 9),
         load(m, 10),
-        load(m, 11),
-        load(m, 12),
     )
 
 
@@ -73,84 +88,79 @@ def store_sums(memory: int, sums: Sums) -> None:
 
 
 @inlined
-def _evict(memory: int, mask: int, sums: Sums, left_ns: int, sized: bool) -> Sums:
-    head, tail, q, q_high, qq, qq_middle, qq_high, spread, spread_high, relative, relative_high = sums[:11]
-    imbalance, known = sums.imbalance, sums.sized
-    while tail < head:
-        at = ROWS + (tail & mask) * ROW_WORDS
-        if load(memory, at) > left_ns:
-            break
-        gone = load(memory, at + 1)
-        q, q_high = subtract(q, q_high, gone)
-        qq, qq_middle, qq_high = subtract_square3(qq, qq_middle, qq_high, gone)
-        spread, spread_high = subtract_natural(spread, spread_high, load(memory, at + 2))
-        relative, relative_high = subtract_natural(relative, relative_high, load(memory, at + 3))
-        if sized:
-            size = load(memory, ROWS + (mask + 1) * ROW_WORDS + (tail & mask))
-            if size != NO_IMBALANCE:
-                imbalance -= size
-                known -= 1
-        tail += 1
-    return Sums(
-        head,
-        tail,
-        q,
-        q_high,
-        qq,
-        qq_middle,
-        qq_high,
-        spread,
-        spread_high,
-        relative,
-        relative_high,
-        imbalance,
-        known,
+def load_running(memory: int) -> Running:
+    """Read the running sums from the memory."""
+    m = memory + 8 * RUNNING
+    return Running(load(m, 0), load(m, 1), load(m, 2), load(m, 3), load(m, 4))
+
+
+@inlined
+def store_running(memory: int, running: Running) -> None:
+    """Write the running sums to the memory."""
+    for i in range(RUNNING_WORDS):
+        store(memory, RUNNING + i, running[i])
+
+
+@inlined
+def row_at(mask: int, counter: int) -> int:
+    """Return the index of the first word of a tick's row."""
+    return ROWS + (counter & mask) * ROW_WORDS
+
+
+@inlined
+def sizes_at(mask: int, counter: int) -> int:
+    """Return the index of the first word of a tick's row in the ring of imbalances."""
+    return ROWS + (mask + 1) * ROW_WORDS + (counter & mask) * SIZE_WORDS
+
+
+@inlined
+def put_row(memory: int, mask: int, head: int, running: Running, event_ns: int, moved: int) -> None:
+    """Write the row of a tick at ``head``, given the running sums after the tick before."""
+    at = row_at(mask, head)
+    store(memory, at, event_ns)
+    store(memory, at + SUM_Q, running.q + moved)
+    store(memory, at + SUM_SPREAD, running.spread)
+    store(memory, at + SUM_RELATIVE, running.relative)
+
+
+@inlined
+def put_sizes(memory: int, mask: int, head: int, running: Running) -> None:
+    """Write the same for the sizes."""
+    at = sizes_at(mask, head)
+    store(memory, at, running.imbalance)
+    store(memory, at + 1, running.sized)
+
+
+@inlined
+def run_on(running: Running, moved: int, width: int, ratio: int, value: int, known: int) -> Running:
+    """Return the running sums after a tick."""
+    return Running(
+        running.q + moved,
+        running.spread + width,
+        running.relative + ratio,
+        running.imbalance + value,
+        running.sized + known,
     )
 
 
 @inlined
-def _insert(memory: int, mask: int, sums: Sums, event_ns: int, moved: int, width: int, ratio: int) -> Sums:
-    head = sums.head
-    if head > sums.tail:
-        store(memory, ROWS + ((head - 1) & mask) * ROW_WORDS + 1, moved)
-    else:
-        moved = 0
-    at = ROWS + (head & mask) * ROW_WORDS
-    store(memory, at, event_ns)
-    store(memory, at + 1, 0)
-    store(memory, at + 2, width)
-    store(memory, at + 3, ratio)
+def _with(sums: Sums, moved: int, width: int, ratio: int) -> Sums:
     q, q_high = add(sums.q, sums.q_high, moved)
     qq, qq_middle, qq_high = add_square3(sums.qq, sums.qq_middle, sums.qq_high, moved)
     spread, spread_high = add_natural(sums.spread, sums.spread_high, width)
-    relative, relative_high = add_natural(sums.relative, sums.relative_high, ratio)
-    return Sums(
-        head + 1,
-        sums.tail,
-        q,
-        q_high,
-        qq,
-        qq_middle,
-        qq_high,
-        spread,
-        spread_high,
-        relative,
-        relative_high,
-        sums.imbalance,
-        sums.sized,
-    )
+    ratios, ratios_high = add_natural(sums.relative, sums.relative_high, ratio)
+    head = sums.head + 1
+    return Sums(head, sums.tail, q, q_high, qq, qq_middle, qq_high, spread, spread_high, ratios, ratios_high)
 
 
 @inlined
-def _insert_sizes(memory: int, mask: int, sums: Sums, bid_size: int, ask_size: int) -> Sums:
-    value, total, known = NO_IMBALANCE, sums.imbalance, sums.sized
-    if bid_size >= 0 and ask_size >= 0 and (bid_size > 0 or ask_size > 0):
-        bid, ask = float(bid_size), float(ask_size)
-        value = rounded((bid - ask) / (bid + ask) * IMBALANCE_SCALE)
-        total += value
-        known += 1
-    store(memory, ROWS + (mask + 1) * ROW_WORDS + ((sums.head - 1) & mask), value)
-    return Sums(*sums[:11], total, known)
+def _without(sums: Sums, moved: int, width: int, ratio: int) -> Sums:
+    q, q_high = subtract(sums.q, sums.q_high, moved)
+    qq, qq_middle, qq_high = subtract_square3(sums.qq, sums.qq_middle, sums.qq_high, moved)
+    spread, spread_high = subtract_natural(sums.spread, sums.spread_high, width)
+    ratios, ratios_high = subtract_natural(sums.relative, sums.relative_high, ratio)
+    tail = sums.tail + 1
+    return Sums(sums.head, tail, q, q_high, qq, qq_middle, qq_high, spread, spread_high, ratios, ratios_high)
 
 
 @inlined
@@ -163,17 +173,22 @@ def slide(
     moved: int,
     width: int,
     ratio: int,
-    sized: bool,
-    bid_size: int,
-    ask_size: int,
 ) -> Sums:
-    """Move the window's sums on to a tick."""
+    """Move the window's sums on to a tick whose row is in the ring."""
     if mid_before == 0:
-        sums = Sums(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    sums = _evict(memory, mask, sums, event_ns - WINDOW_NS, sized)
-    sums = _insert(memory, mask, sums, event_ns, moved, width, ratio)
-    if sized:
-        sums = _insert_sizes(memory, mask, sums, bid_size, ask_size)
+        sums = Sums(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    sums = _with(sums, moved, width, ratio)
+    # The tick itself stays, so whatever leaves has a row after it.
+    at = row_at(mask, sums.tail)
+    while load(memory, at) <= event_ns - WINDOW_NS:
+        after = row_at(mask, sums.tail + 1)
+        sums = _without(
+            sums,
+            load(memory, after + SUM_Q) - load(memory, at + SUM_Q),
+            load(memory, after + SUM_SPREAD) - load(memory, at + SUM_SPREAD),
+            load(memory, after + SUM_RELATIVE) - load(memory, at + SUM_RELATIVE),
+        )
+        at = after
     return sums
 
 
@@ -181,6 +196,16 @@ def slide(
 def relative(width: int, mid: int) -> int:
     """Return spread / mid at scale ``2**60`` from the spread and the mid sum."""
     return rounded(float(2 * width) / float(mid) * RELATIVE_SCALE)
+
+
+@inlined
+def imbalance(bid_size: int, ask_size: int) -> tuple[int, int]:
+    """Return the size imbalance at scale ``2**40`` and 1, or 0 and 0 where it is unknown."""
+    known = bid_size >= 0 and ask_size >= 0 and (bid_size > 0 or ask_size > 0)
+    bid, ask = float(bid_size), float(ask_size)
+    both = bid + ask if known else 1.0
+    value = rounded((bid - ask) / both * IMBALANCE_SCALE)
+    return (value, 1) if known else (0, 0)
 
 
 @inlined
@@ -198,21 +223,39 @@ def numerators(sums: Sums, low: int, high: int, q_open: int) -> tuple[float, flo
 
 
 @inlined
-def quotients(
-    ticks: float, price_scale: float, q: float, dispersion: float, spread: float, relative: float, rv: float
-) -> tuple[float, float, float, float, float, float]:
-    """Return the values of ``core``."""
-    k = ticks - 1.0
-    mean = q / RETURN_SCALE / k
-    std = math.sqrt(dispersion / (k * (k - 1.0))) / RETURN_SCALE
-    return (
-        mean if k >= 1.0 else math.nan,
-        std if k >= 2.0 else math.nan,
-        spread / (ticks * price_scale),
-        ticks / 60.0,
-        relative / RELATIVE_SCALE / ticks,
-        math.sqrt(rv) * RV_BPS_SCALE,
-    )
+def mean_value(q: float, k: float) -> float:
+    """Return the mean of ``k`` returns."""
+    return q / RETURN_SCALE / k if k >= 1.0 else math.nan
+
+
+@inlined
+def std_value(dispersion: float, k: float) -> float:
+    """Return the standard deviation of ``k`` returns."""
+    return math.sqrt(dispersion / (k * (k - 1.0))) / RETURN_SCALE if k >= 2.0 else math.nan
+
+
+@inlined
+def spread_value(spread: float, ticks: float, price_scale: float) -> float:
+    """Return the mean spread."""
+    return spread / (ticks * price_scale)
+
+
+@inlined
+def intensity_value(ticks: float) -> float:
+    """Return ticks a second."""
+    return ticks / 60.0
+
+
+@inlined
+def relative_value(ratios: float, ticks: float) -> float:
+    """Return the mean relative spread."""
+    return ratios / RELATIVE_SCALE / ticks
+
+
+@inlined
+def rv_value(squares: float) -> float:
+    """Return the realised volatility."""
+    return math.sqrt(squares) * RV_BPS_SCALE
 
 
 @inlined

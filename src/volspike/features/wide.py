@@ -159,11 +159,42 @@ def _dispersion_float(
     return _typed(build, words=0, arguments=6)
 
 
+def _subtract_words(typing_context: Any, low: Any, high: Any, low2: Any, high2: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        kind = ir.IntType(128)
+        return builder.sub(_join(builder, args[:2], kind), _join(builder, args[2:], kind))
+
+    return _typed(build, words=2, arguments=4)
+
+
+def _dispersion_words(typing_context: Any, k: Any, low: Any, high: Any, q: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        kind = ir.IntType(128)
+        squares = builder.mul(builder.zext(args[0], kind), _join(builder, args[1:3], kind))
+        return builder.sub(squares, _square(builder, args[3], kind))
+
+    return _typed(build, words=2, arguments=4)
+
+
+def _natural_float(typing_context: Any, word: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        return builder.uitofp(args[0], _DOUBLE)
+
+    return _typed(build, words=0, arguments=1)
+
+
 def _load(typing_context: Any, address: Any, index: Any) -> tuple[Any, Any]:
     def build(builder: Any, args: Any) -> Any:
         return builder.load(_place(builder, args))
 
     return _typed(build, words=0, arguments=2, result=types.int64)
+
+
+def _load_float(typing_context: Any, address: Any, index: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        return builder.bitcast(builder.load(_place(builder, args)), _DOUBLE)
+
+    return _typed(build, words=0, arguments=2)
 
 
 def _store(typing_context: Any, address: Any, index: Any, word: Any) -> tuple[Any, Any]:
@@ -197,7 +228,15 @@ unsigned_float: Callable[[int, int], float] = _compiled(_unsigned_float)
 # (k, qq low, middle, high, q low, high) -> float64 of k * qq - q * q.
 dispersion_float: Callable[[int, int, int, int, int, int], float] = _compiled(_dispersion_float)
 
+# (low, high, low, high) -> (low, high): the difference modulo 2**128.
+subtract_words: Callable[[int, int, int, int], tuple[int, int]] = _compiled(_subtract_words)
+# (k, qq low, high, q) -> (low, high) of k * qq - q * q modulo 2**128.
+dispersion_words: Callable[[int, int, int, int], tuple[int, int]] = _compiled(_dispersion_words)
+# word -> float64 of it as an unsigned integer.
+natural_float: Callable[[int], float] = _compiled(_natural_float)
+
 # (address, index) -> word, and (address, index, word) -> word: the int64 array at a raw address. An array
 # argument would be reference-counted at every call.
 load: Callable[[int, int], int] = _compiled(_load)
+load_float: Callable[[int, int], float] = _compiled(_load_float)
 store: Callable[[int, int, int], int] = _compiled(_store)
