@@ -243,3 +243,16 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]
+
+
+async def serve_well(peer: Peer, number: int) -> None:
+    """Acknowledge, then beat and tick until the client goes."""
+    await peer.send(acknowledgement("BTC-USD"), ticker(1), heartbeat())
+    reader = asyncio.create_task(peer.read_to_the_end())
+    await peer.beat(heartbeat(), ticker(2))
+    await reader
+
+
+def quote_row(product: str) -> dict[str, str]:
+    """Return an Advanced Trade ticker row."""
+    return {"type": "ticker", "product_id": product, "price": "9", "best_bid": "8.5", "best_ask": "9.5"}
