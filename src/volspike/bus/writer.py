@@ -20,8 +20,8 @@ class LogWriter:
     """Takes records from the hot path and appends them in batches on its own thread.
 
     ``put`` only appends to a queue; encoding and SQLite happen on the thread. What a killed process had not
-    yet logged (at most ``interval_s`` of it, or the queue when the disk is slow) is derived again from the
-    archive, which every frame entered before its records existed.
+    yet logged (at most ``interval_s`` of it, or the queue when the disk is slow) is missing from the log; the
+    archive, which every frame entered before its records existed, still holds what it was made of.
 
     Parameters
     ----------
