@@ -46,7 +46,7 @@ class ProductState:
         self.mid_sum = 0
         self.tick_ns = UNKNOWN
         self.trade_id = UNKNOWN
-        self.session_started = False  # a row of this session, snapshot included, has been seen
+        self.session_started = False  # a row of the open session, snapshot included, was seen
         self.rejected_mids: list[int] = []
 
     def accepts_level(self, mid_sum: int, event_ns: int) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from volspike.features.admission import FUTURE_LIMIT_NS, PAST_LIMIT_NS, Admission
 from volspike.features.coverage import HEARTBEAT_LIMIT_NS, MARK_AFTER_NS, MARK_SLACK_NS, SILENCE_LIMIT_NS
-from volspike.features.table import MARK, TICK
+from volspike.features.table import ADMITTED_COLUMNS, MARK, TICK
 from volspike.recording.frame import SegmentHeader
 from volspike.recording.template import (
     ASK,
@@ -38,19 +38,7 @@ from volspike.records import UNKNOWN
 
 DONE, ROOM, PLAIN = 0, 1, 2
 
-# Rows of what was admitted: the columns of a feature row before its features, then the product's index.
-ADMITTED_COLUMNS = (
-    "kind",
-    "seq",
-    "row",
-    "event_ns",
-    "covered_since_ns",
-    "bid",
-    "ask",
-    "bid_size",
-    "ask_size",
-    "suspect",
-)
+# Rows of what was admitted: `ADMITTED_COLUMNS`, then the product's index.
 PRODUCT_ROW = len(ADMITTED_COLUMNS)
 
 # Words of a product's state.

@@ -25,7 +25,8 @@ class Coverage:
     covered_since_ns : int
         Event time of the first tick after the last break; ``UNKNOWN`` while broken.
     heartbeat_ns : int
-        Exchange time of the newest heartbeat of this session (or of its first item); ``UNKNOWN`` before it.
+        Exchange time of the newest heartbeat since the session began, or of its first item; ``UNKNOWN``
+        before it.
     """
 
     __slots__ = ("_break_id", "_break_reason", "covered_since_ns", "heartbeat_ns", "newest_ns", "product")

@@ -13,6 +13,20 @@ from volspike.errors import FeatureError
 
 TICK, MARK = 0, 1
 
+# What admission says of a row before its features are known, one array a name.
+ADMITTED_COLUMNS = (
+    "kind",
+    "seq",
+    "row",
+    "event_ns",
+    "covered_since_ns",
+    "bid",
+    "ask",
+    "bid_size",
+    "ask_size",
+    "suspect",
+)
+
 # Everything but the values: name and type, in the order of a file's columns.
 ROW_COLUMNS: dict[str, type[np.generic]] = {
     "kind": np.int8,

@@ -10,25 +10,12 @@ import numpy.typing as npt
 from volspike.features.admission import Admitted
 from volspike.features.engine import make_engine
 from volspike.features.sets import FeatureSet
-from volspike.features.table import MARK, ROW_COLUMNS, TICK, FeatureTable
+from volspike.features.table import ADMITTED_COLUMNS, MARK, ROW_COLUMNS, TICK, FeatureTable
 from volspike.pipeline.stage import WINDOW_NS
 from volspike.records import Mark, Tick
 
 BATCH_ROWS = 65_536
 Columns = npt.NDArray[np.int64]
-
-COLUMNS = (
-    "kind",
-    "seq",
-    "row",
-    "event_ns",
-    "covered_since_ns",
-    "bid",
-    "ask",
-    "bid_size",
-    "ask_size",
-    "suspect",
-)
 
 
 class BatchStage:
@@ -38,7 +25,7 @@ class BatchStage:
         self._engine = make_engine(feature_set, first.price_decimals)
         self._first = first
         self._rows: list[tuple[int, ...]] = []
-        self._columns = np.empty((len(COLUMNS), BATCH_ROWS), np.int64)
+        self._columns = np.empty((len(ADMITTED_COLUMNS), BATCH_ROWS), np.int64)
         self._filled = 0
 
     def __len__(self) -> int:
@@ -46,7 +33,7 @@ class BatchStage:
         return self._filled + len(self._rows)
 
     def extend(self, columns: Columns) -> Iterator[FeatureTable]:
-        """Collect many rows, given as ``COLUMNS``; yield a table whenever one is full."""
+        """Collect many rows, given as ``ADMITTED_COLUMNS``; yield a table whenever one is full."""
         self._gather()
         done, n = 0, columns.shape[1]
         while done < n:
@@ -90,7 +77,7 @@ class BatchStage:
     def take(self) -> FeatureTable:
         """Return what was collected as feature rows, and begin anew; the window goes on."""
         self._gather()
-        column = dict(zip(COLUMNS, self._columns[:, : self._filled].copy(), strict=True))
+        column = dict(zip(ADMITTED_COLUMNS, self._columns[:, : self._filled].copy(), strict=True))
         self._filled = 0
         is_tick = column["kind"] == TICK
         inputs = (
