@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 Recordings = Annotated[
     list[Path] | None, typer.Option("--recording", help="Replay this recording; may be given several times.")
 ]
+Faults = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="KIND[:NUMBER][,at=S|,every=S|,p=CHANCE]",
+        help="Break something, in market seconds; may be given several times. A kind that is none lists all.",
+    ),
+]
 
 
 def simulate(
@@ -37,6 +45,7 @@ def simulate(
     ] = 0,
     start_ns: Annotated[int | None, typer.Option(help="Leave out what is before this market time.")] = None,
     origin_ns: Annotated[int | None, typer.Option(help="Where the synthetic market begins.")] = None,
+    fault: Faults = None,
     tz: Annotated[str, typer.Option(help="Zone of recorded times without one.")] = "UTC",
     ready_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
@@ -44,14 +53,17 @@ def simulate(
     """Serve a recorded or synthetic market on loopback, in both Coinbase dialects."""
     import asyncio
 
+    from volspike.simulation.faults import parse_fault
     from volspike.simulation.server import SimulatorSettings
 
+    plan = tuple(parse_fault(text) for text in fault or ())
     market = _market(recording or [], tuple(product or ()), seed, start_ns, origin_ns, tz)
     settings = SimulatorSettings(
         speed=speed,
         seed=seed,
         stamps=stamps or "rebased",
         ports={"exchange": exchange_port, "advanced": advanced_port},
+        plan=plan,
     )
     if ready_file is not None:
         asyncio.run(_serve_parent(market, settings, ready_file))

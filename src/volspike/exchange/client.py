@@ -18,6 +18,7 @@ from volspike.exchange.connecting import (
     ClientSettings,
     describe_connect_error,
     open_socket,
+    shown_url,
 )
 from volspike.exchange.decimals import format_time_ns
 from volspike.exchange.dialects import Dialect
@@ -177,7 +178,7 @@ class FeedClient:
             self._clock.follow(int(monotonic_ns), int(market_ns), float(speed))
         except ValueError:
             raise FeedError(
-                self._url,
+                shown_url(self._url),
                 f"{SIMULATED_CLOCK_HEADER} is {header[:80]!r}",
                 "it must be <monotonic_ns>,<market_ns>,<speed>",
             ) from None
@@ -207,7 +208,9 @@ class FeedClient:
             remedy = f"check that this feed lists the products ({', '.join(self._products)})"
         else:
             remedy = "subscribe to fewer products or raise max_frame_bytes"
-        return FeedError(f"feed {self._dialect.name} at {self._url}", end.refusal or end.words, remedy)
+        return FeedError(
+            f"feed {self._dialect.name} at {shown_url(self._url)}", end.refusal or end.words, remedy
+        )
 
 
 def session_name(market_ns: int, process_id: int, connection: int) -> str:

@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from socket import gaierror
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -16,6 +16,7 @@ from websockets.exceptions import (
     InvalidStatus,
     InvalidURI,
 )
+from websockets.uri import parse_uri
 
 from volspike.errors import FeedError
 from volspike.exchange.backoff import BackoffPolicy
@@ -98,12 +99,44 @@ async def open_socket(url: str, settings: ClientSettings, retry: int) -> ClientC
         )
     except (InvalidURI, InvalidProxy, UnicodeError, ImportError) as error:  # ImportError: a SOCKS proxy
         remedy = "give a ws:// or wss:// address and check the proxy settings"
-        raise FeedError(url, str(error), remedy) from None
+        reason = error.msg if isinstance(error, InvalidURI | InvalidProxy) else str(error)
+        raise FeedError(shown_url(url), reason, remedy) from None
+
+
+def check_address(url: str) -> None:
+    """Refuse an address that no connection can be made to.
+
+    Raises
+    ------
+    FeedError
+        If it is malformed, or of no kind that can be used.
+    """
+    try:
+        _is_loopback(url)
+        parse_uri(url)
+    except InvalidURI as error:
+        raise FeedError(shown_url(url), error.msg, "give a ws:// or wss:// address") from None
+
+
+def shown_url(url: str) -> str:
+    """Return an address as it may be shown: without a user's name and password, and without its query.
+
+    Examples
+    --------
+    >>> shown_url("wss://me:secret@feed.example/ws?token=secret")
+    'wss://feed.example/ws'
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2].partition("?")[0]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _is_loopback(url: str) -> bool:
     try:
-        host = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port  # a port out of range raises only when asked for
     except ValueError as error:
         raise InvalidURI(url, str(error)) from None
     try:

@@ -19,6 +19,9 @@ from volspike.exchange.feed_status import FeedStatus
 from volspike.exchange.items import Control, Decoded, Heartbeat, Quote
 from volspike.records import UNKNOWN
 
+MOST_SECONDS_BETWEEN_BEATS = 5
+"""Largest step of the heartbeat counter, which counts the server's seconds, on a feed that is whole."""
+
 
 class FrameSink(Protocol):
     """Where a session's frames go: it archives, decodes and processes each one before it returns."""
@@ -51,7 +54,8 @@ class SessionEnd:
     Attributes
     ----------
     reason : str
-        Label: ``stop``, ``silence``, ``no_ack``, ``subscribe_refused``, ``reset``, ``close_<code>``.
+        Label: ``stop``, ``silence``, ``heartbeat_jump``, ``no_ack``, ``subscribe_refused``, ``reset``,
+        ``close_<code>``.
     words : str
         The same in words.
     refusal : str
@@ -104,6 +108,7 @@ class FeedSession:
         self._socket = socket
         self._dialect = dialect
         self._products = tuple(products)
+        self._refused: tuple[str, ...] = ()  # products that the exchange named in an error
         self._clock = clock
         self._following = clock if isinstance(clock, FollowingClock) else None
         self._sink = sink
@@ -141,7 +146,8 @@ class FeedSession:
 
     async def _subscribe(self) -> None:
         with suppress(ConnectionClosed):  # the receive loop reports it, after the frames that came before
-            for message in self._dialect.subscribe_frames(self._products):
+            products = [product for product in self._products if product not in self._refused]
+            for message in self._dialect.subscribe_frames(products):
                 await self._socket.send(message)
 
     async def _receive(self) -> None:
@@ -155,7 +161,10 @@ class FeedSession:
                 decoded = take(name, market_ns(), raw, now_ns)
                 self._frame_ns = status.last_frame_monotonic_ns = now_ns
                 if not (self._has_quote and type(decoded.items[0]) is Quote):
+                    refused = self._refused
                     self._observe(decoded, now_ns)
+                    if self._refused is not refused:
+                        await self._subscribe()
         except ConnectionClosed as closed:
             self._end(*describe_close(closed))
 
@@ -175,9 +184,14 @@ class FeedSession:
                     self._show_state()
 
     def _note_heartbeat(self, beat: Heartbeat, now_ns: int) -> None:
-        if beat.counter == UNKNOWN or beat.counter != self._heartbeat_counter:
+        before, self._heartbeat_counter = self._heartbeat_counter, beat.counter
+        if beat.counter == UNKNOWN or beat.counter != before:
             self._heartbeat_ns = now_ns  # a counter that stands still proves nothing
-        self._heartbeat_counter = beat.counter
+        if UNKNOWN not in (before, beat.counter):
+            # It counts the server's seconds: beats are lost, or another server answers.
+            step_s = beat.counter - before
+            if not 0 <= step_s <= MOST_SECONDS_BETWEEN_BEATS:
+                self._end("heartbeat_jump", f"the heartbeat counter went from {before} to {beat.counter}")
         if self._following is not None:
             self._following.heard(beat.event_ns)
 
@@ -186,7 +200,16 @@ class FeedSession:
         self._status.last_error = error.text
         self._status.count(f"error_{error.error_class}")
         if error.error_class in ("configuration", "authentication") and self._missing:
-            self._refusal = error.text
+            self._refuse(error.text)
+
+    def _refuse(self, text: str) -> None:
+        """Do without a product that the exchange names; with none named, or none left, give up."""
+        words = text.replace(":", " ").split()
+        named = [product for product in self._products if product in words and product not in self._refused]
+        if named and len(self._refused) + len(named) < len(self._products):
+            self._refused += tuple(named)
+        else:
+            self._refusal = text
 
     def _note_acknowledgement(self, channels: Mapping[str, tuple[str, ...]]) -> None:
         """Work out what is missing, by channel; a product answered under another name is not."""
@@ -240,11 +263,16 @@ class FeedSession:
         return bool(self._end_reason)
 
     def _judge_acknowledgement(self) -> None:
-        """Go on with some of the products, but not with none and not without heartbeats."""
+        """Go on with some of the products, but not with none and not without their heartbeats."""
         self._overdue = True
         absent = self._missing.get("ticker", ())
-        if len(absent) == len(self._products) or any(channel != "ticker" for channel in self._missing):
-            self._end("no_ack", "the exchange did not acknowledge: " + ", ".join(self._missing))
+        unproven = [
+            channel
+            for channel, names in self._missing.items()
+            if channel != "ticker" and not set(names) <= set(absent)
+        ]
+        if unproven or len(absent) == len(self._products):
+            self._end("no_ack", "the exchange did not acknowledge: " + ", ".join(unproven or self._missing))
         elif absent:
             self._status.last_error = "not acknowledged: " + ", ".join(absent)
             self._status.count("partial_ack")

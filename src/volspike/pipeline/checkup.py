@@ -17,12 +17,12 @@ from volspike.clock import SimulatedClock
 from volspike.config import Settings
 from volspike.errors import VolspikeError
 from volspike.exchange.client import FeedClient
+from volspike.exchange.connecting import shown_url
 from volspike.exchange.dialects import get_dialect
 from volspike.exchange.items import Control, Decoded, Heartbeat, Quote, Rejected
 from volspike.exchange.products import PriceScales
-from volspike.models.shelf import CHAMPION_FILE
 from volspike.pipeline.home import Home
-from volspike.pipeline.judging import open_model
+from volspike.pipeline.served_models import choose_models
 
 LIBRARIES = ("numpy", "numba", "pyarrow", "polars", "websockets", "msgspec", "scikit-learn", "mlflow")
 LISTEN_S = 10.0
@@ -51,7 +51,7 @@ def check_machine(settings: Settings) -> list[Finding]:
         _kernel(),
         _directory(settings),
         _space(settings),
-        _champion(settings),
+        _models(settings),
     ]
 
 
@@ -78,31 +78,29 @@ def _kernel() -> Finding:
 
 def _directory(settings: Settings) -> Finding:
     try:
-        Home(settings.data_dir).create()
+        is_there = Home(settings.data_dir).check()
     except VolspikeError as error:
         return Finding("data directory", False, error.reason, error.remedy)
-    return Finding("data directory", True, str(settings.data_dir))
+    return Finding("data directory", True, f"{settings.data_dir}{'' if is_there else ', not made yet'}")
 
 
 def _space(settings: Settings) -> Finding:
-    if not settings.data_dir.exists():
-        return Finding("disk space", False, "no data directory", "see the line above")
-    free = shutil.disk_usage(settings.data_dir).free
+    free = shutil.disk_usage(Home(settings.data_dir).nearest).free
     remedy = "" if free > FREE_BYTES else "make room: a product's raw day takes about 1 GB before compression"
     return Finding("disk space", free > FREE_BYTES, f"{free / 1e9:.1f} GB free", remedy)
 
 
-def _champion(settings: Settings) -> Finding:
-    home = Home(settings.data_dir)
-    if not settings.model and not (home.models / CHAMPION_FILE).exists():
+def _models(settings: Settings) -> Finding:
+    try:
+        served = choose_models(Home(settings.data_dir), settings).bundles
+    except VolspikeError as error:
+        return Finding("model", False, error.reason, error.remedy)
+    if not served:
         return Finding(
             "model", True, "none yet", "run records without predicting; then volspike replay and train"
         )
-    try:
-        manifest = open_model(home, settings.model).manifest
-    except VolspikeError as error:
-        return Finding("model", False, error.reason, error.remedy)
-    return Finding("model", True, f"{manifest.name} {manifest.version} for {manifest.product}")
+    manifests = [bundle.manifest for bundle in served.values()]
+    return Finding("model", True, ", ".join(f"{m.name} {m.version} for {m.product}" for m in manifests))
 
 
 class _Listener:
@@ -146,12 +144,13 @@ def check_exchange(settings: Settings) -> Finding:
         asyncio.run(_listen(client))
     except VolspikeError as error:
         return Finding("exchange", False, error.reason, error.remedy)
+    shown = shown_url(url)
     seen = ", ".join(f"{name} {count}" for name, count in sorted(listener.seen.items()))
     if listener.seen["quotes"] and not listener.seen["rejected"]:
-        return Finding("exchange", True, f"{url}: {seen}")
+        return Finding("exchange", True, f"{shown}: {seen}")
     trouble = client.status.last_error or seen or "nothing was received"
     return Finding(
-        "exchange", False, f"{url}: {trouble}", "check the network, the products and --exchange-url"
+        "exchange", False, f"{shown}: {trouble}", "check the network, the products and --exchange-url"
     )
 
 

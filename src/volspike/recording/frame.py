@@ -33,7 +33,7 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True):
 
     ``feed`` is where the market data come from (``exchange`` or ``advanced``); ``dialect`` how the frames are
     written (``exchange``, ``advanced`` or ``flat``); ``heartbeats`` whether the recording carries them, so
-    that their absence means a break.
+    that their absence means a break; ``aliases`` the product by its name on the wire, where that is another.
     """
 
     feed: str
@@ -46,6 +46,7 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True):
     mapping: FlatMapping | None = None
     source: str = ""
     source_sha256: str = ""
+    aliases: dict[str, str] = {}
     v: int = 1
 
 

@@ -37,7 +37,7 @@ async def answer(simulator: Controlled, connection: ServerConnection, target: st
     actions: dict[str, Callable[[], Awaitable[None]]] = {
         "/admin/state": _nothing,
         "/admin/finish": simulator.finish,
-        "/admin/fault": lambda: simulator.inject(parse_fault(parse_qs(url.query).get("kind", [""])[0])),
+        "/admin/fault": lambda: simulator.inject(_fault_now(parse_qs(url.query).get("kind", [""])[0])),
     }
     action = actions.get(url.path)
     if action is None:
@@ -57,3 +57,10 @@ async def answer(simulator: Controlled, connection: ServerConnection, target: st
 
 async def _nothing() -> None:
     return
+
+
+def _fault_now(text: str) -> Fault:
+    fault = parse_fault(text)
+    if fault.after_s or fault.every_s or fault.p:
+        raise ConfigError(f"fault {text!r}", "a fault asked for here happens at once", "leave the time out")
+    return fault

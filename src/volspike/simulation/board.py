@@ -39,14 +39,23 @@ class Board:
 
     Attributes
     ----------
-    offset_ns : int
-        Added to every stamp that is written; market time itself is not shifted.
+    rebased_ns, skew_ns : int
+        What a rebased market and a clock that has stepped add to every stamp.
+    delisted : set of str
+        Products that trade no more.
     """
 
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"board {seed}")
         self._listings: dict[str, Listing] = {}
-        self.offset_ns = 0
+        self.rebased_ns = 0
+        self.skew_ns = 0
+        self.delisted: set[str] = set()
+
+    @property
+    def offset_ns(self) -> int:
+        """Return what is added to every stamp that is written; market time itself is not shifted."""
+        return self.rebased_ns + self.skew_ns
 
     def listing(self, product: str) -> Listing | None:
         """Return the product's state, or None before anything is known of it."""

@@ -12,12 +12,15 @@ from websockets.protocol import State
 from volspike.clock import Clock
 from volspike.simulation import wire
 from volspike.simulation.board import Sweep
-from volspike.simulation.faults import Fault, FaultState, half_frame, reset_on_close
+from volspike.simulation.fault_state import FaultState, half_frame, reset_on_close
+from volspike.simulation.faults import Fault
 from volspike.simulation.ledger import ConnectionLog, Ledger
 from volspike.simulation.limits import Limits, TokenBucket
 from volspike.simulation.voice import Outgoing, Voice
 
 SECOND_NS = 1_000_000_000
+BATCH_NS = 5 * SECOND_NS
+NEVER_NS = 2**63 - 1
 
 
 class Connection:
@@ -43,6 +46,11 @@ class Connection:
         For the limits, which are in wall time.
     notice : callable
         Called when ``ready`` may have changed.
+
+    Attributes
+    ----------
+    due_ns : int
+        Market time of the next heartbeat or batch, ``NEVER_NS`` while none is due.
     """
 
     def __init__(
@@ -59,7 +67,7 @@ class Connection:
     ) -> None:
         self.voice = voice
         self.log = log
-        self.next_beat_ns: int | None = None
+        self.due_ns = self._beat_ns = self._batch_ns = NEVER_NS
         self._ws = ws
         self._ledger = ledger
         self._limits = limits
@@ -92,18 +100,23 @@ class Connection:
             return
         self._pending.extend(self.voice.receive(message, market_ns))
         self.log.subscribes = self.voice.subscribes
-        if not self.voice.beating:
-            self.next_beat_ns = None
-        elif self.next_beat_ns is None and not self._faults.stalled:
-            self.beat(market_ns)
+        self._plan(market_ns)
         self.write()
         self._notice()
 
-    def beat(self, market_ns: int) -> None:
-        """Tell that the feed is whole, and plan the next time."""
-        self.next_beat_ns = None if self._faults.stalled else market_ns + SECOND_NS
-        if not self._faults.stalled:
-            self._pending.extend(self.voice.heartbeat(market_ns))
+    def tell_due(self, market_ns: int) -> None:
+        """Tell what is due at ``market_ns``: that the feed is whole, what changed since the last batch."""
+        if self._beat_ns <= market_ns:
+            self._beat(market_ns)
+        if self._batch_ns <= market_ns:
+            self._batch_ns += BATCH_NS
+            self._pending.extend(self.voice.batch(market_ns))
+        self.due_ns = min(self._beat_ns, self._batch_ns)
+
+    def tell_status(self, market_ns: int) -> None:
+        """Tell which products trade, if that is subscribed."""
+        self._pending.extend(self.voice.status(market_ns))
+        self.write()
 
     def tell(self, sweep: Sweep) -> None:
         """Tell of a sweep, if its product is subscribed."""
@@ -115,6 +128,23 @@ class Connection:
                 self._ledger.withheld["gap"] += 1
             self._pending.extend(told)
 
+    def _plan(self, market_ns: int) -> None:
+        """Begin or end heartbeats and batches as they are subscribed."""
+        if not self.voice.beating:
+            self._beat_ns = NEVER_NS
+        elif self._beat_ns == NEVER_NS:
+            self._beat(market_ns)
+        if not self.voice.batching:
+            self._batch_ns = NEVER_NS
+        elif self._batch_ns == NEVER_NS:
+            self._batch_ns = market_ns + BATCH_NS
+        self.due_ns = min(self._beat_ns, self._batch_ns)
+
+    def _beat(self, market_ns: int) -> None:
+        self._beat_ns = NEVER_NS if self._faults.stalled else market_ns + SECOND_NS
+        if not self._faults.stalled:
+            self._pending.extend(self._faults.heartbeat(self.voice.heartbeat(market_ns)))
+
     def write(self) -> None:
         """Hand everything pending to the socket, in one piece."""
         pending, self._pending = self._pending, []
@@ -124,7 +154,8 @@ class Connection:
             self._ledger.withheld.update(kind for kind, _ in pending)
             return
         for kind, frame in pending:
-            self._ws.protocol.send_text(frame)
+            send = self._ws.protocol.send_binary if kind == "binary" else self._ws.protocol.send_text
+            send(frame)
             self._ledger.sent(self.log, kind)
         self._ws.transport.write(b"".join(self._ws.protocol.data_to_send()))
         self._last_update_ns = self._clock.monotonic_ns()

@@ -6,14 +6,15 @@ product or channel refuses the whole subscribe; heartbeats tell each product's c
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
 from volspike.simulation import wire
-from volspike.simulation.board import Board, Sweep
-from volspike.simulation.voice import Outgoing, read_request, text_list
+from volspike.simulation.board import Board, Listing, Sweep
+from volspike.simulation.voice import Changes, Outgoing, read_request, text_list
 
-CHANNELS = ("ticker", "heartbeat")
+CHANNELS = ("ticker", "ticker_batch", "heartbeat", "status")
+PRIVATE_CHANNELS = ("level2", "level3", "full", "user")
 
 
 class ExchangeVoice:
@@ -23,17 +24,20 @@ class ExchangeVoice:
     ----------
     board : Board
         The products' public state.
-    products : collection of str
+    products : sequence of str
         What may be subscribed.
     """
 
     dialect = "exchange"
 
-    def __init__(self, board: Board, products: Collection[str]) -> None:
+    def __init__(self, board: Board, products: Sequence[str]) -> None:
         self._board = board
         self._products = products
         self._channels: dict[str, list[str]] = {}
+        self._changes = Changes(board)
         self.subscribes = 0
+        self.acknowledges = True
+        self.left_out = 0
 
     @property
     def subscribed(self) -> bool:
@@ -42,13 +46,18 @@ class ExchangeVoice:
 
     @property
     def complete(self) -> bool:
-        """Return whether the ticker is subscribed."""
-        return "ticker" in self._channels
+        """Return whether tickers are subscribed, one by one or in batches."""
+        return "ticker" in self._channels or self.batching
 
     @property
     def beating(self) -> bool:
         """Return whether any product's heartbeat is subscribed."""
         return "heartbeat" in self._channels
+
+    @property
+    def batching(self) -> bool:
+        """Return whether any product's batches are subscribed."""
+        return "ticker_batch" in self._channels
 
     def wants(self, product: str) -> bool:
         """Return whether the product's tickers are subscribed."""
@@ -67,10 +76,11 @@ class ExchangeVoice:
             return [_refusal(reason)]
         if request["type"] == "unsubscribe":
             self._unsubscribe(wanted)
-            return [self._acknowledge()]
+            return self._acknowledge()
         self.subscribes += 1
         new = self._subscribe(wanted)
-        return [self._acknowledge(), *self._last_trades(new)]
+        status = self.status(market_ns) if "status" in wanted else []
+        return [*self._acknowledge(), *self._last_trades(new), *status]
 
     def ticker(self, sweep: Sweep) -> list[Outgoing]:
         """Return one frame for each trade of the sweep."""
@@ -86,23 +96,46 @@ class ExchangeVoice:
             frames.append(("heartbeat", wire.exchange_heartbeat(product, sequence, trade_id, shown_ns)))
         return frames
 
+    def batch(self, market_ns: int) -> list[Outgoing]:
+        """Return the last trade of each product that has traded since the last batch."""
+        changed = self._changes.take(self._channels.get("ticker_batch", ()))
+        return [("batch", self._last_trade(listing)) for listing in changed]
+
+    def status(self, market_ns: int) -> list[Outgoing]:
+        """Return which products trade, if that is subscribed."""
+        if "status" not in self._channels:
+            return []
+        return [("status", wire.exchange_status(self._products, self._board.delisted))]
+
     def _objection(self, wanted: dict[str, list[str]]) -> str:
         """Return why the whole request is refused, or nothing."""
         for channel, products in wanted.items():
+            if channel in PRIVATE_CHANNELS:
+                return f"{', '.join(PRIVATE_CHANNELS)} channels require authentication"
             if channel not in CHANNELS:
                 return f"{channel} is not a valid channel"
             unknown = [product for product in products if product not in self._products]
-            if unknown or not products:
+            if unknown or not (products or channel == "status"):
                 return f"{unknown[0] if unknown else ''} is not a valid product"
+            delisted = [product for product in products if product in self._board.delisted]
+            if delisted:
+                return f"{delisted[0]} is delisted"
         return ""
 
     def _subscribe(self, wanted: dict[str, list[str]]) -> list[str]:
-        """Add to the subscriptions; return the products whose ticker is new."""
-        before = list(self._channels.get("ticker", ()))
+        """Add to the subscriptions; return the products of which tickers or batches are new."""
+        new: dict[str, None] = {}
         for channel, products in wanted.items():
+            served = products[: max(0, len(products) - self.left_out)]
+            if products and not served:
+                continue
             subscribed = self._channels.setdefault(channel, [])
-            subscribed.extend(product for product in dict.fromkeys(products) if product not in subscribed)
-        return [product for product in self._channels.get("ticker", ()) if product not in before]
+            added = [product for product in dict.fromkeys(served) if product not in subscribed]
+            subscribed.extend(added)
+            if channel in ("ticker", "ticker_batch"):
+                new |= dict.fromkeys(added)
+        self._changes.take(wanted.get("ticker_batch", ()))
+        return list(new)
 
     def _unsubscribe(self, wanted: dict[str, list[str]]) -> None:
         for channel, products in wanted.items():
@@ -111,17 +144,16 @@ class ExchangeVoice:
                 self._channels[channel] = kept
 
     def _last_trades(self, products: list[str]) -> list[Outgoing]:
-        frames: list[Outgoing] = []
-        for product in products:
-            listing = self._board.listing(product)
-            if listing is not None:
-                offset_ns = self._board.offset_ns
-                text = wire.exchange_ticker(listing.last, listing.day, listing.sequence, offset_ns)
-                frames.append(("snapshot", text))
-        return frames
+        listings = [self._board.listing(product) for product in products]
+        return [("snapshot", self._last_trade(listing)) for listing in listings if listing is not None]
 
-    def _acknowledge(self) -> Outgoing:
-        return ("subscriptions", wire.exchange_subscriptions(self._channels))
+    def _last_trade(self, listing: Listing) -> bytes:
+        return wire.exchange_ticker(listing.last, listing.day, listing.sequence, self._board.offset_ns)
+
+    def _acknowledge(self) -> list[Outgoing]:
+        if not self.acknowledges:
+            return []
+        return [("subscriptions", wire.exchange_subscriptions(self._channels))]
 
 
 def _wanted(request: dict[str, Any]) -> dict[str, list[str]]:

@@ -1,116 +1,162 @@
-"""Faults that can be asked of a connection, each affecting only what its name says.
+"""Faults that can be asked of the simulator: their names, and how they are written.
 
-| kind            | effect                                                                        |
-|-----------------|-------------------------------------------------------------------------------|
-| ``drop``        | the TCP connection is reset in the middle of a frame                          |
-| ``silence``     | nothing is sent or read any more, the socket stays open                       |
-| ``close:CODE``  | the connection is closed with that code                                       |
-| ``malformed``   | one extra frame of broken JSON                                                |
-| ``duplicate:N`` | the next N ticker frames are sent twice                                       |
-| ``gap:N``       | the next N ticker frames are not sent; their sequence numbers are used up      |
-| ``stall``       | heartbeats end, data goes on                                                  |
-| ``disorder:N``  | N times, two neighbouring ticker frames change places                         |
+A fault is ``KIND[:NUMBER]``, in a plan followed by ``,at=SECONDS``, ``,every=SECONDS`` or ``,p=CHANCE``:
+market time after the first event, a period, or the chance in each market second. The control port injects
+at once.
+
+Every open connection:
+
+| kind           | effect                                                                                 |
+|----------------|----------------------------------------------------------------------------------------|
+| ``drop``       | the TCP connection is reset in the middle of a frame                                   |
+| ``silence``    | nothing is sent or read any more, the socket stays open                                |
+| ``close:CODE`` | the connection is closed with that code (1012)                                         |
+| ``error:TEXT`` | one error frame; ``MESSAGE: REASON`` gives both fields                                 |
+| ``malformed``  | one extra frame of broken JSON                                                         |
+| ``stall``      | heartbeats end, data goes on                                                           |
+| ``freeze``     | the heartbeat counter stands still while heartbeats go on (Advanced Trade)             |
+| ``skip:N``     | the heartbeat counter jumps by N (Advanced Trade)                                      |
+
+Its next N ticker frames (1), each of which uses up its sequence number and its trade ids:
+
+| kind           | effect                                                                                 |
+|----------------|----------------------------------------------------------------------------------------|
+| ``duplicate``  | sent twice                                                                             |
+| ``gap``        | not sent                                                                               |
+| ``disorder``   | N times, two neighbours change places                                                  |
+| others         | spoiled: see ``spoilers``                                                              |
+
+The market, for everybody:
+
+| kind           | effect                                                                                 |
+|----------------|----------------------------------------------------------------------------------------|
+| ``quiet:S``    | no trade is told for S market seconds, heartbeats go on (60)                           |
+| ``clock:S``    | the exchange's clock steps by S seconds, which may be negative (5)                     |
+| ``delist:N``   | the last N products trade no more and can't be subscribed (1)                          |
+
+The next connection; in a plan ``at=0`` means the first one:
+
+| kind           | effect                                                                                 |
+|----------------|----------------------------------------------------------------------------------------|
+| ``http:CODE``  | its handshake is answered with that status (503)                                       |
+| ``slow:MS``    | its handshake takes that much longer, in wall time (1000)                              |
+| ``noack``      | its subscriptions are served and never acknowledged                                    |
+| ``partial:N``  | the last N products it asks for are left out of what is served and acknowledged (1)    |
 """
 
 from __future__ import annotations
 
-import socket
-import struct
+import http
+import re
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from volspike.errors import ConfigError
-from volspike.simulation.voice import Outgoing
+from volspike.simulation.spoilers import SPOILERS
 
-KINDS = ("drop", "silence", "close", "malformed", "duplicate", "gap", "stall", "disorder")
-_COUNTED = ("duplicate", "gap", "disorder")
-_MALFORMED: Outgoing = ("malformed", b'{"channel":"ticker","events":[{"type":"upd')
-# A text frame that announces 256 bytes and brings 8.
-_HALF_FRAME = b'\x81\x7e\x01\x00{"type":'
+COUNTED_KINDS = frozenset({"duplicate", "gap", "disorder", *SPOILERS})
+MARKET_KINDS = frozenset({"quiet", "clock", "delist"})
+DOOR_KINDS = frozenset({"http", "slow", "noack", "partial"})
+_CONNECTION_KINDS = ("drop", "silence", "close", "error", "malformed", "stall", "freeze", "skip")
+KINDS = (*_CONNECTION_KINDS, *sorted(COUNTED_KINDS), *sorted(MARKET_KINDS), *sorted(DOOR_KINDS))
+
+MOST = 1_000_000
+_DEFAULTS: Mapping[str, int] = {
+    **dict.fromkeys(COUNTED_KINDS, 1),
+    "close": 1012,
+    "skip": 3_600,
+    "quiet": 60,
+    "clock": 5,
+    "delist": 1,
+    "http": 503,
+    "slow": 1_000,
+    "partial": 1,
+}
+_WRITTEN = re.compile(r"([a-z0-9]+)(?::(.*?))?(?:,(at|every|p)=([0-9.]+))?")
+_USAGE = f"write KIND[:NUMBER][,at=S|,every=S|,p=CHANCE] with one of {', '.join(KINDS)}"
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """A fault to inject; ``after_s`` is market time after the first event, for a planned one."""
+    """A fault to inject.
+
+    In a plan it happens once, ``after_s`` market seconds after the first event; or, if ``every_s`` is above
+    0, again and again at that distance; or, if ``p`` is above 0, in each market second with that chance.
+    ``text`` is the argument of ``error``.
+    """
 
     kind: str
     argument: int = 0
     after_s: float = 0.0
+    every_s: float = 0.0
+    p: float = 0.0
+    text: str = ""
+
+    @property
+    def opens(self) -> bool:
+        """Return whether it is in force before anybody connects."""
+        return self.kind in DOOR_KINDS and not (self.after_s or self.every_s or self.p)
 
 
 def parse_fault(text: str, after_s: float = 0.0) -> Fault:
-    """Read ``kind`` or ``kind:number``.
+    """Read a fault as it is written, ``after_s`` if it does not say when.
 
     Raises
     ------
     ConfigError
-        If the kind is unknown, the number is none, or the close code can't be sent.
+        If the kind is unknown, the number is none or out of range, or the time makes no sense.
     """
-    kind, _, argument = text.partition(":")
-    number = argument or ("1012" if kind == "close" else "1" if kind in _COUNTED else "0")
-    if kind not in KINDS or not number.isdecimal():
-        raise ConfigError(f"fault {text!r}", "no such fault", f"use one of {', '.join(KINDS)}")
-    if kind == "close" and not _sendable(int(number)):
-        raise ConfigError(f"fault {text!r}", "no peer may send this code", "use drop for an abnormal close")
-    return Fault(kind, int(number), after_s)
+    match = _WRITTEN.fullmatch(text)
+    if match is None or match[1] not in KINDS:
+        raise ConfigError(f"fault {text!r}", "no such fault", _USAGE)
+    kind, argument = match[1], match[2] or ""
+    times = _times(text, match[3], match[4]) if match[3] else (after_s, 0.0, 0.0)
+    if kind == "error":
+        return Fault(kind, 0, *times, argument or "failure to subscribe")
+    number = _number(text, argument, _DEFAULTS.get(kind, 0))
+    allowed, remedy = _RANGES.get(kind, (_is_count, f"give a number from 0 to {MOST}"))
+    if not allowed(number):
+        raise ConfigError(f"fault {text!r}", f"{number} can't be sent or is out of range", remedy)
+    return Fault(kind, number, *times)
 
 
-def _sendable(code: int) -> bool:
+def _times(text: str, when: str, value: str) -> tuple[float, float, float]:
+    """Return ``after_s``, ``every_s`` and ``p``."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise ConfigError(f"fault {text!r}", f"{value!r} is no number", _USAGE) from None
+    if when == "at":
+        return number, 0.0, 0.0
+    if number <= 0 or (when == "p" and number > 1):
+        raise ConfigError(
+            f"fault {text!r}", f"{when}={value} is out of range", "give every > 0 or 0 < p <= 1"
+        )
+    return (0.0, number, 0.0) if when == "every" else (0.0, 0.0, number)
+
+
+def _number(text: str, argument: str, default: int) -> int:
+    if not argument:
+        return default
+    if not re.fullmatch(r"-?[0-9]{1,9}", argument):
+        raise ConfigError(f"fault {text!r}", f"{argument!r} is no whole number", _USAGE)
+    return int(argument)
+
+
+def _is_count(number: int) -> bool:
+    return 0 <= number <= MOST
+
+
+def _is_sendable_code(code: int) -> bool:
     return code in (1000, 1001, 1002, 1003, *range(1007, 1015)) or 3000 <= code < 5000
 
 
-class FaultState:
-    """The faults in force on one connection."""
-
-    def __init__(self) -> None:
-        self.muted = False
-        self.stalled = False
-        self._duplicates = 0
-        self._gaps = 0
-        self._swaps = 0
-        self._held: Outgoing | None = None
-
-    @property
-    def holding(self) -> bool:
-        """Return whether a frame is held back for a swap."""
-        return self._held is not None
-
-    def begin(self, fault: Fault) -> list[Outgoing]:
-        """Put a fault in force; return frames to be sent at once."""
-        self.muted |= fault.kind == "silence"
-        self.stalled |= fault.kind == "stall"
-        self._duplicates += fault.argument if fault.kind == "duplicate" else 0
-        self._gaps += fault.argument if fault.kind == "gap" else 0
-        self._swaps += fault.argument if fault.kind == "disorder" else 0
-        return [_MALFORMED] if fault.kind == "malformed" else []
-
-    def ticker(self, frame: Outgoing) -> list[Outgoing]:
-        """Return what becomes of one ticker frame: none, itself, twice, or with the one held back."""
-        if self._gaps:
-            self._gaps -= 1
-            return []
-        if self._swaps and self._held is None:
-            self._held = frame
-            return []
-        frames = [frame, *self.release()]
-        if self._duplicates:
-            self._duplicates -= 1
-            frames.insert(0, frame)
-        return frames
-
-    def release(self) -> list[Outgoing]:
-        """Return the frame held back for a swap, if any."""
-        held, self._held = self._held, None
-        if held is None:
-            return []
-        self._swaps -= 1
-        return [held]
+def _is_refusal(status: int) -> bool:
+    return 400 <= status < 600 and status in {known.value for known in http.HTTPStatus}
 
 
-def half_frame() -> bytes:
-    """Return the beginning of a frame whose end never comes."""
-    return _HALF_FRAME
-
-
-def reset_on_close(raw_socket: socket.socket) -> None:
-    """Make closing the socket send a TCP reset instead of an orderly end."""
-    raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+_RANGES: Mapping[str, tuple[Callable[[int], bool], str]] = {
+    "close": (_is_sendable_code, "use drop for an abnormal close"),
+    "http": (_is_refusal, "use an HTTP status such as 403, 429 or 503"),
+    "clock": (lambda seconds: abs(seconds) <= MOST, f"give -{MOST} to {MOST} seconds"),
+}

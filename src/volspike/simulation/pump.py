@@ -8,13 +8,15 @@ while, so that a minute that has begun can be graded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeGuard
 
 from volspike.clock import Clock
 from volspike.simulation.board import Board
-from volspike.simulation.connection import SECOND_NS, Connection
-from volspike.simulation.faults import Fault
+from volspike.simulation.connection import NEVER_NS, SECOND_NS, Connection
+from volspike.simulation.door import Door
+from volspike.simulation.fault_plan import FaultPlan
+from volspike.simulation.faults import DOOR_KINDS, MARKET_KINDS, Fault
 from volspike.simulation.ledger import Ledger
 from volspike.simulation.market import Market, MarketBreak, MarketEvent, MarketTick
 from volspike.simulation.pacing import MarketTime
@@ -46,8 +48,10 @@ class Pump:
         Market seconds per wall second.
     rebased : bool
         Whether stamps are shifted so that the first event served happens now.
-    plan : sequence of Fault
-        Faults to inject into every connection at their ``after_s``.
+    plan : FaultPlan
+        Faults to inject at their time.
+    door : Door
+        Takes the faults meant for the next connection.
     """
 
     def __init__(
@@ -58,7 +62,8 @@ class Pump:
         clock: Clock,
         speed: float,
         rebased: bool,
-        plan: Sequence[Fault],
+        plan: FaultPlan,
+        door: Door,
     ) -> None:
         self.connections: list[Connection] = []
         self._events = market.events()
@@ -69,7 +74,10 @@ class Pump:
         self._time = MarketTime(clock, speed)
         self._rebased = rebased
         self._is_rebased = False
-        self._plan = sorted(plan, key=lambda fault: fault.after_s)
+        self._plan = plan
+        self._door = door
+        self._products = market.products
+        self._quiet_until_ns = 0
         self._first_ns: int | None = None
         self._end_ns = 0
         self._head: MarketEvent | None = next(self._events, None)
@@ -87,7 +95,7 @@ class Pump:
         """Let market time be wall time now; above speed 1 once only, lest it step back."""
         if self._rebased and not self._time.running and (self._time.speed <= 1.0 or not self._is_rebased):
             offset_ns = self._clock.market_ns() - self._resume_ns()
-            self._board.offset_ns = offset_ns // 1_000 * 1_000
+            self._board.rebased_ns = offset_ns // 1_000 * 1_000
             self._is_rebased = True
 
     def notice(self) -> None:
@@ -129,7 +137,7 @@ class Pump:
             self._time.run_from(self._resume_ns())
         self._time.wait_for(self._next_ns())
         limit_ns = self._time.now_ns()
-        if self._plan and self._first_ns is not None:
+        if self._first_ns is not None and self._plan.due_ns is not None:
             limit_ns = await self._inject_planned(limit_ns)
         self._tell_until(limit_ns)
         for connection in list(self.connections):
@@ -165,22 +173,31 @@ class Pump:
         self._position_ns = first.event_ns
         if self._first_ns is None:
             self._first_ns = first.event_ns
+        if self._head is None:
+            self._end_ns = first.event_ns + AFTERGLOW_NS
+        reason = self._untold(first)
+        if reason:
+            self._ledger.withheld[reason] += len(sweep)
+            return
         listeners = [c for c in self.connections if c.voice.wants(first.product)]
         told = self._board.publish(sweep, {connection.voice.dialect for connection in listeners})
         for connection in listeners:
             connection.tell(told)
-        if self._head is None:
-            self._end_ns = first.event_ns + AFTERGLOW_NS
+
+    def _untold(self, tick: MarketTick) -> str:
+        """Return why a trade does not take place, or nothing."""
+        if tick.event_ns < self._quiet_until_ns:
+            return "quiet"
+        return "delist" if tick.product in self._board.delisted else ""
 
     def _beat(self, beat_ns: int) -> None:
         self._position_ns = max(self._position_ns, beat_ns)
         for connection in self.connections:
-            if connection.next_beat_ns == beat_ns:
-                connection.beat(beat_ns)
+            if connection.due_ns == beat_ns:
+                connection.tell_due(beat_ns)
 
     def _beat_ns(self) -> int:
-        beats = [c.next_beat_ns for c in self.connections if c.next_beat_ns is not None]
-        return min(beats, default=2**63)
+        return min((connection.due_ns for connection in self.connections), default=NEVER_NS)
 
     def _due_ns(self) -> int:
         """Return when the head is due; a break is due at once; after the last event, the end."""
@@ -198,18 +215,33 @@ class Pump:
     async def _inject_planned(self, limit_ns: int) -> int:
         """Inject the planned faults that are due; return how far may be told before the next one."""
         first_ns = self._first_ns or 0
-        while self._plan:
-            due_ns = first_ns + int(self._plan[0].after_s * SECOND_NS)
+        while self._plan.due_ns is not None:
+            due_ns = first_ns + self._plan.due_ns
             if due_ns > self._position_ns:
                 return min(limit_ns, due_ns)
-            fault = self._plan.pop(0)
-            await self.inject(fault)
+            await self.inject(self._plan.take())
         return limit_ns
 
     async def inject(self, fault: Fault) -> None:
-        """Put a fault in force on every connection."""
+        """Put a fault in force: on every connection, on the market, or on the next connection."""
         self._ledger.faults[fault.kind] += 1
-        await self._on_all(lambda connection: connection.inject(fault))
+        if fault.kind in DOOR_KINDS:
+            self._door.arm(fault)
+        elif fault.kind in MARKET_KINDS:
+            self._change_market(fault)
+        else:
+            await self._on_all(lambda connection: connection.inject(fault))
+
+    def _change_market(self, fault: Fault) -> None:
+        now_ns = self.market_ns()
+        if fault.kind == "quiet":
+            self._quiet_until_ns = now_ns + fault.argument * SECOND_NS
+        elif fault.kind == "clock":
+            self._board.skew_ns += fault.argument * SECOND_NS
+        else:
+            self._board.delisted.update(self._products[-fault.argument :] if fault.argument else ())
+            for connection in self.connections:
+                connection.tell_status(now_ns)
 
     async def _on_all(self, act: Callable[[Connection], Awaitable[None]]) -> None:
         await asyncio.gather(*(act(connection) for connection in list(self.connections)))

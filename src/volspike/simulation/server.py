@@ -21,10 +21,12 @@ from volspike.simulation import admin
 from volspike.simulation.advanced_voice import AdvancedVoice
 from volspike.simulation.board import Board
 from volspike.simulation.connection import SECOND_NS, Connection
+from volspike.simulation.door import Door
 from volspike.simulation.exchange_voice import ExchangeVoice
+from volspike.simulation.fault_plan import FaultPlan
 from volspike.simulation.faults import Fault
 from volspike.simulation.ledger import Ledger
-from volspike.simulation.limits import Limits, TokenBucket
+from volspike.simulation.limits import Limits
 from volspike.simulation.market import Market
 from volspike.simulation.pump import Pump
 from volspike.simulation.voice import Voice
@@ -40,7 +42,7 @@ class SimulatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a market is served.
 
     ``stamps`` "kept": frames carry the market's own times; "rebased": shifted so that the first event served
-    happens now. ``ports`` by dialect; 0 takes a free one. ``plan``: faults injected at their ``after_s``.
+    happens now. ``ports`` by dialect; 0 takes a free one. ``plan``: faults to inject, see ``faults``.
     """
 
     speed: float = 1.0
@@ -82,6 +84,8 @@ class Simulator:
         self._market = market
         self._ledger = Ledger()
         self._board = Board(self._settings.seed)
+        self._door = Door(self._settings.limits, market.dialects, self._ledger.refused, self._clock)
+        plan = self._settings.plan
         self._pump = Pump(
             market,
             self._board,
@@ -89,18 +93,17 @@ class Simulator:
             self._clock,
             self._settings.speed,
             self._settings.stamps == "rebased",
-            self._settings.plan,
+            FaultPlan([fault for fault in plan if not fault.opens], self._settings.seed),
+            self._door,
         )
+        for fault in plan:
+            if fault.opens:
+                self._ledger.faults[fault.kind] += 1
+                self._door.arm(fault)
         self._rng = random.Random(f"connections {self._settings.seed}")
         self._boot_ns = self._pump.market_ns() - self._rng.randrange(10_000, 90_000) * SECOND_NS - 374_103_265
-        limits = self._settings.limits
-        self._doors = {
-            dialect: TokenBucket(limits.connects_per_s, limits.connect_burst[dialect])
-            for dialect in market.dialects
-        }
         self._servers: dict[str, Server] = {}
         self._drive: asyncio.Task[None] | None = None
-        self._finished = False
 
     @property
     def urls(self) -> dict[str, str]:
@@ -150,7 +153,7 @@ class Simulator:
 
     async def finish(self) -> None:
         """Stop telling; once everything told is handed over close with 1000; refuse new clients."""
-        self._finished = True
+        self._door.is_shut = True
         self._pump.stop()
         if self._drive is not None and not self._drive.done():
             # A client that no longer reads would keep the market waiting for ever.
@@ -167,7 +170,7 @@ class Simulator:
             await server.wait_closed()
 
     async def inject(self, fault: Fault) -> None:
-        """Put a fault in force on every open connection."""
+        """Put a fault in force, as a plan would."""
         await self._pump.inject(fault)
 
     def state(self) -> dict[str, Any]:
@@ -177,7 +180,7 @@ class Simulator:
             "market_ns": market_ns + self._board.offset_ns,
             "offset_ns": self._board.offset_ns,
             "speed": self._settings.speed,
-            "finished": self._finished,
+            "finished": self._door.is_shut,
             "products": list(self._market.products),
             "dialects": list(self._market.dialects),
             **self._ledger.as_dict(),
@@ -187,7 +190,7 @@ class Simulator:
         try:
             await self._pump.run()
         finally:
-            self._finished = True
+            self._door.is_shut = True
             connections = list(self._pump.connections)
             await asyncio.gather(*(connection.close(NORMAL, "finished") for connection in connections))
 
@@ -195,13 +198,8 @@ class Simulator:
         """Answer control requests; refuse connections that are too many or too late."""
         if request.path.startswith("/admin/"):
             return await admin.answer(self, connection, request.path)
-        if not self._doors[dialect].take(self._clock.monotonic_ns()):
-            self._ledger.refused["429"] += 1
-            return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "too many connections\n")
-        if self._finished:
-            self._ledger.refused["503"] += 1
-            return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "the market is over\n")
-        return None
+        status = await self._door.refusal(dialect)
+        return None if status is None else connection.respond(status, f"{status.phrase.lower()}\n")
 
     def _tell_clock(self, connection: ServerConnection, request: Request, response: Response) -> None:
         if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
@@ -228,9 +226,11 @@ class Simulator:
     def _open(self, dialect: str, ws: ServerConnection) -> Connection:
         limits = self._settings.limits
         log = self._ledger.open(dialect, self._pump.market_ns())
+        voice = self._voice(dialect)
+        self._door.receive(voice)
         connection = Connection(
             ws,
-            self._voice(dialect),
+            voice,
             log,
             self._ledger,
             limits,

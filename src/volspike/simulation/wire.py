@@ -7,7 +7,7 @@ and volumes with eight, and stamps with six.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -42,16 +42,30 @@ def advanced_ticker_row(tick: MarketTick, day: RollingDay) -> str:
     bid_quantity = f'"best_bid_quantity":"{_size(tick.bid_size)}",' if tick.bid_size != UNKNOWN else ""
     ask_quantity = f',"best_ask_quantity":"{_size(tick.ask_size)}"' if tick.ask_size != UNKNOWN else ""
     return (
+        f'{advanced_batch_row(tick, day)[:-1]},"best_bid":"{format_decimal(tick.bid, decimals)}",'
+        f'{bid_quantity}"best_ask":"{format_decimal(tick.ask, decimals)}"{ask_quantity}}}'
+    )
+
+
+def advanced_batch_row(tick: MarketTick, day: RollingDay) -> str:
+    """Write one row of a ``ticker_batch`` event: as in a ticker event, but for the quotes."""
+    decimals = tick.price_decimals
+    return (
         f'{{"type":"ticker","product_id":"{tick.product}","price":"{format_decimal(tick.price, decimals)}",'
         f'"volume_24_h":"{format_decimal(day.volume_24h, SIZE_DECIMALS)}",'
         f'"low_24_h":"{format_decimal(day.low_24h, decimals)}",'
         f'"high_24_h":"{format_decimal(day.high_24h, decimals)}",'
         f'"low_52_w":"{format_decimal(day.low_52w, decimals)}",'
         f'"high_52_w":"{format_decimal(day.high_52w, decimals)}",'
-        f'"price_percent_chg_24_h":"{day.change_percent(tick.price):.14f}",'
-        f'"best_bid":"{format_decimal(tick.bid, decimals)}",{bid_quantity}'
-        f'"best_ask":"{format_decimal(tick.ask, decimals)}"{ask_quantity}}}'
+        f'"price_percent_chg_24_h":"{day.change_percent(tick.price):.14f}"}}'
     )
+
+
+def advanced_empty_row() -> str:
+    """Write the row that stands for a product of which nothing is known."""
+    names = ("product_id", "price", "volume_24_h", "low_24_h", "high_24_h", "low_52_w", "high_52_w")
+    empty = dict.fromkeys((*names, "price_percent_chg_24_h"), "")
+    return _to_json({"type": "ticker", **empty}).decode()
 
 
 def advanced_ticker_event(kind: str, rows: Iterable[str]) -> str:
@@ -72,6 +86,12 @@ def advanced_heartbeat_event(event_ns: int, uptime_ns: int) -> str:
 def advanced_subscriptions_event(channels: Mapping[str, Sequence[str]]) -> str:
     """Write an acknowledgement: the whole current set."""
     return _to_json({"subscriptions": channels}).decode()
+
+
+def advanced_status_event(products: Iterable[str], delisted: Collection[str]) -> str:
+    """Write a status event: every product of the market."""
+    rows = [{"product_type": "SPOT", **_product(product, delisted)} for product in products]
+    return _to_json({"type": "snapshot", "products": rows}).decode()
 
 
 def exchange_ticker(tick: MarketTick, day: RollingDay, sequence: int, offset_ns: int = 0) -> bytes:
@@ -100,6 +120,19 @@ def exchange_heartbeat(product: str, sequence: int, last_trade_id: int, event_ns
     ).encode()
 
 
+def exchange_status(products: Sequence[str], delisted: Collection[str]) -> bytes:
+    """Write a status message: every product of the market, and the currencies they are made of."""
+    modes = dict.fromkeys(("post_only", "limit_only", "cancel_only", "fx_stablecoin"), False)
+    currencies = dict.fromkeys(currency for product in products for currency in product.split("-"))
+    return _to_json(
+        {
+            "type": "status",
+            "products": [_product(product, delisted) | modes for product in products],
+            "currencies": [{"id": name, "name": name, "status": "online"} for name in currencies],
+        }
+    )
+
+
 def exchange_subscriptions(channels: Mapping[str, Sequence[str]]) -> bytes:
     """Write an acknowledgement: the whole current set."""
     return _to_json(
@@ -117,6 +150,21 @@ def error(message: str, reason: str = "") -> bytes:
     """Write an error frame of either dialect; Advanced Trade gives no reason."""
     fields = {"type": "error", "message": message} | ({"reason": reason} if reason else {})
     return _to_json(fields)
+
+
+def _product(product: str, delisted: Collection[str]) -> dict[str, object]:
+    base, _, quote = product.partition("-")
+    return {
+        "id": product,
+        "base_currency": base,
+        "quote_currency": quote,
+        "base_increment": "0.00000001",
+        "quote_increment": "0.01",
+        "display_name": f"{base}/{quote}",
+        "status": "delisted" if product in delisted else "online",
+        "status_message": "",
+        "min_market_funds": "1",
+    }
 
 
 def _size(units: int) -> str:

@@ -1,0 +1,69 @@
+"""The door of the exchange: who may connect, and what awaits the next ones."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from volspike.clock import Clock
+from volspike.simulation.faults import Fault
+from volspike.simulation.limits import Limits, TokenBucket
+from volspike.simulation.voice import Voice
+
+
+class Door:
+    """Admits connections at the exchange's rate, and deals out the faults meant for the next one.
+
+    Parameters
+    ----------
+    limits : Limits
+        The exchange's limits.
+    dialects : iterable of str
+        Each has a rate of its own.
+    refused : Counter
+        Refusals by HTTP status, kept up to date.
+    clock : Clock
+        Monotonic time for the rate.
+    """
+
+    def __init__(self, limits: Limits, dialects: Iterable[str], refused: Counter[str], clock: Clock) -> None:
+        self._buckets = {
+            dialect: TokenBucket(limits.connects_per_s, limits.connect_burst[dialect]) for dialect in dialects
+        }
+        self._refused = refused
+        self._clock = clock
+        self._armed: dict[str, deque[int]] = {}
+        self.is_shut = False
+
+    def arm(self, fault: Fault) -> None:
+        """Have a fault await the next connection that no other one of its kind awaits."""
+        self._armed.setdefault(fault.kind, deque()).append(fault.argument)
+
+    async def refusal(self, dialect: str) -> http.HTTPStatus | None:
+        """Let a handshake take its time; return the status that refuses it, or None."""
+        slow_ms = self._next("slow")
+        if slow_ms is not None:
+            await asyncio.sleep(slow_ms / 1_000)
+        status = self._status(dialect)
+        if status is not None:
+            self._refused[str(status.value)] += 1
+        return status
+
+    def receive(self, voice: Voice) -> None:
+        """Prepare the voice of a new connection."""
+        voice.acknowledges = self._next("noack") is None
+        voice.left_out = self._next("partial") or 0
+
+    def _status(self, dialect: str) -> http.HTTPStatus | None:
+        if not self._buckets[dialect].take(self._clock.monotonic_ns()):
+            return http.HTTPStatus.TOO_MANY_REQUESTS
+        if self.is_shut:
+            return http.HTTPStatus.SERVICE_UNAVAILABLE
+        armed = self._next("http")
+        return None if armed is None else http.HTTPStatus(armed)
+
+    def _next(self, kind: str) -> int | None:
+        armed = self._armed.get(kind)
+        return armed.popleft() if armed else None
