@@ -36,10 +36,11 @@ def test_an_unlabelled_second_or_a_break_forbids_an_onset() -> None:
     assert onsets(graded([0] * 100 + [1], run=[0] * 60 + [1] * 41)) == []
 
 
-def test_seconds_without_a_tick_are_quiet_too() -> None:
-    second = np.array([10, 15, 40, 69, 71], np.int64)
-    rows = GradedSeconds(second, np.zeros(5, np.int32), np.array([0, 0, 0, 0, 1], np.int8))
-    assert onsets(rows) == [71]
+def test_seconds_without_a_tick_are_no_calm_seconds() -> None:
+    second = np.concatenate((np.arange(10, 130, 2), [131]))
+    rows = GradedSeconds(second, np.zeros(61, np.int32), np.array([0] * 60 + [1], np.int8))
+    assert onsets(rows) == [131]
+    assert onsets(GradedSeconds(rows.second[1:], rows.run[1:], rows.spike[1:])) == []
 
 
 def test_no_rows() -> None:

@@ -103,3 +103,10 @@ def test_undefined_scores_are_none() -> None:
     )
     stormy = score(dataset([1] * 100), p)
     assert (stormy.pr_auc, stormy.onset_pr_auc, stormy.recall) == (None, None, 0.0)
+
+
+def test_band_coverage_counts_labelled_rows_only() -> None:
+    part = dataset([0, 1, 0, -1], [2.0, 8.0, 3.0, np.nan])
+    low, high = np.array([1.0, 9.0, 3.0, 0.0]), np.array([2.0, 10.0, 3.0, 9.0])
+    assert score(part, np.full(4, 0.2), band_bps=(low, high)).band_coverage == pytest.approx(2 / 3)
+    assert score(part, np.full(4, 0.2)).band_coverage is None

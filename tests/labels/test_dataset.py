@@ -229,3 +229,19 @@ def test_fixed_tau_floors() -> None:
     assert fixed_tau(sigma, TauSpec(mode="fixed", quantile=0.5), mid=100.0, increment=0.01) == 2.0
     assert fixed_tau(sigma, TauSpec(quantile=0.5, floor_bps=2.5), mid=100.0, increment=0.01) == 2.5
     assert fixed_tau(0 * sigma, TauSpec(mode="fixed"), mid=100.0, increment=0.01) == 1.0
+
+
+def test_invariant_09_an_unknown_increment_is_that_of_the_fit_slice() -> None:
+    events = [replace(e, mid_sum=5 * (e.mid_sum or 0)) for e in steady(3_000)]
+    table = feature_table(events, product="HBAR-USD", price_decimals=5)
+    five = replace(table, bid=table.bid // 5 * 5, ask=table.ask // 5 * 5)
+    data = build_dataset([five], fixed_tau_bps=5.0)
+    assert data.increment == pytest.approx(5e-5)
+    # One odd quote after the fit slice says nothing about it; one inside does.
+    split = chronological_split(data)
+    for part, increment in (("test", 5e-5), ("fit", 1e-5)):
+        at = int(data.event_ns[getattr(split, part)[0]])
+        odd = replace(five, bid=np.where(five.event_ns == at, five.bid - 1, five.bid))
+        assert build_dataset([odd], fixed_tau_bps=5.0).increment == pytest.approx(increment)
+    assert build_dataset([table], fixed_tau_bps=5.0, increment=0.25).increment == 0.25
+    assert build_dataset([feature_table(steady(300))], fixed_tau_bps=5.0).increment == 0.01

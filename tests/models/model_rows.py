@@ -8,6 +8,7 @@ import numpy as np
 
 from volspike.labels.dataset import Dataset
 from volspike.labels.tau import TauSpec
+from volspike.labels.trailing import Context
 
 START_NS = 1_700_000_000_000_000_000
 INCREMENT = 0.01
@@ -58,6 +59,7 @@ def market(hours: float, seed: int = 0, quantile: float = 0.9) -> Dataset:
         target="rv",
         tau=TauSpec(quantile=quantile),
         fixed_tau_bps=float(np.quantile(sigma, quantile)),
+        increment=INCREMENT,
         columns=(
             "midprice_return_mean",
             "midprice_return_std",
@@ -95,3 +97,14 @@ def of_one_class(dataset: Dataset, index: np.ndarray) -> Dataset:
     spike = dataset.spike.copy()
     spike[index] = 0
     return replace(dataset, spike=spike, sha256="one class")
+
+
+def context(dataset: Dataset, i: int) -> Context:
+    return Context(
+        rv_bps=float(dataset.rv_bps[i]),
+        tau_bps=float(dataset.tau_bps[i]),
+        har_bps=tuple(dataset.har_bps[i].tolist()),
+        z=float(dataset.z[i]),
+        mid=float(dataset.mid[i]),
+        tau_adaptive=True,
+    )

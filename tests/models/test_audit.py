@@ -11,6 +11,7 @@ from volspike.evaluation.audit import audit_training
 from volspike.evaluation.report import evaluate
 from volspike.labels.dataset import fixed_tau, with_fixed_tau
 from volspike.labels.splits import Split
+from volspike.models.train import train
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def failed(audit) -> set[str]:
 
 
 def test_invariant_09_an_honest_run_passes_the_audit(dataset, split, trained, scores) -> None:
-    audit = audit_training(with_own_tau(dataset, split), split, trained.bundles, scores, INCREMENT)
+    audit = audit_training(with_own_tau(dataset, split), split, trained.bundles, scores)
     assert failed(audit) == set()
     assert json.loads(json.dumps(audit.as_dict()))["passed"] is True
 
@@ -40,7 +41,7 @@ def test_invariant_09_the_audit_finds_each_leak(dataset, split, trained, scores)
     own = with_own_tau(dataset, split)
 
     def audit(rows=own, parts=split, test=scores):
-        return failed(audit_training(rows, parts, trained.bundles, test, INCREMENT))
+        return failed(audit_training(rows, parts, trained.bundles, test))
 
     touching = Split(split.fit, np.append(split.fit[-1] + 60, split.tune), split.calibrate, split.test)
     assert "purge" in audit(parts=touching)
@@ -51,3 +52,25 @@ def test_invariant_09_the_audit_finds_each_leak(dataset, split, trained, scores)
     assert audit(rows=with_fixed_tau(own, own.fixed_tau_bps * 1.01)) >= {"tau"}
     wonder = {"xgboost": replace(scores["xgboost"], pr_auc=0.99, base_rate=0.05, enough_data=True)}
     assert audit(test=wonder) == {"plausible"}
+
+
+def test_invariant_09_fitting_on_later_rows_is_found(dataset, split, settings, trained, scores) -> None:
+    own = with_own_tau(dataset, split)
+
+    def honest(rows):
+        return train(rows, split, settings).bundles
+
+    def fits_on_test(rows):
+        wider = replace(split, fit=np.concatenate((split.fit, split.test)))
+        return train(rows, wider, settings).bundles
+
+    def fits_on_calibrate(rows):
+        wider = replace(split, fit=np.concatenate((split.fit, split.calibrate)))
+        return train(rows, wider, settings).bundles
+
+    found = audit_training(own, split, honest(own), scores, honest)
+    assert found.checks["refit"].passed
+    found = audit_training(own, split, fits_on_test(own), scores, fits_on_test)
+    assert "other rows in test" in found.checks["refit"].detail
+    found = audit_training(own, split, fits_on_calibrate(own), scores, fits_on_calibrate)
+    assert "other rows in calibrate" in found.checks["refit"].detail

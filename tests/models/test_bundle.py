@@ -256,7 +256,7 @@ def test_champion_pointer(trained, models: Path) -> None:
         write_champion(models, "zscore", "0" * 12)
     assert champion_path(models) == path
     for content in (b"{", b'{"name": "../..", "version": "000000000000"}', pickle.dumps(1)):
-        (models / "champion.json").write_bytes(content)
+        next((models / "champions").iterdir()).write_bytes(content)
         with pytest.raises(ModelError):
             champion_path(models)
 

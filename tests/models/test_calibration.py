@@ -34,7 +34,7 @@ def test_a_slice_of_one_class_leaves_it_uncalibrated_and_says_so(spike: list[int
 
 
 def test_a_score_that_points_the_wrong_way_is_not_turned_round() -> None:
-    margin, spike = draw(5_000, 1)
+    margin, spike = draw(60_000, 1)
     fitted = fit_calibration(-margin, spike)
     assert not fitted.calibrated
     assert "higher score" in fitted.reason

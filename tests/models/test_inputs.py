@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from model_rows import INCREMENT, market
 
-from volspike.errors import ModelError
 from volspike.features.sets import get_feature_set
-from volspike.labels.trailing import Context
-from volspike.models.inputs import RowBuffer, feed_dependent, input_matrix, input_spec, raw_rows
+from volspike.models.inputs import feed_dependent, input_matrix, input_spec, raw_rows
 
 CORE = get_feature_set("core")
 SPEC = input_spec(CORE, INCREMENT, har=True)
@@ -89,16 +87,3 @@ def test_a_missing_feature_stays_missing_and_an_unsound_context_leaves_no_input(
     assert np.isnan(column(matrix, "log_trade_intensity")[0])
     assert np.count_nonzero(np.isnan(matrix[0])) == 1
     assert np.isnan(matrix[1]).all()
-
-
-def test_row_buffer_is_the_row_of_the_matrix_and_refuses_a_wrong_width(small) -> None:
-    raw = raw_rows(small, 6)
-    context = Context(
-        small.rv_bps[9], small.tau_bps[9], tuple(small.har_bps[9]), small.z[9], small.mid[9], True
-    )
-    buffer = RowBuffer(6)
-    np.testing.assert_array_equal(buffer.fill(tuple(small.features[9]), context), raw[9])
-    np.testing.assert_array_equal(RowBuffer(0).fill(tuple(small.features[9]), context), raw[9, 6:])
-    for values in ((1.0,) * 5, (1.0,) * 7, (1.0, None, 1.0, 1.0, 1.0, 1.0)):
-        with pytest.raises(ModelError, match="takes 6 numbers"):
-            buffer.fill(values, context)

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from volspike.errors import ModelError
 from volspike.evaluation.report import Evaluation, evaluate
-from volspike.models.bundle import load_bundle
+from volspike.models.bundle import load_bundle, new_bundle
 from volspike.models.inputs import CONTEXT_COLUMNS
-from volspike.models.registry import _mlflow, register, resolve_model
+from volspike.models.registry import Registered, _mlflow, alias_of, register, resolve_model
 from volspike.models.shelf import save_bundle, write_champion
 from volspike.models.train import TrainResult
 
@@ -151,3 +153,65 @@ def test_paths_and_the_champion_pointer_resolve(trained, registered, data_dir: P
 def test_an_unwritable_place_is_a_model_error_at_once(trained, evaluation, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="missing or can't be written"):
         register(trained, evaluation, {}, tmp_path / "missing")
+
+
+def of_product(trained: TrainResult, product: str) -> TrainResult:
+    """Return the same models as if trained on another product."""
+    bundles = {
+        name: new_bundle(msgspec.structs.replace(bundle.manifest, product=product), bundle.files)
+        for name, bundle in trained.bundles.items()
+    }
+    return replace(trained, bundles=bundles)
+
+
+def registered_in(root: Path, trained: TrainResult, evaluation: Evaluation) -> dict[str, Registered]:
+    """Save, register and crown a training run of the champion alone."""
+    champion = trained.champion
+    alone = replace(trained, bundles={champion: trained.bundles[champion]})
+    saved = {champion: save_bundle(trained.bundles[champion], root / "models")}
+    write_champion(root / "models", champion, trained.bundles[champion].manifest.version)
+    return register(alone, evaluation, saved, root)
+
+
+def test_each_product_has_a_champion_of_its_own(trained, evaluation, tmp_path: Path) -> None:
+    other = of_product(trained, "ETH-USD")
+    name, product, feed = trained.champion, *_kind(trained)
+    registered_in(tmp_path, trained, evaluation)
+    plain = resolve_model(f"models:/{name}@champion", tmp_path)
+    assert resolve_model("champion", tmp_path) == resolve_model("champion", tmp_path, product)
+    registered_in(tmp_path, other, evaluation)
+    for each, bundle in ((product, trained.bundles[name]), ("ETH-USD", other.bundles[name])):
+        for found in (
+            resolve_model("champion", tmp_path, each),
+            resolve_model(f"models:/{name}@{alias_of('champion', each, feed)}", tmp_path),
+        ):
+            assert load_bundle(found).manifest.version == bundle.manifest.version
+    assert resolve_model(f"models:/{name}@{alias_of('champion', product, feed)}", tmp_path) == plain
+    with pytest.raises(ModelError, match=r"several champions: .*ETH-USD on exchange; choose one"):
+        resolve_model("champion", tmp_path)
+    with pytest.raises(ModelError, match=r"write @champion-.* or @champion-eth-usd-exchange"):
+        resolve_model(f"models:/{name}@champion", tmp_path)
+    registered_in(tmp_path, trained, evaluation)
+    assert resolve_model(f"models:/{name}@{alias_of('previous', product, feed)}", tmp_path) == plain
+
+
+def _kind(trained: TrainResult) -> tuple[str, str]:
+    manifest = trained.bundles[trained.champion].manifest
+    return manifest.product, manifest.feed
+
+
+def test_a_copied_directory_reads_and_writes_its_own_artifacts(trained, evaluation, tmp_path: Path) -> None:
+    original, copy = tmp_path / "original", tmp_path / "copied to" / "a new place"
+    original.mkdir()
+    registered_in(original, trained, evaluation)
+    uri = f"models:/{trained.champion}@champion"
+    assert original in resolve_model(uri, original).parents
+    shutil.copytree(original, copy)
+    assert copy in resolve_model(uri, copy).parents
+    files = sorted((original / "mlartifacts").rglob("*"))
+    again = registered_in(copy, trained, evaluation)
+    assert copy in resolve_model(again[trained.champion].uri, copy).parents
+    assert sorted((original / "mlartifacts").rglob("*")) == files
+    shutil.rmtree(original)
+    load_bundle(resolve_model(uri, copy))
+    load_bundle(resolve_model(f"models:/{trained.champion}@previous", copy))

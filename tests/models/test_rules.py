@@ -21,7 +21,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def rules(rows):
-    return fit_rules(rows, fit_scale(rows, INCREMENT))
+    return fit_rules(rows, fit_scale(rows))
 
 
 def predict(weights: StateWeights, rows):
@@ -91,7 +91,7 @@ def test_a_short_half_life_follows_the_last_minute(rows) -> None:
 
 def test_one_class_leaves_the_base_rate_with_slope_one_and_no_logit(rows) -> None:
     quiet = of_one_class(rows, np.arange(len(rows)))
-    rules = fit_rules(quiet, fit_scale(quiet, INCREMENT))
+    rules = fit_rules(quiet, fit_scale(quiet))
     assert "log-har-logit" not in rules
     assert "no spike" in rules["zscore"].unfitted
     assert rules["persistence"].weights.margin[STATE.index("log_rv")] == 1.0

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from volspike.evaluation.scores import Scores
 from volspike.labels.dataset import Dataset, fixed_tau
-from volspike.labels.splits import HORIZON_S, PURGE_S, SECOND_NS, Split
+from volspike.labels.splits import HORIZON_S, PURGE_S, SECOND_NS, Index, Split
 from volspike.labels.targets import LEAKING_TARGETS
 from volspike.models.bundle import Bundle
+from volspike.models.manifest import REFERENCE_FILE
 from volspike.models.rows import labelled, rows_sha256
 
 SUSPICIOUS_PR_AUC = 0.5
 SUSPICIOUS_BASE_RATE = 0.15
+
+
+Refit = Callable[[Dataset], Mapping[str, Bundle]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def audit_training(
     split: Split,
     bundles: Mapping[str, Bundle],
     test_scores: Mapping[str, Scores],
-    increment: float,
+    refit: Refit | None = None,
     purge_s: int = PURGE_S,
 ) -> Audit:
     """Audit a training run.
@@ -61,26 +65,27 @@ def audit_training(
         The models.
     test_scores : mapping of str to Scores
         Their scores on test.
-    increment : float
-        Quote increment in quote currency.
+    refit : callable, optional
+        Trains again on the dataset it is given, with the same split and settings.
     purge_s : int
         Least distance in seconds between the end of a label and the next part.
 
     Returns
     -------
     Audit
-        ``order``, ``purge``, ``slices``, ``tau``, ``target`` and ``plausible``.
+        ``order``, ``purge``, ``slices``, ``refit`` where it can be done, ``tau``, ``target``, ``plausible``.
     """
-    return Audit(
-        {
-            "order": _order(dataset, split),
-            "purge": _purge(dataset, split, purge_s),
-            "slices": _slices(dataset, split, bundles),
-            "tau": _tau(dataset, split, increment),
-            "target": _target(dataset),
-            "plausible": _plausible(test_scores),
-        }
-    )
+    checks = {
+        "order": _order(dataset, split),
+        "purge": _purge(dataset, split, purge_s),
+        "slices": _slices(dataset, split, bundles),
+        "tau": _tau(dataset, split),
+        "target": _target(dataset),
+        "plausible": _plausible(test_scores),
+    }
+    if refit is not None:
+        checks["refit"] = _refit(dataset, split, bundles, refit)
+    return Audit(checks)
 
 
 def _order(dataset: Dataset, split: Split) -> Check:
@@ -92,7 +97,10 @@ def _order(dataset: Dataset, split: Split) -> Check:
 
 def _purge(dataset: Dataset, split: Split, purge_s: int) -> Check:
     times = [dataset.event_ns[rows] for _, rows in split.parts() if len(rows)]
-    distances = [int(after[0] - before[-1]) // SECOND_NS - HORIZON_S for before, after in pairwise(times)]
+    distances = [
+        (int(after[0]) - (-(-int(before[-1]) // SECOND_NS) + HORIZON_S) * SECOND_NS) // SECOND_NS
+        for before, after in pairwise(times)
+    ]
     if not distances:
         return Check(True, "one part only")
     return Check(
@@ -109,10 +117,46 @@ def _slices(dataset: Dataset, split: Split, bundles: Mapping[str, Bundle]) -> Ch
     return Check(True, "every model was made of the rows of fit, tune and calibrate and of no other")
 
 
-def _tau(dataset: Dataset, split: Split, increment: float) -> Check:
+def _refit(dataset: Dataset, split: Split, bundles: Mapping[str, Bundle], refit: Refit) -> Check:
+    """Train again with the test part spoiled, then with the calibrate part too: what may not change?"""
+    again = refit(_spoiled(dataset, split.test))
+    moved = [name for name in bundles if again[name].manifest.version != bundles[name].manifest.version]
+    if moved:
+        return Check(False, f"with other rows in test these come out otherwise: {', '.join(moved)}")
+    again = refit(_spoiled(dataset, np.concatenate((split.calibrate, split.test))))
+    moved = [name for name in bundles if _weights(again[name]) != _weights(bundles[name])]
+    if moved:
+        return Check(False, f"with other rows in calibrate these get other weights: {', '.join(moved)}")
+    return Check(True, "the models do not change with the test part, nor their weights with calibrate")
+
+
+def _weights(bundle: Bundle) -> dict[str, bytes]:
+    return {name: content for name, content in bundle.files.items() if name != REFERENCE_FILE}
+
+
+def _spoiled(dataset: Dataset, index: Index) -> Dataset:
+    """Return the dataset with everything that training reads of these rows turned upside down."""
+    factor = np.ones(len(dataset))
+    factor[index] = 1.7
+    spike, sigma = dataset.spike.copy(), dataset.sigma_future_bps / factor
+    spike[index] = np.where(spike[index] >= 0, 1 - spike[index], spike[index])
+    return replace(
+        dataset,
+        features=dataset.features * factor[:, None],
+        har_bps=dataset.har_bps * factor[:, None],
+        rv_bps=dataset.rv_bps * factor,
+        tau_bps=dataset.tau_bps * factor,
+        mid=dataset.mid * factor,
+        z=dataset.z - (factor - 1.0),
+        sigma_future_bps=sigma,
+        spike=spike,
+    )
+
+
+def _tau(dataset: Dataset, split: Split) -> Check:
     fit = labelled(dataset, split.fit)
     typical_mid = float(np.median(dataset.mid[split.fit]))
-    own = fixed_tau(fit.sigma_future_bps, dataset.tau, typical_mid, increment)
+    own = fixed_tau(fit.sigma_future_bps, dataset.tau, typical_mid, dataset.increment)
     if own == dataset.fixed_tau_bps:
         return Check(True, f"the fixed tau, {own:.4g} bps, is that of the fit slice")
     return Check(
@@ -135,6 +179,8 @@ def _plausible(test_scores: Mapping[str, Scores]) -> Check:
         if scores.enough_data and scores.pr_auc is not None and scores.base_rate is not None
         if scores.pr_auc > SUSPICIOUS_PR_AUC and scores.base_rate <= SUSPICIOUS_BASE_RATE
     ]
+    if not any(scores.enough_data for scores in test_scores.values()):
+        return Check(True, "not checked: not enough data on test")
     if odd:
         return Check(False, f"too good to pass unseen: {'; '.join(odd)}")
     return Check(True, f"no PR-AUC above {SUSPICIOUS_PR_AUC} at a base rate up to {SUSPICIOUS_BASE_RATE}")

@@ -86,20 +86,16 @@ class EpisodeScores:
 
 
 def onset_mask(rows: GradedSeconds) -> npt.NDArray[np.bool_]:
-    """Mark the onsets (bool[n]): spike rows after at least 60 labelled seconds without a spike.
+    """Mark the onsets (bool[n]): spike rows after 60 rows of the same run that were labelled no spike.
 
-    The 60 s before an onset lie in its run, and no row in them is a spike or unlabelled. Seconds without a
-    tick have no row; the rows around them speak for them.
+    A second without a tick has no row, so in a quiet market these rows reach further back than 60 s.
     """
-    second, run, spike = rows.second, rows.run, rows.spike
-    position = np.arange(len(second))
-    starts = np.ones(len(second), np.bool_)
-    starts[1:] = run[1:] != run[:-1]
-    run_start = second[np.maximum.accumulate(np.where(starts, position, 0))] if len(second) else second
+    run, spike = rows.run, rows.spike
+    position = np.arange(len(spike))
+    since = np.maximum(position - ONSET_QUIET_S, 0)
     unquiet = np.concatenate(([0], np.cumsum(spike != 0)))
-    since = np.searchsorted(second, second - ONSET_QUIET_S)
-    quiet = unquiet[position] == unquiet[since]
-    onset: npt.NDArray[np.bool_] = (spike == 1) & quiet & (second - run_start >= ONSET_QUIET_S)
+    whole = (position >= ONSET_QUIET_S) & (run[since] == run) if len(run) else np.zeros(0, np.bool_)
+    onset: npt.NDArray[np.bool_] = (spike == 1) & whole & (unquiet[position] == unquiet[since])
     return onset
 
 

@@ -125,7 +125,11 @@ def _finish(figure: Figure, axes: Axes, path: Path, scores: Scores, title: str) 
         figure.supxlabel(mark, fontsize=8, color=RED)
     path.parent.mkdir(parents=True, exist_ok=True)
     # No creation stamp: the same scores give the same bytes.
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    try:
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from volspike.evaluation.audit import Audit, audit_training
+from volspike.evaluation.audit import Audit, Refit, audit_training
+from volspike.evaluation.bootstrap import Gain, average_precision_gain, make_blocks, mean_gain
 from volspike.evaluation.plots import plot_confusion, plot_precision_recall
-from volspike.evaluation.scores import Scores, score
-from volspike.exchange.products import PriceScales
+from volspike.evaluation.scores import Scores, log_losses, score
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
 from volspike.models.bundle import Bundle
@@ -19,6 +20,8 @@ from volspike.models.calibration import ScoredRows
 from volspike.models.predictor import Predictor
 
 Table = dict[str, dict[str, Scores]]
+Gains = dict[str, Gain | None]
+F8 = npt.NDArray[np.float64]
 SUMMARY = (
     "pr_auc",
     "base_rate",
@@ -26,6 +29,7 @@ SUMMARY = (
     "onset_pr_auc",
     "reference_pr_auc",
     "qlike",
+    "band_coverage",
     "log_loss",
     "brier",
     "roc_auc",
@@ -62,6 +66,9 @@ class Evaluation:
         What to know about each model, in words.
     plots : dict
         PNG files by model name.
+    gains : dict
+        By model name: how far it beats the reference on test, in ``log_loss`` and ``pr_auc``, with 95 %
+        intervals; None where test has too few blocks for one.
     audit : Audit or None
         The leak audit; None where these are other rows than the models were trained on.
     """
@@ -74,6 +81,7 @@ class Evaluation:
     gaps: dict[str, str]
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     plots: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    gains: dict[str, Gains] = field(default_factory=dict)
     audit: Audit | None = None
 
     def summary(self, name: str) -> dict[str, dict[str, float | int | bool | None]]:
@@ -94,6 +102,10 @@ class Evaluation:
             "champion": self.champion,
             "tau": self.tau,
             "gaps": self.gaps,
+            "gains": {
+                name: {score: None if gain is None else asdict(gain) for score, gain in gains.items()}
+                for name, gains in self.gains.items()
+            },
             "notes": {name: list(notes) for name, notes in self.notes.items()},
             "audit": {"passed": None, "checks": {}} if self.audit is None else self.audit.as_dict(),
             "plots": {name: [str(path) for path in paths] for name, paths in self.plots.items()},
@@ -106,7 +118,7 @@ def evaluate(
     split: Split,
     champion: str,
     plots: Path | None = None,
-    increment: float | None = None,
+    refit: Refit | None = None,
 ) -> Evaluation:
     """Score models and their reference on every part of a dataset.
 
@@ -122,29 +134,25 @@ def evaluate(
         Name of the champion, recorded.
     plots : Path, optional
         Directory for a confusion matrix and a precision-recall curve of each model on its last graded part.
-    increment : float, optional
-        Quote increment in quote currency; by default that of the product.
+    refit : callable, optional
+        Trains again on the dataset it is given, for the leak audit.
 
     Raises
     ------
     ModelError
         When a model gives no finite prediction for a row.
     """
-    if increment is None:
-        increment = PriceScales().increment(dataset.product)
     reference = next(iter(bundles.values())).reference
     reference_rows = reference.predict_batch(dataset)
     predicted = {name: bundle.predictor.predict_batch(dataset) for name, bundle in bundles.items()}
     models = {
-        name: _score_parts(
-            dataset, split, rows, bundles[name].manifest.alert.open_at, increment, reference_rows
-        )
+        name: _score_parts(dataset, split, rows, bundles[name].manifest.alert.open_at, reference_rows)
         for name, rows in predicted.items()
     }
     return Evaluation(
         models=models,
         reference=reference.name,
-        reference_scores=_score_parts(dataset, split, reference_rows, 0.5, increment, reference_rows),
+        reference_scores=_score_parts(dataset, split, reference_rows, 0.5, reference_rows),
         champion=champion,
         tau=_tau(dataset),
         gaps={name: describe_gap(parts["fit"], parts["test"]) for name, parts in models.items()},
@@ -155,7 +163,13 @@ def evaluate(
             name: _plot(plots, name, models[name], dataset, split, rows, reference, reference_rows)
             for name, rows in predicted.items()
         },
-        audit=_audit(bundles, dataset, split, models, increment),
+        gains={
+            name: _gains(
+                dataset.rows(split.test), rows.p_spike[split.test], reference_rows.p_spike[split.test]
+            )
+            for name, rows in predicted.items()
+        },
+        audit=_audit(bundles, dataset, split, models, refit),
     )
 
 
@@ -181,13 +195,26 @@ def describe_gap(fit: Scores, test: Scores) -> str:
     return f"{verdict} ({numbers}){mark}"
 
 
+def _gains(test: Dataset, model: F8, reference: F8) -> Gains:
+    """Compare a model with the reference on the labelled rows of test."""
+    labelled = test.spike >= 0
+    y, model, reference = test.spike[labelled] == 1, model[labelled], reference[labelled]
+    blocks = make_blocks(test.second[labelled])
+    if blocks is None or not np.any(y) or np.all(y):
+        return {"log_loss": None, "pr_auc": None}
+    return {
+        "log_loss": mean_gain(log_losses(y, model), log_losses(y, reference), blocks),
+        "pr_auc": average_precision_gain(y, model, reference, blocks),
+    }
+
+
 def _audit(
-    bundles: Mapping[str, Bundle], dataset: Dataset, split: Split, models: Table, increment: float
+    bundles: Mapping[str, Bundle], dataset: Dataset, split: Split, models: Table, refit: Refit | None
 ) -> Audit | None:
     if any(b.manifest.provenance.dataset_sha256 != dataset.sha256 for b in bundles.values()):
         return None
     test = {name: parts["test"] for name, parts in models.items()}
-    return audit_training(dataset, split, bundles, test, increment)
+    return audit_training(dataset, split, bundles, test, refit)
 
 
 def _undefined(fit: Scores, test: Scores) -> str:
@@ -201,7 +228,6 @@ def _score_parts(
     split: Split,
     rows: ScoredRows,
     threshold: float,
-    increment: float,
     reference: ScoredRows,
 ) -> dict[str, Scores]:
     return {
@@ -211,7 +237,7 @@ def _score_parts(
             rows.sigma_bps[index],
             reference.p_spike[index],
             threshold,
-            increment,
+            (rows.sigma_low_bps[index], rows.sigma_high_bps[index]),
         )
         for part, index in split.parts()
     }

@@ -65,6 +65,8 @@ class Scores:
         Average precision of the reference on the same rows.
     qlike : float or None
         Mean of r/f - ln(r/f) - 1 of realised and predicted variance.
+    band_coverage : float or None
+        Share of rows whose realised volatility lies in the predicted 90 % band.
     log_loss, brier : float or None
         Of the probabilities; natural log.
     f1, precision, recall : float or None
@@ -88,6 +90,7 @@ class Scores:
     onsets: int
     reference_pr_auc: float | None
     qlike: float | None
+    band_coverage: float | None
     log_loss: float | None
     f1: float | None
     precision: float | None
@@ -112,7 +115,7 @@ def score(
     sigma_bps: F8 | None = None,
     reference_p_spike: F8 | None = None,
     threshold: float = 0.5,
-    increment: float = 0.01,
+    band_bps: tuple[F8, F8] | None = None,
 ) -> Scores:
     """Score predictions for the rows of a part.
 
@@ -128,8 +131,8 @@ def score(
         The reference's probability or score on the same rows.
     threshold : float
         Probability from which a row counts as predicted spike.
-    increment : float
-        Quote increment in quote currency; QLIKE takes no volatility below one increment / mid.
+    band_bps : (float64[n], float64[n]), optional
+        Lower and upper end of the predicted 90 % band, basis points.
     """
     labelled = part.spike >= 0
     y, p = part.spike[labelled] == 1, p_spike[labelled]
@@ -139,7 +142,7 @@ def score(
     pr_auc, base_rate = average_precision(y, p), float(np.mean(y)) if len(y) else None
     confusion = confusion_at(y, p, threshold)
     evidence = count_evidence(rows.second, rows.run, rows.spike)
-    floor_bps = increment_bps(increment, 1.0) / part.mid[labelled]
+    floor_bps = increment_bps(part.increment, 1.0) / part.mid[labelled]
     return Scores(
         rows=len(y),
         positives=int(np.count_nonzero(y)),
@@ -154,6 +157,7 @@ def score(
         qlike=None
         if sigma_bps is None
         else qlike(part.sigma_future_bps[labelled], sigma_bps[labelled], floor_bps),
+        band_coverage=None if band_bps is None else _coverage(part.sigma_future_bps, band_bps, labelled),
         log_loss=log_loss(y, p),
         f1=confusion.f1,
         precision=confusion.precision,
@@ -167,6 +171,11 @@ def score(
         enough_data=evidence.enough_data,
         threshold=threshold,
     )
+
+
+def _coverage(realised_bps: F8, band_bps: tuple[F8, F8], labelled: Labels) -> float | None:
+    inside = (realised_bps >= band_bps[0]) & (realised_bps <= band_bps[1])
+    return float(np.mean(inside[labelled])) if np.any(labelled) else None
 
 
 def graded_seconds(part: Dataset) -> GradedSeconds:
@@ -216,11 +225,15 @@ def _cumulative(y: Labels, score: F8) -> tuple[npt.NDArray[np.int64], npt.NDArra
 
 
 def log_loss(y: Labels, p: F8) -> float | None:
-    """Return the mean negative log-likelihood; probabilities are kept an epsilon off 0 and 1."""
-    if not len(y):
-        return None
+    """Return the mean negative log-likelihood; None without a row."""
+    return float(np.mean(log_losses(y, p))) if len(y) else None
+
+
+def log_losses(y: Labels, p: F8) -> F8:
+    """Return each row's negative log-likelihood; probabilities are kept an epsilon off 0 and 1."""
     p = np.clip(p, EPSILON, 1.0 - EPSILON)
-    return float(-np.mean(np.where(y, np.log(p), np.log1p(-p))))
+    losses: F8 = -np.where(y, np.log(p), np.log1p(-p))
+    return losses
 
 
 def qlike(realised_bps: F8, predicted_bps: F8, floor_bps: F8) -> float | None:

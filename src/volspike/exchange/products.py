@@ -1,6 +1,7 @@
 """What must be known about a product before its first tick: price scale and quote increment.
 
-Both come from a table, never from the ticks: a scale learned from data would depend on where one started.
+Both come from a table. A scale is never learned from ticks: it would depend on where one started. An increment
+that the table lacks is found in the fit slice of a training (``labels.dataset``), and goes into its model.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import TypeVar
 from volspike.errors import ConfigError
 
 DEFAULT_PRICE_DECIMALS = 8
-DEFAULT_INCREMENT = 0.01
 MAX_PRICE_DECIMALS = 15
 
 Value = TypeVar("Value")
@@ -20,9 +20,11 @@ Value = TypeVar("Value")
 _CHEAP_BASES = ("SHIB", "PEPE", "BONK", "FLOKI", "MOG", "TURBO", "SPELL")
 _CHEAP_DECIMALS = 12
 _CHEAP_INCREMENT = 1e-8
+_CENT_BASES = ("BTC", "ETH", "SOL", "LTC", "BCH", "AAVE")
 _QUOTES = ("USD", "USDC", "USDT", "EUR", "GBP")
 
 _INCREMENTS_BY_BASE: Mapping[str, float] = {
+    **dict.fromkeys(_CENT_BASES, 0.01),
     "XRP": 1e-4,
     "ADA": 1e-4,
     "XLM": 1e-6,
@@ -74,9 +76,9 @@ class PriceScales:
         """Return the decimal places of the product's integer prices."""
         return self._decimals.get(product, DEFAULT_PRICE_DECIMALS)
 
-    def increment(self, product: str) -> float:
-        """Return the product's smallest price step, in quote currency."""
-        return self._increments.get(product, DEFAULT_INCREMENT)
+    def increment(self, product: str) -> float | None:
+        """Return the product's smallest price step, in quote currency; None where the table has none."""
+        return self._increments.get(product)
 
 
 def _by_product(by_base: Mapping[str, Value]) -> dict[str, Value]:

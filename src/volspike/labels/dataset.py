@@ -46,6 +46,8 @@ class Dataset:
         How ``tau_bps`` was made.
     fixed_tau_bps : float
         The fixed tau in basis points: of the fit slice, or the one that was given.
+    increment : float
+        Quote increment in quote currency: in logs no volatility is below one of it over the mid.
     columns : tuple of str
         Names of the k columns of ``features``.
     event_ns : int64[n]
@@ -81,6 +83,7 @@ class Dataset:
     target: str
     tau: TauSpec
     fixed_tau_bps: float
+    increment: float
     columns: tuple[str, ...]
     event_ns: I8
     run: npt.NDArray[np.int32]
@@ -137,7 +140,8 @@ def build_dataset(
         The fixed tau of a bundle, basis points. Without it, it is fitted on the fit slice of
         ``chronological_split``, and on nothing else.
     increment : float, optional
-        Quote increment in quote currency; by default that of the product's table entry.
+        The quote increment of a bundle, in quote currency. Without it, it is the product's table entry, or
+        else the largest step that divides all quotes of the fit slice.
 
     Returns
     -------
@@ -155,8 +159,6 @@ def build_dataset(
     """
     _check_target(target, tau)
     table = join_tables(tables)
-    if increment is None:
-        increment = PriceScales().increment(table.product)
     mid_sum = table.bid + table.ask
     grid = second_grid(table.event_ns, table.covered_since_ns, mid_sum, table.kind == TICK)
     ticks = usable_ticks(table)
@@ -164,6 +166,8 @@ def build_dataset(
     event_ns, rv_bps = table.event_ns[row], value_column(table, "rv_60s")[row]
     mid = mid_sum[row] / float(2 * 10**table.price_decimals)
     labels = _label(table, grid, target, ticks, row)
+    if increment is None:
+        increment = PriceScales().increment(table.product) or _fit_increment(table, event_ns)
     if fixed_tau_bps is None:
         fixed_tau_bps = _fit_fixed_tau(table.product, event_ns, labels, mid, tau, increment)
     history = trailing_history(grid, event_ns, rv_bps, mid, tau, table.price_decimals, increment)
@@ -177,6 +181,7 @@ def build_dataset(
             target=target,
             tau=tau,
             fixed_tau_bps=fixed_tau_bps,
+            increment=increment,
             columns=get_feature_set(table.feature_set).names,
             event_ns=event_ns,
             run=grid.event_run[row],
@@ -270,6 +275,15 @@ def _fit_fixed_tau(
         )
     typical_mid = float(np.median(mid[fit]))
     return fixed_tau(labels.sigma_future_bps[labelled], tau, typical_mid, increment)
+
+
+def _fit_increment(table: FeatureTable, event_ns: I8) -> float:
+    """Return the greatest common divisor of the quotes up to the end of the fit slice, quote currency."""
+    fit = split_times(event_ns).fit
+    end_ns = event_ns[fit[-1]] if len(fit) else event_ns[0]
+    quoted = (table.kind == TICK) & (table.event_ns <= end_ns)
+    step = np.gcd.reduce(np.concatenate((table.bid[quoted], table.ask[quoted])))
+    return float(step) / float(10**table.price_decimals)
 
 
 def _spikes(sigma_future_bps: F8, tau_bps: F8) -> npt.NDArray[np.int8]:

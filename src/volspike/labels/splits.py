@@ -63,8 +63,8 @@ def chronological_split(
 ) -> Split:
     """Split a dataset's rows in time order into fit, tune, calibrate and test.
 
-    A row is purged when its label, which ends up to ``horizon_s`` + 1 s after it, plus ``purge_s`` reaches
-    over the start of the next part.
+    A row at t is purged when its label, which ends at ceil(t) + ``horizon_s``, plus ``purge_s`` reaches over
+    the start of the next part.
 
     Parameters
     ----------
@@ -100,13 +100,14 @@ def split_times(
     cuts = [0, *(round(n * sum(fractions[: i + 1])) for i in range(3)), n]
     end_ns = int(event_ns[-1]) + 1 if n else 0
     boundaries = tuple(int(event_ns[cut]) if cut < n else end_ns for cut in cuts[1:4])
-    reach_ns = (horizon_s + purge_s) * SECOND_NS
+    # The label of a row at t ends at ceil(t) + horizon.
+    reach_ns = (-(-event_ns // SECOND_NS) + horizon_s + purge_s) * SECOND_NS
     rows = np.arange(n, dtype=np.int64)
     parts = []
     for i in range(4):
         part = rows[cuts[i] : cuts[i + 1]]
         later = next((b for b, cut in zip(boundaries[i:], cuts[i + 1 : 4], strict=True) if cut < n), None)
-        parts.append(part if later is None else part[event_ns[part] <= later - reach_ns])
+        parts.append(part if later is None else part[reach_ns[part] <= later])
     fit, tune, calibrate, test = parts
     return Split(fit, tune, calibrate, test, boundaries, n - sum(map(len, parts)))
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
+from volspike.labels.trailing import Context
 from volspike.models.inputs import InputArrays, InputSpec
-from volspike.models.kernels import Four, Line, boosted_rows, boosted_scored
+from volspike.models.kernels import Four, Line, boosted_rows
+from volspike.models.serving import Table, Values, serve_boosted
 from volspike.models.trees import FlatTrees
 
 F8 = npt.NDArray[np.float64]
@@ -47,10 +51,13 @@ class BoostedHeads:
             (sigma.feature, sigma.threshold, sigma.leaf, sigma.depth, sigma.base),
         )
 
-    def scored(self, raw: F8, line: Line) -> Four:
-        """Return (p, sigma, low, high) of one raw row, calibrated by ``line``."""
-        scored: Four = boosted_scored(raw, *self._arguments, line)
-        return scored
+    def served(self, line: Line) -> Callable[[Values, Context], Four]:
+        """Return what gives (p, sigma, low, high) of one row, calibrated by ``line``."""
+        inputs, out, twice, classifier, sigma = self._arguments
+        numbers = [float(number) for number in (inputs[3], *classifier[3:], *sigma[3:])]
+        arrays = (*inputs[:3], out.copy(), twice.copy(), *classifier[:3], *sigma[:3])
+        serve, table = serve_boosted(self.width), Table(self.width, line, numbers, arrays)
+        return lambda values, context: serve(table.address, values, context)
 
     def rows(self, raw: F8) -> tuple[F8, F8]:
         """Return margins and log sigmas of many raw rows."""

@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.models.calibration import NO_FLOOR, Calibration, SigmaBand
+from volspike.models.rows import ROWS_A_WINDOW
 
 F8 = npt.NDArray[np.float64]
 
 LOW, HIGH = 0.05, 0.95
-MIN_BAND_ROWS = 30
+MIN_BAND_WINDOWS = 60
 NO_SPREAD = 1e-9
-ROWS_A_WINDOW = 60.0
 HALF_TRUSTED_WINDOWS = 20.0
-SLOPE_STD, INTERCEPT_STD = 0.5, 3.0
+SLOPE_STD, INTERCEPT_STD = 0.25, 0.5
 NEWTON_STEPS, CONVERGED, MAX_ODDS = 100, 1e-10, 500.0
 
 
@@ -32,7 +32,7 @@ def one_class(spike: npt.NDArray[np.int8]) -> str:
     return ""
 
 
-def fit_calibration(margin: F8, spike: npt.NDArray[np.int8]) -> Calibration:
+def fit_calibration(margin: F8, spike: npt.NDArray[np.int8], offset: float = 0.0) -> Calibration:
     """Fit Platt scaling on log-odds (Platt 1999), drawn towards the identity by as much as data are thin.
 
     Parameters
@@ -41,36 +41,39 @@ def fit_calibration(margin: F8, spike: npt.NDArray[np.int8]) -> Calibration:
         Uncalibrated log-odds of the labelled rows of the calibrate slice.
     spike : int8[n]
         Their labels, 0 or 1.
+    offset : float
+        What undoes the class weights of the fit, added to the log-odds; 0 where there were none.
 
     Returns
     -------
     Calibration
-        The identity, marked uncalibrated with the reason, where the slice is empty or of one class, or where
-        a higher score did not mean more spikes.
+        The offset alone, marked uncalibrated with the reason, where the slice is empty or of one class, or
+        where a higher score did not mean more spikes.
 
     Notes
     -----
     Sixty rows in a row share most of their minutes and count as one window. The slope has a normal prior
-    around 1 with standard deviation 0.5, the intercept one around 0 with 3: on hundreds of windows they do
-    not matter, on fifteen they keep one calm quarter of an hour from rewriting the model.
+    around 1 with standard deviation 0.25, the intercept one around the offset with 0.5: on thousands of
+    windows they do not matter, on thirty they keep one calm half hour from rewriting the model.
     """
     reason = one_class(spike)
     if reason:
-        return Calibration(reason=f"the calibrate slice {reason}")
+        return Calibration(intercept=offset, reason=f"the calibrate slice {reason}")
     rows, spikes = len(spike), int(np.count_nonzero(spike))
     rate = (spikes + 1.0) / (rows + 2.0)
     if float(np.std(margin)) < NO_SPREAD:
         return Calibration(1.0, math.log(rate / (1.0 - rate)) - float(margin[0]), True, rows, "")
-    slope, intercept = _platt(margin, spike)
+    slope, intercept = _platt(margin, spike, offset)
     if not slope > 0.0:
-        return Calibration(rows=rows, reason="on the calibrate slice a higher score did not mean more spikes")
+        reason = "on the calibrate slice a higher score did not mean more spikes"
+        return Calibration(intercept=offset, rows=rows, reason=reason)
     return Calibration(slope, intercept, True, rows, "")
 
 
-def _platt(margin: F8, spike: npt.NDArray[np.int8]) -> tuple[float, float]:
+def _platt(margin: F8, spike: npt.NDArray[np.int8], offset: float) -> tuple[float, float]:
     """Return slope and intercept of the highest posterior, by Newton's method."""
     design = np.column_stack((margin, np.ones(len(margin))))
-    centre, precision = np.array([1.0, 0.0]), np.diag([SLOPE_STD**-2.0, INTERCEPT_STD**-2.0])
+    centre, precision = np.array([1.0, offset]), np.diag([SLOPE_STD**-2.0, INTERCEPT_STD**-2.0])
     line = centre.copy()
     for _ in range(NEWTON_STEPS):
         p = 1.0 / (1.0 + np.exp(-np.clip(design @ line, -MAX_ODDS, MAX_ODDS)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -57,6 +58,14 @@ def class_weights(y: npt.NDArray[Any], mode: str) -> F8 | None:
         return None
     spikes = np.count_nonzero(y)
     return np.where(y == 1, len(y) / (2.0 * spikes), len(y) / (2.0 * (len(y) - spikes)))
+
+
+def class_offset(y: npt.NDArray[Any], mode: str) -> float:
+    """Return what to add to log-odds fitted under ``class_weights`` so that they mean the data's own rate."""
+    if mode == "none":
+        return 0.0
+    spikes = int(np.count_nonzero(y))
+    return math.log(spikes / (len(y) - spikes))
 
 
 def boost(

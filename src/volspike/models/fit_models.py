@@ -1,4 +1,8 @@
-"""Fit the logistic regression and XGBoost, both heads of each, on the fit slice."""
+"""Fit the logistic regression and XGBoost, both heads of each, on the fit slice.
+
+Rows a second apart share most of their minute, so sixty of them count as one window: penalties and the least
+weight of a leaf are set against windows. Counted in rows, a model of six hours learns its spikes by heart.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,16 @@ import numpy.typing as npt
 
 from volspike.labels.dataset import Dataset
 from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE
-from volspike.models.calibrate import one_class
 from volspike.models.estimators import boost, class_weights, fit_logit, fit_ridge
 from volspike.models.inputs import InputSpec, input_matrix, raw_rows
 from volspike.models.linear import LinearWeights
-from volspike.models.rows import log_realised
+from volspike.models.rows import ROWS_A_WINDOW, log_realised
 from volspike.models.settings import TrainSettings
 
 F8 = npt.NDArray[np.float64]
 
 RISING = ("log_rv_60s", "log_rv_over_tau")  # more volatility now never means less expected
-CLASSIFIER_CHILD, SIGMA_CHILD = 5.0, 60.0  # least hessian of a leaf: about a minute of rows
+CLASSIFIER_CHILD, SIGMA_CHILD = 2.0, 20.0  # least hessian of a leaf, in windows
 UNTUNED_SHARE = 4  # with no slice to stop on, a quarter of the rounds
 
 
@@ -46,8 +49,9 @@ def fit_linear(fit: Dataset, spec: InputSpec, settings: TrainSettings) -> Linear
     scale = np.where(std > 1e-9, std, 1.0)
     scaled = (x - mean) / scale
     weights = class_weights(fit.spike, settings.class_weight)
-    margin, margin_intercept = fit_logit(scaled, fit.spike, weights, settings.l2)
-    sigma, sigma_intercept = fit_ridge(scaled, log_realised(fit, spec.increment), settings.l2)
+    l2 = settings.l2 * ROWS_A_WINDOW
+    margin, margin_intercept = fit_logit(scaled, fit.spike, weights, l2)
+    sigma, sigma_intercept = fit_ridge(scaled, log_realised(fit), l2)
     return LinearWeights(
         margin=tuple((margin / scale).tolist()),
         sigma=tuple((sigma / scale).tolist()),
@@ -57,39 +61,42 @@ def fit_linear(fit: Dataset, spec: InputSpec, settings: TrainSettings) -> Linear
     )
 
 
-def fit_boosted(fit: Dataset, tune: Dataset, spec: InputSpec, settings: TrainSettings) -> dict[str, bytes]:
+def fit_boosted(
+    fit: Dataset, tune: Dataset | None, spec: InputSpec, settings: TrainSettings
+) -> dict[str, bytes]:
     """Fit the classifier and the sigma ensemble; return their UBJSON bytes by file name.
 
     Parameters
     ----------
-    fit, tune : Dataset
-        Labelled rows; ``fit`` holds both classes. The classifier is stopped early where ``tune`` does too,
-        the sigma ensemble where it holds a row; otherwise they get a quarter of the rounds.
+    fit : Dataset
+        Labelled rows of both classes.
+    tune : Dataset or None
+        Labelled rows of both classes, on which both ensembles are stopped early; None where there are too few
+        to stop on: then they get a quarter of the rounds.
     spec : InputSpec
         How the inputs are made.
     settings : TrainSettings
         Seed, threads, size.
     """
-    x, x_tune = matrix(fit, spec), matrix(tune, spec)
+    x, window = matrix(fit, spec), np.full(len(fit), 1.0 / ROWS_A_WINDOW)
     weights = class_weights(fit.spike, settings.class_weight)
-    stop = None if one_class(tune.spike) else (x_tune, tune.spike)
+    rounds = settings.rounds // UNTUNED_SHARE if tune is None else settings.rounds
     classifier = boost(
         x,
         fit.spike,
-        weights,
-        stop,
+        window if weights is None else weights * window,
+        None if tune is None else (matrix(tune, spec), tune.spike),
         _parameters("binary:logistic", CLASSIFIER_CHILD, spec, settings),
-        settings.rounds if stop else settings.rounds // UNTUNED_SHARE,
+        rounds,
         settings.patience,
     )
-    sigma_stop = (x_tune, log_realised(tune, spec.increment)) if len(tune) else None
     sigma = boost(
         x,
-        log_realised(fit, spec.increment),
-        None,
-        sigma_stop,
+        log_realised(fit),
+        window,
+        None if tune is None else (matrix(tune, spec), log_realised(tune)),
         _parameters("reg:squarederror", SIGMA_CHILD, spec, settings),
-        settings.rounds if sigma_stop else settings.rounds // UNTUNED_SHARE,
+        rounds,
         settings.patience,
     )
     return {

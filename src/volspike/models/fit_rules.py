@@ -38,22 +38,22 @@ class StateScale:
         return state_matrix(raw_rows(rows, 0), self.half_life_s, self.z_mean, self.z_std, self.increment)
 
 
-def fit_scale(fit: Dataset, increment: float) -> StateScale:
+def fit_scale(fit: Dataset) -> StateScale:
     """Fit mean and deviation of log rv, and the EWMA half-life with the lowest QLIKE, on the fit slice."""
-    plain = StateScale(0.0, 1.0, HALF_LIVES_S[0], increment)
+    plain = StateScale(0.0, 1.0, HALF_LIVES_S[0], fit.increment)
     log_rv = plain.states(fit)[:, AT["log_rv"]]
     spread = float(np.std(log_rv))
-    realised = log_realised(fit, increment)
+    realised = log_realised(fit)
 
     def loss(half_life_s: float) -> float:
-        state = StateScale(0.0, 1.0, half_life_s, increment).states(fit)
+        state = StateScale(0.0, 1.0, half_life_s, fit.increment).states(fit)
         return _qlike(state[:, AT["log_ewma"]], realised)
 
     return StateScale(
         z_mean=float(np.mean(log_rv)),
         z_std=spread if spread > 0.0 else 1.0,
         half_life_s=min(HALF_LIVES_S, key=loss),
-        increment=increment,
+        increment=fit.increment,
     )
 
 
@@ -87,7 +87,7 @@ def fit_rules(fit: Dataset, scale: StateScale) -> dict[str, FittedRule]:
         smoothed base rate and a slope of 1.
     """
     states = scale.states(fit)
-    realised = log_realised(fit, scale.increment)
+    realised = log_realised(fit)
     rules = {
         "climatology": _climatology(fit, realised, scale),
         "persistence": _by_ratio("persistence", {"log_rv": 1.0}, 0.0, states, fit, scale),

@@ -8,8 +8,6 @@ row, so one row and a batch agree to the bit.
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,13 +15,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from volspike.errors import ModelError
 from volspike.features.sets import FeatureSet
-from volspike.labels.trailing import Context
 from volspike.models.kernels import (
     ASINH,
     BPS_STEP,
-    CONTEXT_FIELDS,
     FRACTION_STEP,
     IDENTITY,
     LOG,
@@ -154,42 +149,6 @@ def raw_rows(dataset: HasRows, width: int) -> F8:
     """Return the raw rows of a dataset, float64[n, width + 8]; ``width`` 0 leaves the features out."""
     context = (dataset.rv_bps, dataset.tau_bps, dataset.har_bps, dataset.z, dataset.mid)
     return np.ascontiguousarray(np.column_stack((dataset.features[:, :width], *context)), dtype=np.float64)
-
-
-class RowBuffer:
-    """One raw row, filled in place; the same one is used again, so it serves one thread.
-
-    Parameters
-    ----------
-    width : int
-        Number of feature values; 0 for a predictor that uses the context alone.
-    """
-
-    def __init__(self, width: int) -> None:
-        self.row: F8 = np.zeros(width + CONTEXT_FIELDS, dtype=np.float64)
-        self._memory = memoryview(self.row)  # type: ignore[arg-type]
-        self._width = width
-        self._pack = struct.Struct(f"={width + CONTEXT_FIELDS}d").pack_into
-
-    def fill(self, values: Sequence[float], context: Context) -> F8:
-        """Write one row and return it.
-
-        Raises
-        ------
-        ModelError
-            When the number of feature values is wrong, or one is no number.
-        """
-        rv, tau, (har_1, har_5, har_30, har_240), z, mid, _ = context
-        features = values if self._width else ()
-        try:
-            self._pack(self._memory, 0, *features, rv, tau, har_1, har_5, har_30, har_240, z, mid)
-        except struct.error:
-            raise ModelError(
-                "feature values",
-                f"{len(values)} values, or one is no number, where the model takes {self._width} numbers",
-                "give it rows of its own feature set",
-            ) from None
-        return self.row
 
 
 def input_matrix(raw: F8, spec: InputSpec) -> F8:

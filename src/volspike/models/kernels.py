@@ -160,15 +160,6 @@ def state_row(
 
 
 @njit(cache=True)
-def state_scored(
-    raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, weights: F8, out: F8, line: Line
-) -> Four:
-    """Return the finished prediction of one raw row."""
-    margin, log_sigma = state_row(raw, shares, z_mean, z_std, increment, weights, out)
-    return finish(margin, log_sigma, *line)
-
-
-@njit(cache=True)
 def state_rows(
     raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, weights: F8, out: F8
 ) -> tuple[F8, F8]:
@@ -202,15 +193,6 @@ def linear_row(
         margin += weights[0, i] * value
         log_sigma += weights[1, i] * value
     return margin, log_sigma
-
-
-@njit(cache=True)
-def linear_scored(
-    raw: F8, columns: I4, transforms: I1, steps: I1, increment: float, weights: F8, out: F8, line: Line
-) -> Four:
-    """Return the finished prediction of one raw row."""
-    margin, log_sigma = linear_row(raw, columns, transforms, steps, increment, weights, out)
-    return finish(margin, log_sigma, *line)
 
 
 @njit(cache=True)
@@ -276,15 +258,6 @@ def boosted_row(
         return math.nan, math.nan
     twice(out, out.shape[0] - 4, row)
     return np.float64(walk(row, *classifier)), np.float64(walk(row, *sigma))
-
-
-@njit(cache=True)
-def boosted_scored(
-    raw: F8, inputs: Inputs, out: F8, row: F4, classifier: Trees, sigma: Trees, line: Line
-) -> Four:
-    """Return the finished prediction of one raw row."""
-    margin, log_sigma = boosted_row(raw, inputs, out, row, classifier, sigma)
-    return finish(margin, log_sigma, *line)
 
 
 @njit(cache=True)

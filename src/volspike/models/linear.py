@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from volspike.labels.trailing import Context
 from volspike.models.inputs import InputArrays, InputSpec
-from volspike.models.kernels import Four, Line, linear_rows, linear_scored
+from volspike.models.kernels import Four, Line, linear_rows
+from volspike.models.serving import Table, Values, serve_linear
 
 F8 = npt.NDArray[np.float64]
 I4 = npt.NDArray[np.int32]
@@ -74,10 +78,12 @@ class LinearHeads:
             np.empty(arrays.size + 4),
         )
 
-    def scored(self, raw: F8, line: Line) -> Four:
-        """Return (p, sigma, low, high) of one raw row, calibrated by ``line``."""
-        scored: Four = linear_scored(raw, *self._arguments, line)
-        return scored
+    def served(self, line: Line) -> Callable[[Values, Context], Four]:
+        """Return what gives (p, sigma, low, high) of one row, calibrated by ``line``."""
+        columns, transforms, steps, increment, weights, out = self._arguments
+        arrays = (columns, transforms, steps, weights, out.copy())
+        serve, table = serve_linear(self.width), Table(self.width, line, (increment,), arrays)
+        return lambda values, context: serve(table.address, values, context)
 
     def rows(self, raw: F8) -> tuple[F8, F8]:
         """Return margins and log sigmas of many raw rows."""

@@ -93,6 +93,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Whether an input's scale changes with the feed, so that it serves its own feed only.
     target : str
         What it predicts.
+    increment : float
+        Quote increment in quote currency: in logs no volatility is below one of it over the mid.
     enough_data, notes : bool, tuple of str
         Whether the training data was enough, and what to know about it, in words.
     reference : str
@@ -112,6 +114,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     event_time_source: str
     feed_dependent: bool
     target: str
+    increment: float
     tau: TauEntry
     calibration: Calibration
     sigma_band: SigmaBand

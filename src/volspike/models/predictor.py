@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -19,8 +19,9 @@ from volspike.models.calibration import (
     finish_rows,
     serving_line,
 )
-from volspike.models.inputs import HasRows, RowBuffer, raw_rows
+from volspike.models.inputs import HasRows, raw_rows
 from volspike.models.kernels import Four, Line
+from volspike.models.serving import Values
 
 F8 = npt.NDArray[np.float64]
 
@@ -48,8 +49,8 @@ class Heads(Protocol):
 
     width: int
 
-    def scored(self, raw: F8, line: Line) -> Four:
-        """Return (p, sigma, low, high) of one raw row, calibrated by ``line``."""
+    def served(self, line: Line) -> Callable[[Values, Context], Four]:
+        """Return what gives (p, sigma, low, high) of one row, calibrated by ``line``; for one thread."""
 
     def rows(self, raw: F8) -> tuple[F8, F8]:
         """Return margins and log sigmas of many raw rows."""
@@ -89,8 +90,7 @@ class CalibratedPredictor:
         self._heads = heads
         self._calibration = calibration
         self._band = band
-        self._buffer = RowBuffer(heads.width)
-        self._line = serving_line(calibration, band)
+        self._serve = heads.served(serving_line(calibration, band))
 
     def predict(self, values: Sequence[float], context: Context) -> Scored:
         """Predict the sixty seconds after one row.
@@ -110,9 +110,13 @@ class CalibratedPredictor:
         Raises
         ------
         ModelError
-            When the row or the context is unsound, so that no finite prediction exists.
+            When the row or the context is unsound, so that no finite prediction exists; when the number of
+            feature values is wrong, or one is no number.
         """
-        scored = self._heads.scored(self._buffer.fill(values, context), self._line)
+        try:
+            scored = self._serve(tuple(values), context)
+        except (TypeError, ValueError):
+            raise self._unfit(values) from None
         p_spike, _, low, high = scored
         if not (p_spike >= 0.0 and low > 0.0 and high < math.inf):
             raise self._unsound(1)
@@ -135,6 +139,13 @@ class CalibratedPredictor:
     def heads_batch(self, dataset: HasRows) -> tuple[F8, F8]:
         """Return uncalibrated log-odds and log sigma of every row."""
         return self._heads.rows(raw_rows(dataset, self._heads.width))
+
+    def _unfit(self, values: Sequence[float]) -> ModelError:
+        return ModelError(
+            "feature values",
+            f"{len(values)} values, or one is no number, where the model takes {self._heads.width} numbers",
+            "give it rows of its own feature set",
+        )
 
     def _unsound(self, rows: int) -> ModelError:
         return ModelError(

@@ -2,6 +2,10 @@
 
 One run a model: parameters, scores by part, pictures, the report, and the bundle as the model's artifact.
 ``resolve_model`` turns ``models:/NAME@ALIAS`` into the bundle directory, which our own loader then reads.
+
+MLflow stores absolute addresses of artifacts, and offers no way to change them. A data directory may still be
+moved or copied: what is read is looked up in this directory's ``mlartifacts``, and what is written to a
+directory that has moved goes to a new experiment there; the one from before the move is renamed.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from volspike import __version__
 from volspike.errors import ModelError
@@ -89,8 +94,10 @@ def register(
     Returns
     -------
     dict
-        The registered versions by name. The alias ``champion`` is on the champion's version and on no other
-        model's; the version that had it before is ``previous``.
+        The registered versions by name. The alias ``champion-<product>-<feed>`` is on the champion's version
+        and on no other model's; the version that had it before is ``previous-<product>-<feed>``. As long as
+        only one product and feed has a champion, the plain ``champion`` and ``previous`` say the same; with
+        several they would be ambiguous, and are taken away.
 
     Raises
     ------
@@ -104,11 +111,13 @@ def register(
             for name, bundle in result.bundles.items()
         }
         if promote:
-            _move_aliases(client, registered, result.champion)
+            _move_aliases(client, result.bundles[result.champion].manifest, registered[result.champion])
     return registered
 
 
-def resolve_model(model: str | Path, data_dir: Path) -> Path:
+def resolve_model(
+    model: str | Path, data_dir: Path, product: str | None = None, feed: str | None = None
+) -> Path:
     """Return the bundle directory that a path or URI stands for.
 
     Parameters
@@ -117,6 +126,8 @@ def resolve_model(model: str | Path, data_dir: Path) -> Path:
         A bundle directory, ``champion``, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
     data_dir : Path
         Holds ``models``, ``mlflow.db`` and ``mlartifacts``.
+    product, feed : str, optional
+        Whose champion ``champion`` stands for, where there are several.
 
     Raises
     ------
@@ -127,7 +138,7 @@ def resolve_model(model: str | Path, data_dir: Path) -> Path:
     if isinstance(model, str) and text.startswith("models:"):
         return _resolve_uri(text, data_dir)
     if text == CHAMPION and not Path(text).exists():
-        return champion_path(data_dir / MODELS)
+        return champion_path(data_dir / MODELS, product, feed)
     if not Path(model).is_dir():
         raise ModelError(f"model {text}", "there is no such directory", REGISTRY_REMEDY)
     return Path(model)
@@ -141,15 +152,32 @@ def _resolve_uri(uri: str, data_dir: Path) -> Path:
         raise ModelError(uri, f"{data_dir} holds no {DATABASE}", REGISTRY_REMEDY)
     name, alias, version = parts.groups()
     with _mlflow(data_dir, uri) as client:
-        import mlflow
-
         if alias:
+            _refuse_ambiguous(client, uri, alias)
             version = client.get_model_version_by_alias(name, alias).version
-        root = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version}"))
+        root = _here(client.get_model_version_download_uri(name, version), data_dir)
     found = sorted(root.glob(f"artifacts/*/{MANIFEST_FILE}"))
     if len(found) != 1:
-        raise ModelError(uri, f"its artifacts hold {len(found)} bundles", REGISTRY_REMEDY)
+        raise ModelError(uri, f"its artifacts in {root} hold {len(found)} bundles", REGISTRY_REMEDY)
     return found[0].parent
+
+
+def _refuse_ambiguous(client: MlflowClient, uri: str, alias: str) -> None:
+    if alias != CHAMPION:
+        return
+    aliases = {alias for model in client.search_registered_models() for alias in model.aliases}
+    several = sorted(alias for alias in aliases if alias.startswith(CHAMPION + "-"))
+    if len(several) > 1:
+        remedy = f"write @{' or @'.join(several)}"
+        raise ModelError(uri, "several products or feeds have a champion", remedy)
+
+
+def _here(address: str, data_dir: Path) -> Path:
+    """Return where an artifact lies in this data directory, whichever place it was written at."""
+    _, found, below = unquote(urlsplit(address).path).rpartition(f"/{ARTIFACTS}/")
+    if not found:
+        raise ModelError(address, f"it lies outside {ARTIFACTS}", REGISTRY_REMEDY)
+    return (data_dir / ARTIFACTS / below).resolve()
 
 
 @contextmanager
@@ -167,28 +195,37 @@ def _mlflow(data_dir: Path, subject: str = "mlflow") -> Iterator[MlflowClient]:
             warnings.filterwarnings("ignore", message=message, category=UserWarning)
         import mlflow
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import DBAPIError
 
         for noisy in ("mlflow", "alembic"):  # its import sets them to INFO
             logging.getLogger(noisy).setLevel(logging.WARNING)
         before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-        uri = f"sqlite:///{(data_dir / DATABASE).resolve()}"
+        database = (data_dir / DATABASE).resolve()
+        uri, is_new = f"sqlite:///{database}", not database.exists()
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         try:
             yield mlflow.MlflowClient(uri, uri)
         except MlflowException as error:
             raise ModelError(subject, str(error).splitlines()[0].rstrip("."), REGISTRY_REMEDY) from error
+        except DBAPIError as error:
+            if is_new:
+                database.unlink(missing_ok=True)  # half of its tables would stand in the next run's way
+            remedy = "check the space and run volspike train again"
+            raise ModelError(str(database), f"can't be written ({error.orig})", remedy) from error
         finally:
             mlflow.set_tracking_uri(before[0])
             mlflow.set_registry_uri(before[1])
 
 
 def _experiment(client: MlflowClient, name: str, data_dir: Path) -> str:
+    location = (data_dir / ARTIFACTS).resolve().as_uri()
     known = client.get_experiment_by_name(name)
-    if known is not None:
+    if known is not None and known.artifact_location == location:
         return str(known.experiment_id)
-    location = (data_dir / ARTIFACTS).resolve()
-    return str(client.create_experiment(name, artifact_location=location.as_uri()))
+    if known is not None:
+        client.rename_experiment(known.experiment_id, f"{name} before the move {known.experiment_id}")
+    return str(client.create_experiment(name, artifact_location=location))
 
 
 def _log_model(
@@ -223,14 +260,41 @@ def _new_version(client: MlflowClient, manifest: Manifest, model: Any, run_id: s
     return int(version.version)
 
 
-def _move_aliases(client: MlflowClient, registered: Mapping[str, Registered], champion: str) -> None:
-    for name, entry in registered.items():
-        aliases = client.get_registered_model(name).aliases
-        if CHAMPION in aliases:
-            client.set_registered_model_alias(name, PREVIOUS, aliases[CHAMPION])
-            client.delete_registered_model_alias(name, CHAMPION)
-        if name == champion:
-            client.set_registered_model_alias(name, CHAMPION, str(entry.version))
+def alias_of(alias: str, product: str, feed: str) -> str:
+    """Return the alias of one product and feed.
+
+    Examples
+    --------
+    >>> alias_of("champion", "BTC-USD", "exchange")
+    'champion-btc-usd-exchange'
+    """
+    return re.sub("[^a-z0-9_-]", "-", f"{alias}-{product}-{feed}".lower())
+
+
+def _move_aliases(client: MlflowClient, champion: Manifest, entry: Registered) -> None:
+    """Name the champion of its product and feed; plainly too, while there is no other to confuse it with."""
+    names = {model.name: dict(model.aliases) for model in client.search_registered_models()}
+    own = alias_of(CHAMPION, champion.product, champion.feed)
+    others = {alias for aliases in names.values() for alias in aliases if alias.startswith(CHAMPION + "-")}
+    for name, aliases in names.items():
+        to = entry.version if name == champion.name else None
+        _move(client, name, aliases, own, alias_of(PREVIOUS, champion.product, champion.feed), to)
+        if others <= {own}:
+            _move(client, name, aliases, CHAMPION, PREVIOUS, to)
+        else:
+            for alias in {CHAMPION, PREVIOUS} & aliases.keys():
+                client.delete_registered_model_alias(name, alias)
+
+
+def _move(
+    client: MlflowClient, name: str, aliases: Mapping[str, str], alias: str, before: str, to: int | None
+) -> None:
+    """Point an alias of a registered model to a version, or take it away; what had it becomes ``before``."""
+    if alias in aliases:
+        client.set_registered_model_alias(name, before, aliases[alias])
+        client.delete_registered_model_alias(name, alias)
+    if to is not None:
+        client.set_registered_model_alias(name, alias, str(to))
 
 
 def _params(manifest: Manifest) -> dict[str, str | int | float]:

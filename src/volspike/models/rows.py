@@ -11,6 +11,8 @@ from volspike.labels.dataset import Dataset
 
 F8 = npt.NDArray[np.float64]
 
+ROWS_A_WINDOW = 60.0  # so many rows, a second apart, see about one minute's worth of evidence
+
 
 def labelled(dataset: Dataset, index: npt.NDArray[np.int64]) -> Dataset:
     """Return the rows of ``index`` that have a label and a realised sigma."""
@@ -18,9 +20,9 @@ def labelled(dataset: Dataset, index: npt.NDArray[np.int64]) -> Dataset:
     return dataset.rows(index[known])
 
 
-def log_realised(dataset: Dataset, increment: float) -> F8:
+def log_realised(dataset: Dataset) -> F8:
     """Return log sigma_future (bps), of at least one quote increment over the mid."""
-    floor = 1e4 * increment / dataset.mid
+    floor = 1e4 * dataset.increment / dataset.mid
     return np.log(np.maximum(dataset.sigma_future_bps, floor))
 
 

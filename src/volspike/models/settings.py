@@ -26,13 +26,11 @@ class TrainSettings:
     har_inputs : bool
         Whether logistic and xgboost see the 5, 30 and 240 minute lags too.
     l2 : float
-        Ridge penalty of the linear models, on scaled inputs.
+        Ridge penalty of the linear models, on scaled inputs, against the loss of so many windows of 60 rows.
     rounds, depth, learning_rate, patience : int, int, float, int
         Of XGBoost: most trees, their depth, their step, and trees without gain before it stops.
     threads : int
         XGBoost threads; fixed, because sums of floats depend on it.
-    increment : float, optional
-        Quote increment in quote currency; by default that of the product.
 
     Raises
     ------
@@ -44,13 +42,12 @@ class TrainSettings:
     class_weight: str = "none"
     models: tuple[str, ...] = KINDS
     har_inputs: bool = True
-    l2: float = 1.0
+    l2: float = 5.0
     rounds: int = 200
-    depth: int = 4
+    depth: int = 3
     learning_rate: float = 0.05
     patience: int = 30
     threads: int = 1
-    increment: float | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.models if name not in KINDS]

@@ -8,12 +8,15 @@ persistence is the coefficient 1 on log rv, and its log-odds rise with log(rv / 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from volspike.models.kernels import STATE_SIZE, Four, Line, state_fill, state_rows, state_scored
+from volspike.labels.trailing import Context
+from volspike.models.kernels import STATE_SIZE, Four, Line, state_fill, state_rows
+from volspike.models.serving import Table, Values, serve_state
 
 F8 = npt.NDArray[np.float64]
 
@@ -103,10 +106,11 @@ class StateHeads:
             np.empty(STATE_SIZE),
         )
 
-    def scored(self, raw: F8, line: Line) -> Four:
-        """Return (p, sigma, low, high) of one raw row, calibrated by ``line``."""
-        scored: Four = state_scored(raw, *self._arguments, line)
-        return scored
+    def served(self, line: Line) -> Callable[[Values, Context], Four]:
+        """Return what gives (p, sigma, low, high) of one row, calibrated by ``line``."""
+        shares, *numbers, weights, out = self._arguments
+        serve, table = serve_state(), Table(self.width, line, numbers, (shares, weights, out.copy()))
+        return lambda _values, context: serve(table.address, context)
 
     def rows(self, raw: F8) -> tuple[F8, F8]:
         """Return margins and log sigmas of many raw rows."""

@@ -11,17 +11,17 @@ import numpy as np
 
 from volspike import __version__
 from volspike.errors import NotEnoughDataError
-from volspike.evaluation.enough import Evidence, count_evidence
 from volspike.evaluation.episodes import choose_thresholds
-from volspike.evaluation.scores import graded_seconds, log_loss
-from volspike.exchange.products import PriceScales
+from volspike.evaluation.scores import graded_seconds
 from volspike.features.sets import FeatureSet, get_feature_set
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
 from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE, BoostedHeads
 from volspike.models.bundle import Bundle, new_bundle, read_booster
-from volspike.models.calibrate import MIN_BAND_ROWS, fit_band, fit_calibration, one_class
+from volspike.models.calibrate import MIN_BAND_WINDOWS, fit_band, fit_calibration, one_class
 from volspike.models.calibration import Calibration, SigmaBand
+from volspike.models.choose import against_reference, choose_champion, choose_reference, evidence_of
+from volspike.models.estimators import class_offset
 from volspike.models.fit_models import UNTUNED_SHARE, fit_boosted, fit_linear
 from volspike.models.fit_rules import REFERENCES, FittedRule, fit_rules, fit_scale
 from volspike.models.inputs import InputSpec, feed_dependent, input_spec
@@ -39,14 +39,12 @@ from volspike.models.manifest import (
     pretty,
 )
 from volspike.models.predictor import CalibratedPredictor, Heads
-from volspike.models.rows import labelled, log_realised, rows_sha256
+from volspike.models.rows import ROWS_A_WINDOW, labelled, log_realised, rows_sha256
 from volspike.models.settings import TrainSettings
 from volspike.models.state import StateHeads
 
 LEAST_SIGMA_QUANTILE = 0.01
 LIBRARIES = ("numpy", "numba", "scikit-learn", "xgboost-cpu", "xgboost")
-TRUST = ("logistic", "zscore", "xgboost")  # which to take where tune can't tell
-REFERENCE_TRUST = ("log-har-logit", "persistence", "climatology")
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,14 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class _Slices:
-    """Labelled rows of the three slices, and all rows of calibrate."""
+    """Labelled rows of the three slices, all rows of calibrate, and the rows of the sigma band."""
 
     fit: Dataset
     tune: Dataset
     calibrate: Dataset
     calibrate_all: Dataset
-    increment: float
+    band: Dataset
+    band_part: str
 
     def training(self, settings: TrainSettings) -> Training:
         known = [part for part in (self.fit, self.tune, self.calibrate) if len(part)]
@@ -112,6 +111,7 @@ class _Fitted:
     files: dict[str, bytes]
     inputs: InputSpec | None
     notes: tuple[str, ...] = ()
+    offset: float = 0.0
 
 
 def train(
@@ -137,16 +137,13 @@ def train(
         could not be fitted is in ``not_fitted``.
     """
     settings = settings or TrainSettings()
-    slices = _slices(dataset, split, settings)
+    slices = _slices(dataset, split)
     feature_set = get_feature_set(dataset.feature_set)
-    spec = input_spec(feature_set, slices.increment, settings.har_inputs)
-    rules = fit_rules(slices.fit, fit_scale(slices.fit, slices.increment))
+    spec = input_spec(feature_set, dataset.increment, settings.har_inputs)
+    rules = fit_rules(slices.fit, fit_scale(slices.fit))
     references = {name: _reference(rules[name], slices) for name in REFERENCES if name in rules}
-    reference, reference_reason = _choose(
-        {name: _predictor(name, entry, dataset) for name, entry in references.items()},
-        slices.tune,
-        REFERENCE_TRUST,
-    )
+    ranking = {name: _predictor(name, entry, dataset) for name, entry in references.items()}
+    reference, reference_reason = choose_reference(ranking, slices.tune)
     fitted, not_fitted = _fit_models(slices, spec, rules["zscore"], settings)
     thin, notes = _evidence_notes(slices)
     provenance = Provenance(
@@ -158,12 +155,10 @@ def train(
     draft = _draft(dataset, feature_set, slices, settings, reference, provenance, not thin)
     reference_file = pretty(references[reference])
     bundles = {
-        name: _bundle(draft, name, model, slices, feature_set, reference_file, notes)
+        name: _bundle(draft, name, model, slices, feature_set, reference_file, ranking[reference], notes)
         for name, model in fitted.items()
     }
-    champion, champion_reason = _choose(
-        {name: bundle.predictor for name, bundle in bundles.items()}, slices.tune, TRUST
-    )
+    champion, champion_reason = choose_champion(bundles, slices.tune)
     return TrainResult(
         bundles, not_fitted, reference, reference_reason, champion, champion_reason, _all_notes(bundles)
     )
@@ -177,10 +172,7 @@ def with_scores(bundle: Bundle, scores: Mapping[str, Mapping[str, float | int | 
     return Bundle(manifest, bundle.files, bundle.predictor, bundle.reference)
 
 
-def _slices(dataset: Dataset, split: Split, settings: TrainSettings) -> _Slices:
-    increment = settings.increment
-    if increment is None:
-        increment = PriceScales().increment(dataset.product)
+def _slices(dataset: Dataset, split: Split) -> _Slices:
     fit = labelled(dataset, split.fit)
     if not len(fit):
         raise NotEnoughDataError(
@@ -188,25 +180,37 @@ def _slices(dataset: Dataset, split: Split, settings: TrainSettings) -> _Slices:
             f"no labelled second in the fit slice ({len(split.fit)} rows)",
             "record longer: training needs whole feed for some minutes",
         )
+    band, band_part = _band_rows(dataset, split)
     return _Slices(
         fit=fit,
         tune=labelled(dataset, split.tune),
         calibrate=labelled(dataset, split.calibrate),
         calibrate_all=dataset.rows(split.calibrate),
-        increment=increment,
+        band=band,
+        band_part=band_part,
     )
 
 
-def _calibrate(heads: Heads, slices: _Slices) -> tuple[Calibration, SigmaBand]:
-    """Fit Platt scaling on calibrate alone; the sigma band on the latest slice that is large enough."""
+def _band_rows(dataset: Dataset, split: Split) -> tuple[Dataset, str]:
+    """Return calibrate, and the slices before it until there are enough windows, with their names."""
+    used: list[str] = []
+    rows = labelled(dataset, split.calibrate)
+    for part in ("calibrate", "tune", "fit"):
+        used.insert(0, part)
+        rows = labelled(dataset, np.concatenate([getattr(split, name) for name in used]))
+        if len(rows) >= MIN_BAND_WINDOWS * ROWS_A_WINDOW:
+            break
+    return rows, ", ".join(used)
+
+
+def _calibrate(heads: Heads, slices: _Slices, offset: float = 0.0) -> tuple[Calibration, SigmaBand]:
+    """Fit Platt scaling on calibrate alone, and the sigma band."""
     raw = CalibratedPredictor("", "", "", "", heads, Calibration(), SigmaBand())
     margin, _ = raw.heads_batch(slices.calibrate)
-    calibration = fit_calibration(margin, slices.calibrate.spike)
-    candidates = (("calibrate", slices.calibrate), ("tune", slices.tune), ("fit", slices.fit))
-    part, rows = next((c for c in candidates if len(c[1]) >= MIN_BAND_ROWS), candidates[-1])
-    _, log_sigma = raw.heads_batch(rows)
-    least = float(np.quantile(log_realised(slices.fit, slices.increment), LEAST_SIGMA_QUANTILE))
-    return calibration, fit_band(log_sigma, log_realised(rows, slices.increment), part, least)
+    calibration = fit_calibration(margin, slices.calibrate.spike, offset)
+    _, log_sigma = raw.heads_batch(slices.band)
+    least = float(np.quantile(log_realised(slices.fit), LEAST_SIGMA_QUANTILE))
+    return calibration, fit_band(log_sigma, log_realised(slices.band), slices.band_part, least)
 
 
 def _reference(rule: FittedRule, slices: _Slices) -> ReferenceEntry:
@@ -219,22 +223,6 @@ def _predictor(name: str, entry: ReferenceEntry, dataset: Dataset) -> Calibrated
     return CalibratedPredictor(
         name, "", dataset.feature_set, dataset.target, heads, entry.calibration, entry.sigma_band
     )
-
-
-def _choose(
-    candidates: Mapping[str, CalibratedPredictor], tune: Dataset, trust: tuple[str, ...]
-) -> tuple[str, str]:
-    """Return the name with the lowest log-loss on tune, or the most trusted one where tune can't tell."""
-    reason = one_class(tune.spike)
-    if reason:
-        name = next(name for name in (*trust, *candidates) if name in candidates)
-        return name, f"the tune slice {reason}: the simplest one to trust"
-    losses = {
-        name: log_loss(tune.spike == 1, predictor.predict_batch(tune).p_spike)
-        for name, predictor in candidates.items()
-    }
-    best = min(losses, key=lambda name: (losses[name], name))
-    return best, f"lowest log-loss on tune, {losses[best]:.4f} over {len(tune)} rows"
 
 
 def _fit_models(
@@ -252,7 +240,9 @@ def _fit_models(
             not_fitted[name] = f"not enough data: the fit slice {reason}"
         elif name == "logistic":
             weights = fit_linear(slices.fit, spec, settings)
-            fitted[name] = _Fitted(LinearHeads(weights, spec), {WEIGHTS_FILE: pretty(weights)}, spec)
+            offset = class_offset(slices.fit.spike, settings.class_weight)
+            files = {WEIGHTS_FILE: pretty(weights)}
+            fitted[name] = _Fitted(LinearHeads(weights, spec), files, spec, offset=offset)
         else:
             fitted[name] = _fit_xgboost(slices, spec, settings)
     if not fitted:
@@ -265,31 +255,27 @@ def _fit_models(
 
 
 def _fit_xgboost(slices: _Slices, spec: InputSpec, settings: TrainSettings) -> _Fitted:
-    files = fit_boosted(slices.fit, slices.tune, spec, settings)
+    evidence = evidence_of(slices.tune)
+    files = fit_boosted(slices.fit, slices.tune if evidence.enough_data else None, spec, settings)
     classifier = read_booster(files[CLASSIFIER_FILE], "xgboost classifier")
     sigma = read_booster(files[SIGMA_FILE], "xgboost sigma")
     heads = BoostedHeads(classifier, sigma, spec)
-    reason = one_class(slices.tune.spike)
-    note = f"the tune slice {reason}: not stopped early, {settings.rounds // UNTUNED_SHARE} trees"
-    return _Fitted(heads, files, spec, (note,) if reason else ())
+    note = f"not stopped early but at {settings.rounds // UNTUNED_SHARE} trees: tune has {evidence}"
+    offset = class_offset(slices.fit.spike, settings.class_weight)
+    return _Fitted(heads, files, spec, () if evidence.enough_data else (note,), offset)
 
 
 def _evidence_notes(slices: _Slices) -> tuple[bool, tuple[str, ...]]:
     """Return whether the fit slice is too thin, and what to say about each slice that is."""
     counts = {
-        "fit": _evidence(slices.fit),
-        "tune": _evidence(slices.tune),
-        "calibrate": _evidence(slices.calibrate),
+        "fit": evidence_of(slices.fit),
+        "tune": evidence_of(slices.tune),
+        "calibrate": evidence_of(slices.calibrate),
     }
     notes = tuple(f"{part}: {evidence}" for part, evidence in counts.items() if not evidence.enough_data)
     missing = float(np.mean(np.isnan(slices.fit.har_bps[:, -1])))
     lag = f"{missing:.0%} of the fit rows lack the 240 minute lag: the next shorter one stands in"
     return not counts["fit"].enough_data, (*notes, *((lag,) if missing > 0.0 else ()))
-
-
-def _evidence(rows: Dataset) -> Evidence:
-    seconds = graded_seconds(rows)
-    return count_evidence(seconds.second, seconds.run, seconds.spike)
 
 
 def _draft(
@@ -316,6 +302,7 @@ def _draft(
         event_time_source=dataset.event_time_source,
         feed_dependent=False,
         target=dataset.target,
+        increment=dataset.increment,
         tau=TauEntry(
             mode=dataset.tau.mode,
             quantile=dataset.tau.quantile,
@@ -341,16 +328,17 @@ def _bundle(
     slices: _Slices,
     feature_set: FeatureSet,
     reference_file: bytes,
+    reference: CalibratedPredictor,
     shared_notes: tuple[str, ...],
 ) -> Bundle:
-    calibration, band = _calibrate(model.heads, slices)
+    calibration, band = _calibrate(model.heads, slices, model.offset)
     predictor = CalibratedPredictor(name, "", draft.feature_set, draft.target, model.heads, calibration, band)
     alert = _thresholds(predictor, slices)
-    notes = [*shared_notes, *model.notes]
+    notes = [*shared_notes, *model.notes, *against_reference(predictor, reference, slices.tune)]
     if not calibration.calibrated:
         notes.append(f"uncalibrated: {calibration.reason}")
     if band.part != "calibrate":
-        notes.append(f"sigma interval taken on {band.part}: calibrate has {len(slices.calibrate)} rows")
+        notes.append(f"90 % band taken on {band.part}: calibrate has {len(slices.calibrate)} rows")
     if alert.reason:
         notes.append(f"default alert thresholds: {alert.reason}")
     manifest = msgspec.structs.replace(

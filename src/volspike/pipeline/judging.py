@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ import numpy.typing as npt
 from volspike.config import Settings
 from volspike.errors import ModelError
 from volspike.evaluation.report import evaluate
-from volspike.exchange.products import PriceScales
-from volspike.features.store import FeatureTable
+from volspike.features.store import FeatureTable, stored_kinds
 from volspike.labels.dataset import Dataset, build_dataset
 from volspike.labels.splits import HORIZON_S, PURGE_S, Split, chronological_split
 from volspike.labels.tau import TauSpec
@@ -32,9 +32,15 @@ NS = 1_000_000_000
 TIMED_ROWS = 20_000
 
 
-def open_model(home: Home, model: str) -> Bundle:
-    """Load a model: a bundle directory, ``models:/NAME@ALIAS``, or nothing for the champion."""
-    return load_bundle(resolve_model(model or "champion", home.root))
+def open_model(home: Home, model: str, product: str | None = None, feed: str | None = None) -> Bundle:
+    """Load a model: a bundle directory, ``models:/NAME@ALIAS``, or nothing for the champion.
+
+    Parameters
+    ----------
+    product, feed : str, optional
+        Whose champion; needed where there are several.
+    """
+    return load_bundle(resolve_model(model or "champion", home.root, product, feed))
 
 
 def dataset_for(bundle: Bundle, table: FeatureTable) -> Dataset:
@@ -49,7 +55,7 @@ def dataset_for(bundle: Bundle, table: FeatureTable) -> Dataset:
     check_fits(manifest, table.feed, table.product, table.feature_set)
     entry = manifest.tau
     spec = TauSpec(entry.mode, entry.quantile, entry.floor_bps)  # type: ignore[arg-type]  # checked there
-    return build_dataset([table], manifest.target, spec, entry.fixed_bps)
+    return build_dataset([table], manifest.target, spec, entry.fixed_bps, manifest.increment)
 
 
 def split_for(dataset: Dataset, manifest: Manifest) -> Split:
@@ -62,7 +68,7 @@ def split_for(dataset: Dataset, manifest: Manifest) -> Split:
         return chronological_split(dataset)
     end_ns = manifest.training.last_ns
     inside = np.flatnonzero((dataset.event_ns >= manifest.training.first_ns) & (dataset.event_ns <= end_ns))
-    after = np.flatnonzero(dataset.event_ns > end_ns + (HORIZON_S + PURGE_S) * NS)
+    after = np.flatnonzero(dataset.event_ns > end_ns + (HORIZON_S + 1 + PURGE_S) * NS)
     before = np.flatnonzero(dataset.event_ns < manifest.training.first_ns)
     none = np.empty(0, np.int64)
     purged = len(dataset) - len(inside) - len(after) - len(before)
@@ -74,24 +80,10 @@ def evaluate_models(
 ) -> dict[str, Any]:
     """Score a model, and those trained on the same rows beside it, on the stored rows."""
     home.require()
-    chosen = open_model(home, model)
-    feature_set = chosen.manifest.feature_set
-    table = stored_table(
-        home,
-        settings.model_copy(update={"feature_set": feature_set}),
-        product or chosen.manifest.product,
-        feed,
-    )
-    dataset = dataset_for(chosen, table)
+    chosen = open_model(home, model, product, feed)
+    dataset = dataset_for(chosen, rows_for(home, settings, chosen.manifest, product, feed))
     split = split_for(dataset, chosen.manifest)
-    evaluation = evaluate(
-        _siblings(home, chosen),
-        dataset,
-        split,
-        chosen.manifest.name,
-        home.reports,
-        PriceScales().increment(dataset.product),
-    )
+    evaluation = evaluate(_siblings(home, chosen), dataset, split, chosen.manifest.name, home.reports)
     same = dataset.sha256 == chosen.manifest.provenance.dataset_sha256
     return {
         **evaluation.as_dict(),
@@ -100,6 +92,19 @@ def evaluate_models(
         "dataset_sha256": dataset.sha256,
         "same_rows_as_training": same,
     }
+
+
+def rows_for(
+    home: Home, settings: Settings, manifest: Manifest, product: str | None, feed: str | None
+) -> FeatureTable:
+    """Return the stored rows a model is put to: of the product and feed asked for, else of its own.
+
+    A model that serves either feed takes the other one where its own is not stored.
+    """
+    wanted = settings.model_copy(update={"feature_set": manifest.feature_set})
+    product = product or manifest.product
+    has_own = any(kind[:2] == (product, manifest.feed) for kind in stored_kinds(home.features))
+    return stored_table(home, wanted, product, feed or (manifest.feed if has_own else None))
 
 
 def _siblings(home: Home, chosen: Bundle) -> dict[str, Bundle]:
@@ -200,12 +205,14 @@ def write_predictions(offline: Offline, path: Path) -> None:
             "in_sample": offline.in_sample,
         }
     )
+    temporary = path.with_suffix(path.suffix + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(path.suffix + ".tmp")
-        frame.write_parquet(temporary)
+        with temporary.open("wb") as file:
+            frame.write_parquet(file)
         temporary.replace(path)
-    except OSError as error:
-        raise ModelError(
-            str(path), f"can't be written ({error.strerror})", "name another with --out"
-        ) from None
+    except (OSError, pl.exceptions.ComputeError) as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else str(error).rpartition(": ")[2]
+        raise ModelError(str(path), f"can't be written ({reason})", "name another with --out") from None

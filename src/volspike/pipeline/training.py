@@ -10,16 +10,18 @@ from typing import Any
 from volspike.config import Settings
 from volspike.errors import NotEnoughDataError
 from volspike.evaluation.report import Evaluation, evaluate
-from volspike.exchange.products import PriceScales
 from volspike.features.store import FeatureTable, read_features
 from volspike.labels.dataset import Dataset, build_dataset
 from volspike.labels.splits import Split, chronological_split
 from volspike.labels.targets import LEAKING_TARGETS
 from volspike.labels.tau import TauSpec
+from volspike.models.bundle import load_bundle
+from volspike.models.manifest import Manifest
 from volspike.models.registry import Registered, register
 from volspike.models.settings import TrainSettings
-from volspike.models.shelf import save_bundle, write_champion
+from volspike.models.shelf import champions, save_bundle, write_champion
 from volspike.models.train import TrainResult, train, with_scores
+from volspike.pipeline.evidence_words import describe_parts, describe_rows
 from volspike.pipeline.home import Home
 
 LIVE_TARGET = "rv"
@@ -81,7 +83,9 @@ def stored_table(home: Home, settings: Settings, product: str | None, feed: str 
     home.require()
     table = read_features(home.features, product, feed, settings.feature_set)
     if not len(table.event_ns):
-        raise NotEnoughDataError(str(home.features), "it holds no rows", "run volspike replay first")
+        raise NotEnoughDataError(
+            str(home.features), "it holds no rows", "record longer, or run volspike replay after an import"
+        )
     return table
 
 
@@ -101,16 +105,20 @@ def train_models(
     say(f"labelling {len(table.event_ns):,} rows of {table.product}")
     dataset = build_dataset([table], settings.target, tau_spec(settings))
     split = chronological_split(dataset)
-    say(f"fitting on {len(split.fit):,} of {len(dataset):,} seconds")
-    result = train(dataset, split, TrainSettings(seed=settings.seed, class_weight=settings.class_weight))
-    say("scoring every part")
+    say(describe_rows(table, dataset))
+    for words in describe_parts(dataset, split):
+        say(words)
+    say("fitting on the labelled rows of fit")
+    how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight)
+    result = train(dataset, split, how)
+    say("scoring every part, and training again on spoiled rows for the leak audit")
     evaluation = evaluate(
         result.bundles,
         dataset,
         split,
         result.champion,
         home.reports,
-        PriceScales().increment(dataset.product),
+        lambda other: train(other, split, how).bundles,
     )
     saved = {
         name: save_bundle(with_scores(bundle, evaluation.summary(name)), home.models)
@@ -118,10 +126,20 @@ def train_models(
     }
     champion = result.bundles[result.champion].manifest
     say("registering in MLflow")
-    served = settings.target == LIVE_TARGET
-    registered = register(result, evaluation, saved, home.root, promote=served)
-    if served:
-        write_champion(home.models, champion.name, champion.version)
+    reason = _not_promoted(champion, home.models)
+    registered = register(result, evaluation, saved, home.root, promote=not reason)
+    if reason:
+        say(f"the champion stays what it was: {reason}")
     else:
-        say(f"models of target {settings.target} are for study: the champion stays what it was")
+        write_champion(home.models, champion.name, champion.version)
     return Trained(dataset, split, result, evaluation, saved, registered)
+
+
+def _not_promoted(candidate: Manifest, models: Path) -> str:
+    """Return why a model must not become champion of its product and feed; empty where it may."""
+    if candidate.target != LIVE_TARGET:
+        return f"models of target {candidate.target} are for study"
+    rivals = [rival for rival in champions(models, candidate.product) if rival.feed == candidate.feed]
+    if candidate.enough_data or not rivals or not load_bundle(rivals[0].path(models)).manifest.enough_data:
+        return ""
+    return f"{rivals[0].name} {rivals[0].version} was trained on enough data, the new models were not"

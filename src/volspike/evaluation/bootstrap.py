@@ -1,0 +1,172 @@
+"""How certain a difference is: the paired block bootstrap over wall time.
+
+Rows a second apart share 59 of their 60 seconds, and calm or wild hours come as a whole. So not rows but
+blocks of wall time are drawn, with replacement, and both sides are scored on the same draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCK_WIDTHS_S = (86_400, 14_400, 1_800)
+MIN_BLOCKS = 10
+DRAWS = 2_000
+SEED = 20_240_229
+LEVEL = 0.95
+_CHUNK_CELLS = 4_000_000
+
+F8 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.bool_]
+Statistic = Callable[[F8], F8]
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """By how much a model beats the reference, with its uncertainty.
+
+    Attributes
+    ----------
+    value : float
+        The difference on all rows; above 0 the model is better.
+    low, high : float
+        Bounds of the 95 % percentile interval.
+    blocks, block_s : int
+        How many blocks were drawn from, and their width in seconds.
+    """
+
+    value: float
+    low: float
+    high: float
+    blocks: int
+    block_s: int
+
+    @property
+    def certain(self) -> bool:
+        """Tell whether the whole interval lies above 0."""
+        return self.low > 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """Rows in blocks: ``of`` int64[n] is each row's block, from 0 to ``count``."""
+
+    of: I8
+    count: int
+    width_s: int
+
+    def sums(self, values: F8) -> F8:
+        """Return the sum of ``values`` (float64[n]) over each block, float64[count]."""
+        return np.bincount(self.of, values, self.count).astype(np.float64, copy=False)
+
+
+def make_blocks(second: I8) -> Blocks | None:
+    """Cut rows into blocks of wall time: the widest of 1 day, 4 h and 30 min that leaves 10 of them.
+
+    Rows more than one block width apart belong to different sessions, and a session shorter than the width is
+    one block, wherever the clock stands.
+
+    Parameters
+    ----------
+    second : int64[n]
+        Epoch seconds, ascending.
+
+    Returns
+    -------
+    Blocks or None
+        None where even half hours leave fewer than 10.
+    """
+    for width_s in BLOCK_WIDTHS_S:
+        of = _block_of(second, width_s)
+        count = int(of[-1]) + 1 if len(of) else 0
+        if count >= MIN_BLOCKS:
+            return Blocks(of, count, width_s)
+    return None
+
+
+def _block_of(second: I8, width_s: int) -> I8:
+    if not len(second):
+        return np.zeros(0, np.int64)
+    session = np.concatenate(([0], np.cumsum(np.diff(second) > width_s)))
+    first, last = (np.searchsorted(session, session, side=side) for side in ("left", "right"))
+    short = second[last - 1] - second[first] < width_s
+    slot = np.where(short, 0, second // width_s)
+    changed = (np.diff(session) != 0) | (np.diff(slot) != 0)
+    return np.concatenate(([0], np.cumsum(changed))).astype(np.int64)
+
+
+def mean_gain(model_loss: F8, reference_loss: F8, blocks: Blocks) -> Gain:
+    """Return by how much a model's mean loss lies below the reference's.
+
+    Parameters
+    ----------
+    model_loss, reference_loss : float64[n]
+        Loss of each row, such as log-loss or QLIKE.
+    blocks : Blocks
+        Of the same rows.
+    """
+    total = blocks.sums(reference_loss - model_loss)
+    rows = blocks.sums(np.ones(len(model_loss)))
+    return _gain(lambda weights: (weights @ total) / (weights @ rows), blocks)
+
+
+def average_precision_gain(y: Labels, model: F8, reference: F8, blocks: Blocks) -> Gain:
+    """Return by how much a model's average precision lies above the reference's.
+
+    Parameters
+    ----------
+    y : bool[n]
+        Labels; both classes are there.
+    model, reference : float64[n]
+        Scores that rank the rows.
+    blocks : Blocks
+        Of the same rows.
+    """
+    ours, theirs = _WeightedPrecision(y, model, blocks), _WeightedPrecision(y, reference, blocks)
+    return _gain(lambda weights: ours(weights) - theirs(weights), blocks)
+
+
+class _WeightedPrecision:
+    """Average precision under block weights; the rows are sorted once."""
+
+    def __init__(self, y: Labels, score: F8, blocks: Blocks) -> None:
+        order = np.argsort(-score, kind="stable")
+        self._y = y[order]
+        self._block = blocks.of[order]
+        self._last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(y) - 1)
+
+    def __call__(self, weights: F8) -> F8:
+        """Return the value for each draw (float64[draws, blocks]); NaN for a draw without a positive."""
+        step = max(1, _CHUNK_CELLS // len(self._y))
+        return np.concatenate([self._some(weights[i : i + step]) for i in range(0, len(weights), step)])
+
+    def _some(self, weights: F8) -> F8:
+        row_weight = weights[:, self._block]
+        predicted = np.cumsum(row_weight, axis=1)[:, self._last_of_tie]
+        true = np.cumsum(row_weight * self._y, axis=1)[:, self._last_of_tie]
+        gained = np.diff(true, axis=1, prepend=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = np.where(predicted > 0, true / predicted, 0.0)
+            value: F8 = np.sum(gained * precision, axis=1) / true[:, -1]
+        return value
+
+
+def _gain(statistic: Statistic, blocks: Blocks) -> Gain:
+    drawn = statistic(_draw(blocks.count))
+    drawn = drawn[np.isfinite(drawn)]
+    low, high = np.quantile(drawn, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
+    value = statistic(np.ones((1, blocks.count)))[0]
+    return Gain(float(value), float(low), float(high), blocks.count, blocks.width_s)
+
+
+@lru_cache(maxsize=4)
+def _draw(count: int) -> F8:
+    """Return how often each block was drawn, float64[draws, count]; the same for every call."""
+    drawn = np.random.default_rng(SEED).integers(0, count, (DRAWS, count))
+    cell = np.arange(DRAWS)[:, None] * count + drawn
+    return np.bincount(cell.ravel(), minlength=DRAWS * count).reshape(DRAWS, count).astype(np.float64)

@@ -1,0 +1,223 @@
+"""Serve one row at a time: the entry points of prediction that take plain numbers and one address.
+
+Numba looks at the type of every argument of a call, and counts references to arrays; for tuples of arrays
+that takes longer than the prediction. So a model lies behind one table of addresses, and types are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import carray, types  # type: ignore[attr-defined]
+from numba.extending import intrinsic
+
+from volspike.features import jit
+from volspike.features.jit import direct, entry, inlined, sources_digest
+from volspike.labels.trailing import Context
+from volspike.models import kernels
+from volspike.models.kernels import CONTEXT_FIELDS, Four, Line, boosted_row, finish, linear_row, state_row
+
+F4 = npt.NDArray[np.float32]
+F8 = npt.NDArray[np.float64]
+I1 = npt.NDArray[np.int8]
+I4 = npt.NDArray[np.int32]
+I8 = npt.NDArray[np.int64]
+Values = tuple[float, ...]
+Serve = Callable[..., Four]  # (table address, feature values, context) or (table address, context)
+
+_CONTEXT = "Tuple((float64, float64, UniTuple(float64, 4), float64, float64, boolean))"
+_FOUR = "UniTuple(float64, 4)"
+_SHAPE_WORDS = 3  # address, rows, columns
+# The first entries of every table.
+_ROW, _LINE, _NUMBERS, _FIRST = range(4)
+
+
+class Table:
+    """What a model is made of, behind one address; it serves one thread.
+
+    Parameters
+    ----------
+    width : int
+        Number of feature values in the raw row.
+    line : Line
+        What finishes a prediction.
+    numbers : sequence of float
+        The model's scalars.
+    arrays : sequence of ndarray
+        The model's arrays and scratch, C-contiguous, in the types and the order that its entry point reads.
+
+    Attributes
+    ----------
+    address : int
+        Of the table.
+    """
+
+    def __init__(
+        self, width: int, line: Line, numbers: Sequence[float], arrays: Sequence[npt.NDArray[Any]]
+    ) -> None:
+        row = np.zeros(width + CONTEXT_FIELDS)
+        self._arrays = (row, np.array(line), np.array(numbers, np.float64), *arrays)
+        places = [(array.ctypes.data, len(array), array.size // len(array)) for array in self._arrays]
+        self._places = np.array(places, np.int64)
+        self.address: int = self._places.ctypes.data
+
+
+def _pointer(typing_context: Any, address: Any) -> tuple[Any, Any]:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), codegen
+
+
+_typed: Callable[[Any], Callable[[int], Any]] = intrinsic
+_at = _typed(_pointer)
+
+
+@inlined
+def _place(table: int, index: int) -> I8:
+    place: I8 = carray(_at(table + 8 * _SHAPE_WORDS * index), _SHAPE_WORDS, np.int64)
+    return place
+
+
+@inlined
+def _doubles(table: int, index: int) -> F8:
+    place = _place(table, index)
+    view: F8 = carray(_at(place[0]), place[1], np.float64)
+    return view
+
+
+@inlined
+def _matrix(table: int, index: int) -> F8:
+    place = _place(table, index)
+    view: F8 = carray(_at(place[0]), (place[1], place[2]), np.float64)
+    return view
+
+
+@inlined
+def _floats(table: int, index: int) -> F4:
+    place = _place(table, index)
+    view: F4 = carray(_at(place[0]), place[1], np.float32)
+    return view
+
+
+@inlined
+def _ints(table: int, index: int) -> I4:
+    place = _place(table, index)
+    view: I4 = carray(_at(place[0]), place[1], np.int32)
+    return view
+
+
+@inlined
+def _codes(table: int, index: int) -> I1:
+    place = _place(table, index)
+    view: I1 = carray(_at(place[0]), place[1], np.int8)
+    return view
+
+
+@inlined
+def _context_row(table: int, context: Context) -> F8:
+    """Return the raw row with the context in it; feature values stand before it."""
+    row = _doubles(table, _ROW)
+    at = row.shape[0] - CONTEXT_FIELDS
+    row[at], row[at + 1] = context[0], context[1]
+    for lag in range(4):
+        row[at + 2 + lag] = context[2][lag]
+    row[at + 6], row[at + 7] = context[3], context[4]
+    return row
+
+
+@inlined
+def _full_row(table: int, values: Values, context: Context) -> F8:
+    row = _context_row(table, context)
+    for i in range(len(values)):
+        row[i] = values[i]
+    return row
+
+
+@inlined
+def _finished(table: int, heads: tuple[float, float]) -> Four:
+    margin, log_sigma = heads
+    line = _doubles(table, _LINE)
+    return finish(margin, log_sigma, line[0], line[1], line[2], line[3], line[4], line[5])
+
+
+@inlined
+def _keyed_by(digest: int) -> None:
+    """Do nothing; but naming the digest makes it a part of the cache's key."""
+
+
+@cache
+def serve_state() -> Serve:
+    """Return the entry point of a rule on the state: (table address, context)."""
+    digest = sources_digest(kernels, jit)
+
+    @entry(f"{_FOUR}(int64, {_CONTEXT})")
+    def serve(table: int, context: Context) -> Four:
+        _keyed_by(digest)
+        row, numbers = _context_row(table, context), _doubles(table, _NUMBERS)
+        shares, weights, out = (
+            _doubles(table, _FIRST),
+            _matrix(table, _FIRST + 1),
+            _doubles(table, _FIRST + 2),
+        )
+        heads = state_row(row, shares, numbers[0], numbers[1], numbers[2], weights, out)
+        return _finished(table, heads)
+
+    return direct(serve)
+
+
+@cache
+def serve_linear(width: int) -> Serve:
+    """Return the entry point of a linear model: (table address, ``width`` values, context)."""
+    digest = sources_digest(kernels, jit)
+
+    @entry(f"{_FOUR}(int64, UniTuple(float64, {width}), {_CONTEXT})")
+    def serve(table: int, values: Values, context: Context) -> Four:
+        _keyed_by(digest)
+        row, numbers = _full_row(table, values, context), _doubles(table, _NUMBERS)
+        columns, transforms, steps = (
+            _ints(table, _FIRST),
+            _codes(table, _FIRST + 1),
+            _codes(table, _FIRST + 2),
+        )
+        weights, out = _matrix(table, _FIRST + 3), _doubles(table, _FIRST + 4)
+        return _finished(table, linear_row(row, columns, transforms, steps, numbers[0], weights, out))
+
+    return direct(serve)
+
+
+@cache
+def serve_boosted(width: int) -> Serve:
+    """Return the entry point of a boosted model: (table address, ``width`` values, context)."""
+    digest = sources_digest(kernels, jit)
+
+    @entry(f"{_FOUR}(int64, UniTuple(float64, {width}), {_CONTEXT})")
+    def serve(table: int, values: Values, context: Context) -> Four:
+        _keyed_by(digest)
+        row, numbers = _full_row(table, values, context), _doubles(table, _NUMBERS)
+        columns, transforms, steps = (
+            _ints(table, _FIRST),
+            _codes(table, _FIRST + 1),
+            _codes(table, _FIRST + 2),
+        )
+        out, twice = _doubles(table, _FIRST + 3), _floats(table, _FIRST + 4)
+        feature, threshold, leaf = (
+            _ints(table, _FIRST + 5),
+            _floats(table, _FIRST + 6),
+            _floats(table, _FIRST + 7),
+        )
+        classifier = (feature, threshold, leaf, int(numbers[1]), np.float32(numbers[2]))
+        feature, threshold, leaf = (
+            _ints(table, _FIRST + 8),
+            _floats(table, _FIRST + 9),
+            _floats(table, _FIRST + 10),
+        )
+        sigma = (feature, threshold, leaf, int(numbers[3]), np.float32(numbers[4]))
+        inputs = (columns, transforms, steps, numbers[0])
+        return _finished(table, boosted_row(row, inputs, out, twice, classifier, sigma))
+
+    return direct(serve)

@@ -1,0 +1,47 @@
+"""Models are served one row at a time, side by side, at any width, and refuse what is no row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from model_rows import context
+
+from volspike.errors import ModelError
+from volspike.features.sets import get_feature_set
+from volspike.models.calibration import Calibration, SigmaBand
+from volspike.models.inputs import input_spec
+from volspike.models.linear import LinearHeads, LinearWeights
+from volspike.models.predictor import CalibratedPredictor
+
+KINDS = ("zscore", "logistic", "xgboost")
+
+
+def test_models_served_in_turn_do_not_disturb_each_other(trained, dataset) -> None:
+    predictors = [trained.bundles[kind].predictor for kind in KINDS]
+    expected = [
+        np.column_stack(predictor.predict_batch(dataset.rows(np.arange(20)))) for predictor in predictors
+    ]
+    for row in range(20):
+        for predictor, rows in zip(predictors, expected, strict=True):
+            served = predictor.predict(tuple(dataset.features[row]), context(dataset, row))
+            assert served == tuple(rows[row])
+
+
+@pytest.mark.parametrize("kind", ["logistic", "xgboost"])
+def test_values_of_another_set_are_refused(trained, dataset, kind: str) -> None:
+    predictor = trained.bundles[kind].predictor
+    for values in ((1.0,) * 5, (1.0,) * 7, (1.0, None, 1.0, 1.0, 1.0, 1.0)):
+        with pytest.raises(ModelError, match="takes 6 numbers"):
+            predictor.predict(values, context(dataset, 9))
+
+
+def test_a_set_of_another_width_is_served(dataset) -> None:
+    spec = input_spec(get_feature_set("core-sized"), 0.01, har=True)
+    weights = np.linspace(-1.0, 1.0, len(spec.names)).tolist()
+    heads = LinearHeads(LinearWeights(tuple(weights), tuple(weights), 0.1, 0.2, tuple(weights)), spec)
+    wide = replace(dataset.rows(np.arange(50)), features=np.random.default_rng(1).uniform(0.1, 2.0, (50, 7)))
+    predictor = CalibratedPredictor("m", "1", "core-sized", "rv", heads, Calibration(), SigmaBand())
+    served = [predictor.predict(wide.features[i].tolist(), context(wide, i)) for i in range(50)]
+    assert np.array(served).tobytes() == np.column_stack(predictor.predict_batch(wide)).tobytes()

@@ -1,0 +1,42 @@
+"""A model of thin data must not take the place of a sound champion."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from volspike.models.bundle import Bundle, load_bundle, new_bundle
+from volspike.models.shelf import champion_path, save_bundle, write_champion
+from volspike.pipeline.home import Home
+from volspike.pipeline.training import _not_promoted
+
+
+@pytest.fixture
+def known(_trained: Path) -> Bundle:
+    """Return the champion of a short training."""
+    return load_bundle(champion_path(Home(_trained).models))
+
+
+def crown(home: Home, known: Bundle, **changes: object) -> Bundle:
+    bundle = new_bundle(msgspec.structs.replace(known.manifest, **changes), known.files)
+    save_bundle(bundle, home.models)
+    write_champion(home.models, bundle.manifest.name, bundle.manifest.version)
+    return bundle
+
+
+def test_a_thin_model_does_not_replace_a_sound_champion(known: Bundle, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    thin = known.manifest
+    assert not thin.enough_data
+    assert _not_promoted(thin, home.models) == ""
+    crown(home, known)
+    assert _not_promoted(thin, home.models) == ""
+    crown(home, known, enough_data=True)
+    assert "was trained on enough data" in _not_promoted(thin, home.models)
+    assert _not_promoted(msgspec.structs.replace(thin, enough_data=True), home.models) == ""
+    assert _not_promoted(msgspec.structs.replace(thin, product="ETH-USD"), home.models) == ""
+
+
+@pytest.mark.parametrize("target", ["std", "next-row"])
+def test_a_model_for_study_is_never_promoted(known: Bundle, tmp_path: Path, target: str) -> None:
+    assert "study" in _not_promoted(msgspec.structs.replace(known.manifest, target=target), tmp_path)
