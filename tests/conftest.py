@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+# Read before any test removes them.
+KAFKA_BOOTSTRAP = os.environ.get("VOLSPIKE_KAFKA_BOOTSTRAP", "")
+KAFKA_CACHE = Path(os.environ.get("VOLSPIKE_KAFKA_CACHE", "~/.cache/volspike"))
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -21,6 +24,37 @@ def shared() -> Path:
     if not (SHARED / "data" / "ticks").is_dir():
         pytest.skip("no development recordings: ../shared/data/ticks is absent")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def kafka_cache() -> Path:
+    """Return where the broker's jars are kept, or skip where Java or Maven is missing; on CI that fails."""
+    from volspike.bus.broker_jars import broker_jars, java_command
+    from volspike.errors import BusError
+
+    try:
+        java_command()
+        broker_jars(KAFKA_CACHE)
+    except BusError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no Kafka broker: {error}")
+    return KAFKA_CACHE
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Return the address of a Kafka broker: the one in VOLSPIKE_KAFKA_BOOTSTRAP, else one of this session."""
+    from volspike.bus.local_broker import LocalBrokers
+
+    if KAFKA_BOOTSTRAP:
+        yield KAFKA_BOOTSTRAP
+        return
+    cache = request.getfixturevalue("kafka_cache")
+    with LocalBrokers(tmp_path_factory.mktemp("kafka"), cache) as brokers:
+        yield brokers.bootstrap
 
 
 @pytest.fixture(autouse=True)

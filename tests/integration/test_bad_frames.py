@@ -92,6 +92,7 @@ BAD_FRAMES: dict[str, tuple[Callable[[Exchange], bytes], bool]] = {
         lambda e: e.ticker(trade_id=7, sequence=7, time=format_time_ns(ORIGIN_NS + 11 * NS)),
         False,
     ),
+    "the trade before again": (lambda e: e.ticker(trade_id=e.trade_id), False),
     "product never subscribed": (lambda e: e.ticker(product_id="DOGE-USD"), False),
     "a tenfold price": (lambda e: e.ticker(best_bid="999.90", best_ask="1000.10"), True),
 }

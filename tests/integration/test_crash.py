@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import signal
 from pathlib import Path
 
 import pytest
 
+from whole_logs import check_whole
 from whole_runs import (
     ORIGIN_NS,
     PRODUCT,
+    SEED,
     START_NS,
     Ran,
     adds_up,
@@ -25,6 +28,8 @@ from whole_runs import (
 )
 
 MARKET = ("--product", PRODUCT, "--speed", 300, "--origin-ns", ORIGIN_NS, "--start-ns", START_NS)
+
+KILLS = 2
 
 
 def sent(told: dict[str, str]) -> int:
@@ -50,6 +55,14 @@ def test_invariant_06_kill_9_of_a_live_run_loses_nothing_and_the_next_start_repa
         counts = verified(root)
         assert (counts["different"], counts["extra"], counts["corrupt"]) == (0, 0, 0)
         assert counts["missing"] > 0
+        for more in random.Random(SEED).sample(range(100, 1_500), KILLS):
+            seen_by_then = sent(told)
+            process = start(*run, "--json")
+            wait_until(lambda enough=seen_by_then + more: sent(told) > enough)
+            process.kill()
+            finished(process)
+            assert archived_frames(root)[: len(seen)] == seen
+            seen = archived_frames(root)
         kept = seen
         seen_by_then = sent(told)
         process = start(*run, "--json")
@@ -62,6 +75,7 @@ def test_invariant_06_kill_9_of_a_live_run_loses_nothing_and_the_next_start_repa
     assert archived_frames(root)[: len(kept)] == kept
     assert len(archived_frames(root)) == len(kept) + ran.report["frames"]
     assert_identical(root)
+    check_whole(root)
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from whole_runs import (
     market_after_history,
     settings_for,
     verified,
+    volspike,
 )
 
 NS = 1_000_000_000
@@ -112,12 +113,12 @@ def test_invariant_07_a_sink_that_fails_costs_neither_alerts_nor_predictions(tra
 
 def test_invariant_07_a_dead_model_is_stood_in_for_by_the_reference(trained, frames) -> None:
     def kill(job: LiveJob) -> None:
-        assert job.bundle is not None
+        (bundle,) = job.bundles.values()
 
         def dead(*_: object) -> None:
             raise ZeroDivisionError("weights are gone")
 
-        job.bundle.predictor.predict = dead  # type: ignore[method-assign, assignment]
+        bundle.predictor.predict = dead  # type: ignore[method-assign, assignment]
 
     root = trained()
     report = run(root, frames, kill)
@@ -222,3 +223,30 @@ def test_rows_of_frames_that_a_power_cut_took_are_discarded_at_the_next_start(tr
     assert verified(root)["extra"] > 500
     open_live(settings_for(root), SimulatedClock(), ()).close()
     assert assert_identical(root) < rows
+
+
+def test_verify_beside_a_running_job_compares_what_is_closed(trained, frames) -> None:
+    root = trained()
+    rows = assert_identical(root)
+    job = open_live(settings_for(root), SimulatedClock(), ())
+    try:
+        feed(job, frames)
+        beside = volspike("verify", "--data-dir", root, "--json")
+    finally:
+        job.close()
+    assert beside.code == 0, beside.err
+    made = job.pipeline.accounting.ticks + job.pipeline.accounting.marks
+    assert (beside.report["identical"], beside.report["open"]) == (rows, made)
+    assert made > 500
+    assert beside.report["missing"] == 0
+    counts = verified(root)
+    assert (counts["identical"], counts["open"]) == (rows + made, 0)
+
+
+def test_verify_without_a_running_job_counts_open_rows_as_missing(trained, frames) -> None:
+    root = trained()
+    run(root, frames)
+    last = max((root / "features").glob("*.parquet"), key=lambda path: path.name)
+    last.unlink()
+    counts = verified(root)
+    assert (counts["open"], counts["missing"] > 500) == (0, True)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from volspike.exchange.dialects import get_dialect
 from volspike.exchange.items import Decoded
 from volspike.exchange.products import PriceScales
 from volspike.features.admission import Admitted
@@ -27,7 +28,7 @@ from volspike.recording.archive import ArchiveWriter
 from volspike.recording.compression import read_blocks
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.recording.importer import import_recordings
-from volspike.recording.reader import Archive, SessionInfo
+from volspike.recording.reader import SPARE_BYTES, Archive, LineBlock, SessionInfo
 from volspike.recording.sniff import ImportOptions
 from volspike.simulation.advanced_voice import AdvancedVoice
 from volspike.simulation.board import Board
@@ -55,14 +56,24 @@ class CountingIngest(Ingest):
         return super().take(frame)
 
 
+class PlainIngest(Ingest):
+    """Decodes every frame by the definition."""
+
+    def begin(self, header: SegmentHeader) -> None:
+        super().begin(header)
+        if header.dialect != "flat":
+            self._decoder = get_dialect(header.dialect).make_decoder(SCALES)
+
+
 class PiecemealArchive(Archive):
     """Gives its lines in blocks of a few."""
 
-    def chunks(self, session: SessionInfo) -> Iterator[bytes]:
+    def chunks(self, session: SessionInfo) -> Iterator[LineBlock]:
         for block in super().chunks(session):
-            lines = block.splitlines(keepends=True)
+            lines = block.text[block.start : block.stop].split(b"\n")
             for start in range(0, len(lines), 3):
-                yield b"".join(lines[start : start + 3])
+                few = b"".join(line + b"\n" for line in lines[start : start + 3] if line)
+                yield LineBlock(bytearray(few + bytes(SPARE_BYTES)), 0, len(few))
 
 
 def header(dialect: str, session: str = "s-1", **changes: object) -> SegmentHeader:
@@ -120,7 +131,7 @@ def by_kind(tables: Iterator[FeatureTable]) -> dict[tuple[str, str, str], Featur
 def check_equal(root: Path, reader: type[Archive] = Archive) -> CountingIngest:
     """Replay both ways and compare; return the fast way's ingest."""
     plain_archive, fast_archive = Archive(root), reader(root)
-    plain, fast = Ingest(SCALES), CountingIngest(SCALES)
+    plain, fast = PlainIngest(SCALES), CountingIngest(SCALES)
     told: list[int] = []
     expected = by_kind(replay_tables(plain_archive, plain, CORE, lambda frames: None))
     found = by_kind(fast_tables(fast_archive, fast, CORE, SCALES, told.append))
@@ -220,6 +231,12 @@ def mistimed(frames: Frames, rng: random.Random) -> Frames:
     return [(ns + shift if at <= i < at + 5 else ns, raw) for i, (ns, raw) in enumerate(frames)]
 
 
+def slow_clock(frames: Frames, rng: random.Random) -> Frames:
+    """From some frame on our clock is behind; at 0 from the start."""
+    at, behind_s = rng.choice((0, rng.randrange(len(frames)))), rng.choice((29, 31, 45, 4000))
+    return [(ns - behind_s * SECOND if i >= at else ns, raw) for i, (ns, raw) in enumerate(frames)]
+
+
 def damaged(frames: Frames, rng: random.Random) -> Frames:
     changed = list(frames)
     for _ in range(5):
@@ -248,7 +265,7 @@ def reshaped(frames: Frames, rng: random.Random) -> Frames:
     return [(ns, raw.replace(old, new) if at <= i < stop else raw) for i, (ns, raw) in enumerate(frames)]
 
 
-FAULTS = (dropped_beats, duplicated, lost, swapped, jumped, mistimed, damaged, reshaped)
+FAULTS = (dropped_beats, duplicated, lost, swapped, jumped, mistimed, slow_clock, damaged, reshaped)
 STREAMS = {"exchange": exchange_stream(11, 150), "advanced": advanced_stream(12, 240)}
 
 
@@ -274,16 +291,52 @@ def test_faults_are_answered_alike(
     check_equal(archive(tmp_path_factory.mktemp("faults"), [(head, frames)]))
 
 
-def test_a_segment_that_is_still_open_goes_the_plain_way_and_its_damage_is_counted(tmp_path: Path) -> None:
-    root = archive(tmp_path, [(header("exchange"), exchange_stream(3, 60))])
+@pytest.mark.parametrize("dialect", ["exchange", "advanced"])
+def test_a_slow_clock_costs_two_frames(tmp_path: Path, dialect: str) -> None:
+    frames = [(ns - 45 * SECOND, raw) for ns, raw in STREAMS[dialect]]
+    fast = check_equal(archive(tmp_path, [(header(dialect), frames)]))
+    assert 2 <= fast.accounting.dead["time_future"] <= 20
+    assert fast.accounting.ticks > 400
+
+
+def test_damage_in_an_open_segment_is_counted_and_the_rest_is_fast(tmp_path: Path) -> None:
+    root = archive(tmp_path, [(header("exchange"), exchange_stream(3, 60, activity=20.0))])
     (closed,) = root.glob("raw/*/*/*.zst")
-    text = b"".join(read_blocks(closed))
-    closed.with_suffix("").write_bytes(text.replace(b"sell", b"SELL", 1))
+    lines = b"".join(read_blocks(closed)).splitlines(keepends=True)
     closed.unlink()
+    rng = random.Random(3)
+    for at in rng.sample(range(10, len(lines) - 10), 20):
+        i = rng.randrange(len(lines[at]))
+        lines[at] = lines[at][:i] + bytes([lines[at][i] ^ 1 << rng.randrange(7)]) + lines[at][i + 1 :]
+    torn = [b"\x00" * 50 + b"\n", b'{"recovered":{"cut_bytes":5,"bad_lines":1}}\n', lines[-1][:100]]
+    closed.with_suffix("").write_bytes(b"".join([*lines, *torn]))
     fast = check_equal(root)
-    assert fast.taken == fast.accounting.frames > 100
+    assert fast.taken < 60 < fast.accounting.frames / 50
     reader = Archive(root)
     assert len(list(reader.frames(reader.sessions()[0]))) == fast.accounting.frames
+    assert reader.corrupt > 20
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["a flipped bit", "cut short"])
+def test_a_damaged_segment_is_read_to_its_last_good_line(tmp_path: Path, cut: bool) -> None:
+    root = archive(tmp_path, [(header("exchange"), exchange_stream(3, 60, activity=200.0))])
+    (closed,) = root.glob("raw/*/*/*.zst")
+    content = bytearray(closed.read_bytes())
+    content[len(content) * 3 // 4] ^= 1
+    closed.write_bytes(content[: len(content) * 3 // 4] if cut else content)
+    fast = check_equal(root)
+    assert fast.taken < fast.accounting.frames / 50 > 20
+
+
+def test_a_damaged_header_is_a_damaged_line(tmp_path: Path) -> None:
+    root = archive(tmp_path, [(header("exchange", origin="live"), exchange_stream(3, 60))])
+    (closed,) = root.glob("raw/*/*/*.zst")
+    text = b"".join(read_blocks(closed))
+    closed.unlink()
+    closed.with_suffix("").write_bytes(text.replace(b'"v":1', b'"v":2', 1))
+    check_equal(root)
+    reader = Archive(root)
+    assert len(list(reader.frames(reader.sessions()[0]))) > 100
     assert reader.corrupt == 1
 
 

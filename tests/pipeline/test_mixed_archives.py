@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 from volspike.clock import SimulatedClock
@@ -14,11 +15,11 @@ from whole_runs import NS, ORIGIN_NS, assert_identical, settings_for, volspike
 HOUR_NS = 3_600 * NS
 
 
-def recording(path: Path, start_ns: int, product: str = "BTC-USD") -> Path:
+def recording(path: Path, start_ns: int, product: str = "BTC-USD", factor: int = 37) -> Path:
     """Write two minutes of flat rows, two a second."""
     lines = []
     for index in range(240):
-        bid = 100_000 + index * 37 % 11
+        bid = 100_000 + index * factor % 11
         row = {
             "product_id": product,
             "best_bid": f"{bid / 1000:.3f}",
@@ -61,6 +62,34 @@ def test_a_recording_imported_after_a_later_one_is_replayed_before_it(tmp_path: 
     assert (table.event_ns[1:] > table.event_ns[:-1]).all()
     open_live(settings_for(root, dialect="advanced"), SimulatedClock(), ()).close()
     assert assert_identical(root) == 3 * 239
+
+
+def test_the_order_of_imports_changes_neither_rows_nor_their_order(tmp_path: Path) -> None:
+    # The first two begin together; the third begins before their end, at stamps that they have too.
+    starts = (ORIGIN_NS, ORIGIN_NS, ORIGIN_NS + 60 * NS)
+    paths = [recording(tmp_path / f"{n}.ndjson", start_ns, factor=n + 2) for n, start_ns in enumerate(starts)]
+    tables = []
+    for number, order in enumerate(permutations(paths)):
+        root = tmp_path / f"data-{number}"
+        for path in order:
+            brought_in(root, path)
+        assert volspike("replay", "--data-dir", root).code == 0
+        assert_identical(root)
+        tables.append(read_features(root / "features"))
+    first = tables[0]
+    assert (first.event_ns[1:] == first.event_ns[:-1]).any()
+    for table in tables[1:]:
+        for name in ("event_ns", "covered_since_ns", "bid", "ask", "values"):
+            assert getattr(table, name).tobytes() == getattr(first, name).tobytes(), name
+
+
+def test_a_recording_of_before_is_read_before_without_a_replay(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for hour in (5, 1):
+        brought_in(root, recording(tmp_path / f"{hour}.ndjson", ORIGIN_NS + hour * HOUR_NS))
+        open_live(settings_for(root, dialect="advanced"), SimulatedClock(), ()).close()
+    table = read_features(root / "features")
+    assert (table.event_ns[1:] > table.event_ns[:-1]).all()
 
 
 def test_a_live_start_computes_the_rows_of_recordings_that_were_never_replayed(tmp_path: Path) -> None:

@@ -142,6 +142,15 @@ def test_unlabelled_predictions_are_counted_by_reason_and_not_scored() -> None:
     assert snapshot.unlabelled == {"late": 1, "break": 1, "end": 1}
 
 
+def test_a_late_prediction_neither_replaces_a_row_nor_adds_one() -> None:
+    board = Scoreboard()
+    board.add(graded(100, 0.5, True))
+    board.add(graded(100, 0.5, None, reason="late"))
+    assert len(board) == 1
+    snapshot = board.snapshot()
+    assert (snapshot.rows, snapshot.spikes, snapshot.unlabelled) == (1, 1, {"late": 1})
+
+
 def test_seconds_without_a_reference_are_left_out_of_the_reference() -> None:
     board = Scoreboard()
     for second, reference_p in ((100, 0.9), (101, None), (102, 0.2)):

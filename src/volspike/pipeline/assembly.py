@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -20,68 +21,36 @@ from volspike.bus.topics import TOPICS
 from volspike.bus.writer import LogWriter
 from volspike.clock import Clock
 from volspike.config import Settings
-from volspike.errors import ModelError
+from volspike.errors import DamagedLogError, ProtocolError, VolspikeError
+from volspike.exchange.aliases import names_on_the_wire
 from volspike.exchange.client import FeedClient
-from volspike.exchange.dialects import Dialect, get_dialect
+from volspike.exchange.connecting import check_address
+from volspike.exchange.dialects import Dialect
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_feature_set
 from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import TrailingState
-from volspike.models.bundle import Bundle, check_fits
-from volspike.models.shelf import CHAMPION_FILE
+from volspike.logs import get_logger
+from volspike.models.bundle import Bundle
+from volspike.pipeline.catch_up import CatchUp, CaughtUp
+from volspike.pipeline.clock_check import ClockCheck
 from volspike.pipeline.home import Home
-from volspike.pipeline.judging import open_model
 from volspike.pipeline.live import LiveParts, LivePipeline, ProductScoring
 from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.recovery import recover
+from volspike.pipeline.served_models import Served, choose_models
 from volspike.pipeline.stage import FeatureStages
-from volspike.pipeline.training import LIVE_TARGET
+from volspike.pipeline.stored_rows import StoredRows
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import SegmentHeader
+from volspike.recording.reader import Archive
 from volspike.records import Tick
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import Scorer
 
 HOUR_NS = 3_600_000_000_000
 
-
-def open_champion(home: Home, settings: Settings) -> Bundle | None:
-    """Return the model to serve; None where none was asked for and none has been trained."""
-    if not settings.model and not (home.models / CHAMPION_FILE).exists():
-        return None
-    return open_model(home, settings.model)
-
-
-def choose_dialect(settings: Settings, bundle: Bundle | None) -> Dialect:
-    """Return the dialect asked for; by default the one the model was trained on, else Exchange.
-
-    Raises
-    ------
-    ModelError
-        If the model can't serve the dialect asked for.
-    """
-    if settings.dialect != "auto":
-        dialect = get_dialect(settings.dialect)
-    elif bundle is not None and bundle.manifest.feed_dependent:
-        dialect = get_dialect(bundle.manifest.feed)
-    else:
-        dialect = get_dialect("exchange")
-    if bundle is not None:
-        manifest = bundle.manifest
-        check_fits(manifest, dialect.name, manifest.product, manifest.feature_set)
-        if manifest.product not in settings.products:
-            raise ModelError(
-                f"model {manifest.name} {manifest.version}",
-                f"it was trained on {manifest.product}, which is not among {', '.join(settings.products)}",
-                f"watch {manifest.product} too, or train another",
-            )
-        if manifest.target != LIVE_TARGET:
-            raise ModelError(
-                f"model {manifest.name} {manifest.version}",
-                f"its target {manifest.target} is for study, not for live use",
-                "train with --target rv",
-            )
-    return dialect
+log = get_logger()
 
 
 @dataclass
@@ -94,16 +63,19 @@ class LiveJob:
         What frames are given to.
     client : FeedClient
         What receives them.
-    bundle : Bundle or None
-        The model served.
+    bundles : dict of str to Bundle
+        The models served, by product.
     dialect : Dialect
         The feed's dialect.
+    caught_up : CaughtUp
+        What the start found undone by the job before.
     """
 
     pipeline: LivePipeline
     client: FeedClient
-    bundle: Bundle | None
+    bundles: dict[str, Bundle]
     dialect: Dialect
+    caught_up: CaughtUp
     _closing: ExitStack
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -120,13 +92,17 @@ class LiveJob:
     def as_dict(self) -> dict[str, Any]:
         """Return all counts under the names of the command line."""
         status = self.client.status
+        manifests = {product: bundle.manifest for product, bundle in self.bundles.items()}
+        only = next(iter(manifests.values())) if len(manifests) == 1 else None
         return {
             **self.pipeline.as_dict(),
             "reconnects": status.reconnects,
             "sessions": status.sessions,
             "session_ends": dict(status.reasons),
-            "model": None if self.bundle is None else self.bundle.manifest.name,
-            "model_version": None if self.bundle is None else self.bundle.manifest.version,
+            "model": None if only is None else only.name,
+            "model_version": None if only is None else only.version,
+            "models": {product: f"{each.name} {each.version}" for product, each in manifests.items()},
+            "caught_up": asdict(self.caught_up),
         }
 
 
@@ -147,46 +123,59 @@ def open_live(
         Address of the feed; empty: the setting, else the dialect's production address.
     """
     home = Home(settings.data_dir)
+    served = choose_models(home, settings)
+    address = url or settings.exchange_url or served.dialect.url
+    check_address(address)
     home.create()
-    bundle = open_champion(home, settings)
-    dialect = choose_dialect(settings, bundle)
     with ExitStack() as opening:
-        parts, trailing = _parts(home, settings, clock, sinks, bundle, dialect, opening)
-        pipeline = LivePipeline(parts)
+        try:
+            pipeline, caught_up = _pipeline(home, settings, clock, sinks, served, opening)
+        except (DamagedLogError, ProtocolError) as error:  # the latter: a record in the log is damaged
+            opening.close()
+            _set_aside(home.log, error)
+            pipeline, caught_up = _pipeline(home, settings, clock, sinks, served, opening)
         client = FeedClient(
-            dialect,
-            url or settings.exchange_url or dialect.url,
+            served.dialect,
+            address,
             settings.products,
             clock,
             random.Random(settings.seed if seed is None else seed),
-            pipeline,
+            ClockCheck(pipeline, clock, pipeline.newest_ns(settings.products), f"data directory {home.root}"),
         )
-        if bundle is not None:
-            _warm_up(bundle, trailing)
-        return LiveJob(pipeline, client, bundle, dialect, opening.pop_all())
+        return LiveJob(pipeline, client, served.bundles, served.dialect, caught_up, opening.pop_all())
 
 
-def _parts(
+def _pipeline(
     home: Home,
     settings: Settings,
     clock: Clock,
     sinks: Sequence[AlertSink],
-    bundle: Bundle | None,
-    dialect: Dialect,
+    served: Served,
     opening: ExitStack,
-) -> tuple[LiveParts, dict[str, TrailingState]]:
+) -> tuple[LivePipeline, CaughtUp]:
     scales = PriceScales(settings.price_decimals)
     archive = ArchiveWriter(home.root, clock)
     opening.callback(archive.close)
-    feature_set = get_feature_set(settings.feature_set if bundle is None else bundle.manifest.feature_set)
-    trailing = {} if bundle is None else {bundle.manifest.product: _trailing(bundle, scales)}
-    ingest = recover(home, feature_set, scales, trailing)
+    stored = StoredRows(home, Archive(home.root))
+    records = LogGuard(LogWriter(EmbeddedLog(home.log, clock)))
+    opening.callback(records.close)
+    feature_set = get_feature_set(served.feature_set)
+    trailing = {product: _trailing(bundle, scales) for product, bundle in served.bundles.items()}
+    with closing(EmbeddedLog(home.log, clock)) as past:
+        catch_up = CatchUp(past, home.alerts, records.put)
+        # A log or rows ahead of the archive (a power cut, a full disk) keep their positions for themselves.
+        archive.last_seq = max(archive.last_seq, catch_up.logged_seq, stored.last_seq)
+        ingest = recover(home, stored, feature_set, scales, trailing, catch_up)
+        to_tell = catch_up.finish()
+        _forget_old(past, clock, settings)
     stages = FeatureStages(feature_set, home.features)
     opening.callback(stages.close)
-    records = LogGuard(LogWriter(_open_log(home.log, clock, settings)))
-    opening.callback(records.close)
     dispatcher = AlertDispatcher((*sinks, NdjsonSink(home.alerts)), home.root / "alerts-undelivered.ndjson")
     opening.callback(dispatcher.close)
+    for alert in to_tell:
+        dispatcher.push(alert)
+    for product, bundle in served.bundles.items():
+        _warm_up(bundle, trailing[product])
     parts = LiveParts(
         archive=archive,
         ingest=ingest,
@@ -194,28 +183,41 @@ def _parts(
         clock=clock,
         records=records,
         dispatcher=dispatcher,
-        header=_header_maker(dialect, settings.products),
-        make_scoring=_scoring_maker(bundle, trailing, clock),
-        policy=None if bundle is None else _policy(bundle, settings, "p_spike"),
-        reference_policy=None if bundle is None else _policy(bundle, settings, "reference_p_spike"),
+        header=_header_maker(served.dialect, settings.products),
+        make_scoring=_scoring_maker(served.bundles, trailing, clock),
+        policies=_policies(served.bundles, settings, "p_spike"),
+        reference_policies=_policies(served.bundles, settings, "reference_p_spike"),
     )
-    return parts, trailing
+    return LivePipeline(parts), catch_up.counts
 
 
-def _open_log(path: Path, clock: Clock, settings: Settings) -> EmbeddedLog:
-    log = EmbeddedLog(path, clock)
+def _set_aside(path: Path, error: VolspikeError) -> None:
+    """Rename a damaged log, with what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            os.replace(part, part.with_name(part.name + ".damaged"))
+    log.warning("the log is damaged; another is begun with the archive's last day", reason=str(error))
+
+
+def _forget_old(log: EmbeddedLog, clock: Clock, settings: Settings) -> None:
     kept_ns = int(settings.log_retention_hours * HOUR_NS)
     for topic in TOPICS:
         log.retain(topic, Retention(appended_before_ns=clock.market_ns() - kept_ns))
-    return log
 
 
 def _header_maker(dialect: Dialect, products: tuple[str, ...]) -> Callable[[str], SegmentHeader]:
-    served = tuple(dict.fromkeys(dialect.served_as(product) for product in products))
+    aliases = names_on_the_wire(dialect.served_as, products)
+    wire_names = dict.fromkeys(dialect.served_as(product) for product in products)
 
     def header(session: str) -> SegmentHeader:
         return SegmentHeader(
-            feed=dialect.name, dialect=dialect.name, session=session, products=served, heartbeats=True
+            feed=dialect.name,
+            dialect=dialect.name,
+            session=session,
+            products=tuple(aliases.get(name, name) for name in wire_names),
+            heartbeats=True,
+            aliases=aliases,
         )
 
     return header
@@ -224,39 +226,42 @@ def _header_maker(dialect: Dialect, products: tuple[str, ...]) -> Callable[[str]
 def _trailing(bundle: Bundle, scales: PriceScales) -> TrailingState:
     entry, product = bundle.manifest.tau, bundle.manifest.product
     spec = TauSpec(entry.mode, entry.quantile, entry.floor_bps)  # type: ignore[arg-type]  # checked there
-    return TrailingState(spec, entry.fixed_bps, scales.decimals(product), scales.increment(product))
+    return TrailingState(spec, entry.fixed_bps, scales.decimals(product), bundle.manifest.increment)
 
 
 def _scoring_maker(
-    bundle: Bundle | None, trailing: dict[str, TrailingState], clock: Clock
+    bundles: dict[str, Bundle], trailing: dict[str, TrailingState], clock: Clock
 ) -> Callable[[Tick], ProductScoring | None]:
     def make(tick: Tick) -> ProductScoring | None:
-        state = trailing.get(tick.product)
-        if bundle is None or state is None:
+        bundle = bundles.get(tick.product)
+        if bundle is None:
             return None
-        return ProductScoring(Scorer(bundle.predictor, bundle.reference, state, clock), Scoreboard())
+        scorer = Scorer(bundle.predictor, bundle.reference, trailing[tick.product], clock)
+        return ProductScoring(scorer, Scoreboard())
 
     return make
+
+
+def _policies(bundles: dict[str, Bundle], settings: Settings, probability: str) -> dict[str, AlertPolicy]:
+    return {product: _policy(bundle, settings, probability) for product, bundle in bundles.items()}
 
 
 def _policy(bundle: Bundle, settings: Settings, probability: str) -> AlertPolicy:
     entry = bundle.manifest.alert
     opens = entry.open_at if settings.alert_open is None else settings.alert_open
     closes = min(entry.close_at, opens) if settings.alert_close is None else settings.alert_close
-    # The thresholds were chosen without a hold, so that live duty and false alarms mean the same.
     return AlertPolicy(
         bundle.manifest.name,
         opens,
         closes,
         cooldown_s=settings.alert_cooldown_s,
-        hold_s=0.0,
         probability=attrgetter(probability),
     )
 
 
-def _warm_up(bundle: Bundle, trailing: dict[str, TrailingState]) -> None:
+def _warm_up(bundle: Bundle, trailing: TrailingState) -> None:
     """Run the compiled code once, so that the first tick does not wait for it."""
-    context = next(iter(trailing.values())).context(1.0, 1.0)
+    context = trailing.context(1.0, 1.0)
     values = [1.0] * len(get_feature_set(bundle.manifest.feature_set).columns)
     bundle.predictor.predict(values, context)
     bundle.reference.predict(values, context)

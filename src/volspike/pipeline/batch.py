@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from volspike.records import Mark, Tick
 BATCH_ROWS = 65_536
 Columns = npt.NDArray[np.int64]
 
+_INPUTS = ("event_ns", "covered_since_ns", "bid", "ask", "bid_size", "ask_size")
+_TYPES = {name: ROW_COLUMNS.get(name, np.int64) for name in ADMITTED_COLUMNS}
+
 
 class BatchStage:
     """Collects the ticks and marks of one product and feed, and turns them into a table of rows."""
@@ -25,7 +29,10 @@ class BatchStage:
         self._engine = make_engine(feature_set, first.price_decimals)
         self._first = first
         self._rows: list[tuple[int, ...]] = []
-        self._columns = np.empty((len(ADMITTED_COLUMNS), BATCH_ROWS), np.int64)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._columns = {name: np.empty(BATCH_ROWS, _TYPES[name]) for name in ADMITTED_COLUMNS}
         self._filled = 0
 
     def __len__(self) -> int:
@@ -38,18 +45,20 @@ class BatchStage:
         done, n = 0, columns.shape[1]
         while done < n:
             taken = min(n - done, BATCH_ROWS - self._filled)
-            stop = self._filled + taken
-            self._columns[:, self._filled : stop] = columns[:, done : done + taken]
-            self._filled = stop
+            self._add(columns[:, done : done + taken])
             done += taken
-            if stop == BATCH_ROWS:
+            if self._filled == BATCH_ROWS:
                 yield self.take()
+
+    def _add(self, columns: Columns) -> None:
+        stop = self._filled + columns.shape[1]
+        for column, values in zip(self._columns.values(), columns, strict=True):
+            column[self._filled : stop] = values
+        self._filled = stop
 
     def _gather(self) -> None:
         if self._rows:
-            stop = self._filled + len(self._rows)
-            self._columns[:, self._filled : stop] = np.array(self._rows, np.int64).T
-            self._filled = stop
+            self._add(np.array(self._rows, np.int64).T)
             self._rows = []
 
     def tick(self, tick: Tick) -> None:
@@ -77,19 +86,10 @@ class BatchStage:
     def take(self) -> FeatureTable:
         """Return what was collected as feature rows, and begin anew; the window goes on."""
         self._gather()
-        column = dict(zip(ADMITTED_COLUMNS, self._columns[:, : self._filled].copy(), strict=True))
-        self._filled = 0
+        column = {name: values[: self._filled] for name, values in self._columns.items()}
+        self._begin()
         is_tick = column["kind"] == TICK
-        inputs = (
-            column[name][is_tick]
-            for name in ("event_ns", "covered_since_ns", "bid", "ask", "bid_size", "ask_size")
-        )
-        values, ticks = self._engine.batch(*inputs)
-        all_values = np.full((len(is_tick), values.shape[1]), np.nan)
-        all_values[is_tick] = values
-        column["ticks"] = np.zeros(len(is_tick), np.int64)
-        column["ticks"][is_tick] = ticks
-        column["complete"] = is_tick & (column["event_ns"] - column["covered_since_ns"] >= WINDOW_NS)
+        values, ticks = self._batch(column, is_tick)
         first = self._first
         return FeatureTable(
             product=first.product,
@@ -97,9 +97,25 @@ class BatchStage:
             feature_set=self._engine.feature_set.name,
             price_decimals=first.price_decimals,
             event_time_source=first.event_time_source,
-            values=all_values,
-            **{name: column[name].astype(kind) for name, kind in ROW_COLUMNS.items()},
+            ticks=ticks,
+            complete=is_tick & (column["event_ns"] - column["covered_since_ns"] >= WINDOW_NS),
+            values=values,
+            **{name: column[name] for name in ROW_COLUMNS if name in column},
         )
+
+    def _batch(
+        self, column: dict[str, npt.NDArray[Any]], is_tick: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
+        """Return the values and tick counts of all rows; a mark has none."""
+        inputs = [column[name] for name in _INPUTS]
+        if is_tick.all():
+            return self._engine.batch(*inputs)
+        values, ticks = self._engine.batch(*(each[is_tick] for each in inputs))
+        all_values = np.full((values.shape[1], len(is_tick)), np.nan)
+        all_values[:, is_tick] = values.T
+        all_ticks = np.zeros(len(is_tick), np.int32)
+        all_ticks[is_tick] = ticks
+        return all_values.T, all_ticks
 
 
 class BatchStages:

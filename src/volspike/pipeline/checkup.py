@@ -97,7 +97,7 @@ def _models(settings: Settings) -> Finding:
         return Finding("model", False, error.reason, error.remedy)
     if not served:
         return Finding(
-            "model", True, "none yet", "run records without predicting; then volspike replay and train"
+            "model", True, "none yet", "volspike run records without predicting; then volspike train"
         )
     manifests = [bundle.manifest for bundle in served.values()]
     return Finding("model", True, ", ".join(f"{m.name} {m.version} for {m.product}" for m in manifests))

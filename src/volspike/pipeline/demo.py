@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +21,19 @@ from volspike.config import Settings
 from volspike.errors import ConfigError, FeedError
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_feature_set
-from volspike.pipeline.assembly import LiveJob, choose_dialect, open_champion, open_live
+from volspike.pipeline.assembly import LiveJob, open_live
 from volspike.pipeline.home import Home
 from volspike.pipeline.recordings import import_history, split_time_ns, synthetic_history
 from volspike.pipeline.replay import replay_features
+from volspike.pipeline.served_models import choose_models
 from volspike.pipeline.training import train_models
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.sniff import ImportOptions
 from volspike.simulation.synthetic import SyntheticMarket
 
 HISTORY_FRAC = 0.4
+# Marks a directory that holds nothing but a history that is being made.
+PREPARING = ".demo-preparing"
 START_LIMIT_S = 30.0
 POLL_S = 0.25
 DRAIN_LIMIT_S, DRAIN_POLL_S = 5.0, 0.02
@@ -67,7 +70,7 @@ class Demo:
         self._deadline_s = None if plan.exit_after_s is None else time.monotonic() + plan.exit_after_s
         self._closing = ExitStack()
         self._admin = ""
-        self._sent = 0
+        self._sent: int | None = None
         self.title = "volspike demo"
 
     def __enter__(self) -> Demo:
@@ -85,6 +88,8 @@ class Demo:
     def open(self) -> LiveJob:
         """Make the history and the model, start the simulator, and open the live job on it."""
         is_new = self._home.create()
+        if (self._home.root / PREPARING).exists():
+            self._home.clear(False)  # an earlier demonstration was killed before it had anything to show
         if any(self._home.root.iterdir()):
             raise ConfigError(
                 str(self._home.root),
@@ -92,48 +97,45 @@ class Demo:
                 "name a new directory with --data-dir, or remove this one",
             )
         try:
-            return self._open()
+            (self._home.root / PREPARING).touch()
+            job = self._open()
         except BaseException:
             self._home.clear(is_new)
             raise
+        (self._home.root / PREPARING).unlink()
+        return job
 
     def _open(self) -> LiveJob:
-        open_champion(self._home, self._settings)  # a model that can't be served is told before the long work
+        choose_models(self._home, self._settings)  # a model that can't be served is told before the long work
         start_ns, origin_ns = self._make_history()
         if not self._settings.model:
             self._train()
         urls = self._start_simulator(start_ns, origin_ns)
-        dialect = self._dialect(urls)
+        dialect = choose_models(self._home, self._settings, tuple(urls)).dialect.name
         source = self._plan.recordings[0].name if self._plan.recordings else "a synthetic market"
         self.title = f"volspike demo: {source} at x{self._plan.speed:g}"
         self._say(f"live: {self.title}")
         settings = self._settings.model_copy(update={"dialect": dialect})
         return open_live(settings, SimulatedClock(), (), urls[dialect])
 
-    def _dialect(self, urls: Mapping[str, str]) -> str:
-        """Return the model's dialect; a model that serves any takes one that this market can be told in."""
-        bundle = open_champion(self._home, self._settings)
-        wanted = choose_dialect(self._settings, bundle).name
-        if wanted in urls:
-            return wanted
-        offered = self._settings.model_copy(update={"dialect": next(iter(urls))})
-        return choose_dialect(offered, bundle).name
-
     async def watch(self, job: LiveJob, asked: asyncio.Event) -> None:
         """Wait until the market is over or the end is asked for; then let every frame sent arrive."""
         while not asked.is_set():
-            state = await asyncio.to_thread(self._ask, "state")
-            if state["finished"]:
+            if (await asyncio.to_thread(self._ask, "state"))["finished"]:
                 break
             await asyncio.sleep(POLL_S)
-        await asyncio.to_thread(self._ask, "finish")
+        try:
+            await asyncio.to_thread(self._ask, "finish")
+        except FeedError as error:
+            self._sent = None
+            self._say(str(error))
         for _ in range(int(DRAIN_LIMIT_S / DRAIN_POLL_S)):
             if not job.pipeline.connected:
                 return
             await asyncio.sleep(DRAIN_POLL_S)
 
     def report(self, job: LiveJob) -> dict[str, Any]:
-        """Return all counts, the simulator's own first."""
+        """Return all counts, the simulator's own first: None where it could not be asked at the end."""
         return {"sent": self._sent, **job.as_dict(), "data_dir": str(self._home.root)}
 
     def _make_history(self) -> tuple[int, int | None]:
@@ -173,16 +175,21 @@ class Demo:
     def _start_simulator(self, start_ns: int, origin_ns: int | None) -> dict[str, str]:
         directory = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="volspike-")))
         ready = directory / "ready.json"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "volspike", *self._simulator_arguments(start_ns, origin_ns, ready)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+        with self._simulator_log.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "volspike", *self._simulator_arguments(start_ns, origin_ns, ready)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,  # a terminal sends Ctrl-C to the whole group: this one must end last
+            )
         self._closing.callback(_end, process)
         deadline_s = time.monotonic() + START_LIMIT_S
         while not ready.exists():
             if process.poll() is not None or time.monotonic() > deadline_s:
-                raise FeedError("simulator", "did not start", "run volspike simulate to see why")
+                said = self._simulator_log.read_text(encoding="utf-8", errors="replace").strip()
+                reason = f"did not start ({said.splitlines()[-1] if said else 'and said nothing'})"
+                raise FeedError("simulator", reason, "run volspike simulate to see more")
             time.sleep(0.05)
         told = json.loads(ready.read_text(encoding="utf-8"))
         self._admin = told["admin"]
@@ -207,12 +214,17 @@ class Demo:
             arguments += ["--origin-ns", str(origin_ns)]
         return [*arguments, "--ready-file", str(ready)]
 
+    @property
+    def _simulator_log(self) -> Path:
+        return self._home.root / "simulator.log"
+
     def _ask(self, what: str) -> dict[str, Any]:
         try:
             with urllib.request.urlopen(f"{self._admin}/admin/{what}", timeout=10) as answer:
                 state: dict[str, Any] = json.load(answer)
         except (OSError, ValueError) as error:
-            raise FeedError("simulator", f"does not answer ({error})", "see its output") from None
+            reason = f"does not answer ({error})"
+            raise FeedError("simulator", reason, f"see {self._simulator_log}") from None
         self._sent = state["sent"]["total"]
         return state
 

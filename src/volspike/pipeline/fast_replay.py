@@ -3,9 +3,6 @@
 What it yields equals ``replay_tables`` to the bit, which stays the definition: ``verify`` uses that one, and
 so proves this one. A line goes the plain way wherever the scanner doesn't know its shape, a value is out of
 the ordinary, or admission has to think; the state is handed over and back.
-
-The crc of a line is not checked here: a closed segment carries the checksum of its zstd frame. Segments that
-are still plain go the plain way as a whole, which checks each line.
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import numpy as np
 
-from volspike.errors import ProtocolError
+from volspike.errors import ArchiveError, ProtocolError
 from volspike.exchange.products import PriceScales
 from volspike.exchange.quotes import QuoteReader
 from volspike.features.admission_kernel import PLAIN, PRODUCT_ROW, AdmissionRun
@@ -23,14 +20,16 @@ from volspike.features.sets import FeatureSet
 from volspike.features.table import FeatureTable
 from volspike.pipeline.batch import BatchStages
 from volspike.pipeline.ingest import Ingest
+from volspike.pipeline.replay import session_tables
 from volspike.recording.frame import SegmentHeader
-from volspike.recording.reader import Archive, SessionInfo
+from volspike.recording.reader import Archive, LineBlock, SessionInfo
 from volspike.recording.scan import pieces
 from volspike.recording.scanner import MISMATCH, LineScanner
 from volspike.recording.template import LINE, ROWS, learn_template
 
 Progress = Callable[[int], None]
 
+_PROGRESS_BLOCKS = 16
 _LONGEST_REST = 1 << 12  # lines for which no shape is sought after many futile attempts
 
 
@@ -55,35 +54,29 @@ def fast_tables(
     stages = BatchStages(feature_set)
     for session in archive.sessions():
         ingest.begin(session.header)
-        run = FastSession(archive, session.header, ingest, stages, scales) if _is_known(session) else None
+        if not _is_known(session):
+            yield from session_tables(archive, session, ingest, stages, progress)
+            continue
+        run = FastSession(archive, session.header, ingest, stages, scales)
         for path in session.paths:
-            before = ingest.accounting.frames
-            part = msgspec.structs.replace(session, paths=(path,))
-            if run is not None and path.suffix == ".zst":
-                for block in archive.chunks(part):
-                    yield from run.take(block)
-                    progress(ingest.accounting.frames - before)
-                    before = ingest.accounting.frames
-            else:
-                for frame in archive.frames(part):
-                    yield from stages.add(ingest.take(frame)[1])
-                progress(ingest.accounting.frames - before)
+            yield from run.replay(msgspec.structs.replace(session, paths=(path,)), progress)
     yield from stages.rest()
 
 
 def _is_known(session: SessionInfo) -> bool:
-    """Tell whether a session's lines may have shapes: a dialect, and products that the decoder accepts."""
+    """Tell whether a session's lines may have shapes: a dialect, and products known to it by their names."""
     reader = QuoteReader(PriceScales())
     try:
         for product in session.header.products:
             reader.check_product(product)
     except ProtocolError:
         return False
-    return session.header.dialect != "flat" and bool(session.header.products)
+    header = session.header
+    return header.dialect != "flat" and bool(header.products) and not header.aliases
 
 
 class FastSession:
-    """The frames of one session, in blocks of whole lines.
+    """The frames of one session, segment by segment.
 
     Parameters
     ----------
@@ -112,23 +105,39 @@ class FastSession:
         names = [(product, scales.decimals(product)) for product in self._products]
         self._scanner = LineScanner(header.session, names)
         self._admission = AdmissionRun(ingest.admission, header)
+        self._admission.load()
         self._resting, self._rest = 0, 0
 
-    def take(self, block: bytes) -> Iterator[FeatureTable]:
-        """Take a block of whole lines; yield tables that are full."""
-        text = np.frombuffer(block, np.uint8)
-        offset = 0
-        self._admission.load()
-        while offset < len(block):
-            n, offset, status = self._scanner.scan(text, offset)
-            yield from self._admit(block, n)
-            if status == MISMATCH:
-                stop = block.index(b"\n", offset)
-                yield from self._plain(block[offset:stop], learn=True)
-                offset = stop + 1
-        self._hand_over()
+    def replay(self, segment: SessionInfo, progress: Progress) -> Iterator[FeatureTable]:
+        """Replay one segment; yield tables that are full. A damaged one is read to its last good line."""
+        accounting, archive = self._ingest.accounting, self._archive
+        before, told = accounting.frames + archive.corrupt, accounting.frames
+        try:
+            for i, block in enumerate(archive.chunks(segment), 1):
+                yield from self._take(block)
+                if i % _PROGRESS_BLOCKS == 0:
+                    self._hand_over()
+                    progress(accounting.frames - told)
+                    told = accounting.frames
+            self._hand_over()
+        except ArchiveError as damage:
+            self._hand_over()
+            archive.count_lost(segment.paths[0], accounting.frames + archive.corrupt - before, damage)
+        progress(accounting.frames - told)
 
-    def _admit(self, block: bytes, n: int) -> Iterator[FeatureTable]:
+    def _take(self, block: LineBlock) -> Iterator[FeatureTable]:
+        """Take a block of lines; yield tables that are full."""
+        lines, offset, stop = block
+        text = np.frombuffer(lines, np.uint8)
+        while offset < stop:
+            n, offset, status = self._scanner.scan(text, offset, stop)
+            yield from self._admit(lines, n)
+            if status == MISMATCH:
+                end = lines.index(b"\n", offset)
+                yield from self._plain(bytes(lines[offset:end]), learn=True)
+                offset = end + 1
+
+    def _admit(self, lines: bytearray, n: int) -> Iterator[FeatureTable]:
         """Admit the scanned items; a frame that needs thought goes the plain way."""
         i = 0
         while i < n:
@@ -136,7 +145,7 @@ class FastSession:
             yield from self._collect(rows)
             if status == PLAIN:
                 start = int(self._scanner.items[i, LINE])
-                yield from self._plain(block[start : block.index(b"\n", start)], learn=False)
+                yield from self._plain(bytes(lines[start : lines.index(b"\n", start)]), learn=False)
                 i += int(self._scanner.items[i, ROWS])
 
     def _collect(self, n: int) -> Iterator[FeatureTable]:
@@ -175,7 +184,7 @@ class FastSession:
         return False
 
     def _hand_over(self) -> None:
-        """Bring state and accounts up to what the compiled code has admitted."""
+        """Bring state and accounts up to what the compiled code has admitted; it goes on from there."""
         admitted = self._admission.store()
         accounting = self._ingest.accounting
         accounting.frames += admitted.frames

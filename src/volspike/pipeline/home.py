@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from volspike.errors import ConfigError
 from volspike.recording.layout import LOCK, raw_directory
@@ -53,6 +54,11 @@ class Home:
         """Every alert, one JSON object a line."""
         return self.root / "alerts.ndjson"
 
+    @property
+    def nearest(self) -> Path:
+        """The directory itself, or what there is of the way to it."""
+        return next(path for path in (self.root, *self.root.absolute().parents) if path.exists())
+
     def create(self) -> bool:
         """Make the directory; return whether it was not there before.
 
@@ -69,6 +75,20 @@ class Home:
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise _unusable(self.root, "it is not writable")
         return is_new
+
+    def check(self) -> bool:
+        """Check that the directory can be made or written to, and leave no trace; return whether it is there.
+
+        Raises
+        ------
+        ConfigError
+            If it can't.
+        """
+        try:
+            with TemporaryDirectory(prefix=".volspike-", dir=self.nearest):
+                return self.root.exists()
+        except OSError as error:
+            raise _unusable(self.root, error.strerror or str(error)) from None
 
     def clear(self, with_root: bool) -> None:
         """Remove everything in the directory, and the directory itself if it was made for this."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from volspike.errors import ArchiveError
+from volspike.exchange.aliases import AliasDecoder
 from volspike.exchange.dialects import get_dialect
 from volspike.exchange.items import Decoded, Decoder
 from volspike.exchange.products import PriceScales
-from volspike.features.admission import Admission, Admitted
+from volspike.features.admission import Admission, Admitted, Dropped
 from volspike.pipeline.accounting import Accounting
+from volspike.pipeline.scanning import ScanningDecoder
 from volspike.recording.flat import FlatDecoder
 from volspike.recording.frame import Frame, SegmentHeader
+from volspike.records import DeadLetter
 
 
 def make_decoder(header: SegmentHeader, scales: PriceScales) -> Decoder:
@@ -21,10 +24,27 @@ def make_decoder(header: SegmentHeader, scales: PriceScales) -> Decoder:
         A flat segment without its column mapping.
     """
     if header.dialect != "flat":
-        return get_dialect(header.dialect).make_decoder(scales)
+        make = get_dialect(header.dialect).make_decoder
+        if header.aliases:
+            return AliasDecoder(make, header.aliases, header.products, scales)
+        return ScanningDecoder(make(scales), header.dialect)
     if header.mapping is None:
         raise ArchiveError(header.session, "flat rows without a column mapping", "import the recording again")
     return FlatDecoder(header.mapping, scales)
+
+
+def dead_letter(drop: Dropped, feed: str, frame: Frame) -> DeadLetter:
+    """Return an item that could not be used, with the bytes it came in."""
+    return DeadLetter(
+        reason=drop.reason,
+        detail=drop.detail,
+        feed=feed,
+        session=frame.session,
+        archive_seq=frame.seq,
+        archive_row=drop.row,
+        raw=frame.raw,
+        product=drop.product,
+    )
 
 
 class Ingest:

@@ -7,35 +7,35 @@ log, the disk and the people to be told are behind queues of their own, so none 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import structlog
 
 from volspike.alerts.dispatcher import AlertDispatcher
 from volspike.alerts.policy import AlertPolicy
 from volspike.bus.topics import ALERTS, DEADLETTER, FEATURES, GAPS, OUTCOMES, PREDICTIONS, TICKS
 from volspike.clock import Clock
-from volspike.errors import ArchiveError
+from volspike.errors import ArchiveError, VolspikeError
 from volspike.exchange.items import Decoded
 from volspike.features.admission import Dropped
+from volspike.logs import get_logger
 from volspike.pipeline.accounting import Accounting
-from volspike.pipeline.ingest import Ingest
+from volspike.pipeline.ingest import Ingest, dead_letter
 from volspike.pipeline.latency import LatencyHistogram
 from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.stage import FeatureStage, FeatureStages
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import Frame, SegmentHeader
-from volspike.records import Alert, DeadLetter, FeatureRow, Gap, Mark, Prediction, Tick
+from volspike.records import Alert, FeatureRow, Gap, Mark, Prediction, Tick
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import Scorer
 
 # Outcomes made after a tick of the second just graded, so that the next tick does not wait for all of them.
 OUTCOMES_A_TICK = 32
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(slots=True)
@@ -57,6 +57,7 @@ class LiveCounts:
     outcomes: int = 0
     alerts: int = 0
     unlabelled: Counter[str] = field(default_factory=Counter)
+    gaps: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class LiveParts:
     """What a live pipeline is made of.
 
     ``make_scoring`` builds a product's scorer at its first tick, or returns None where no model serves it.
-    ``policy`` decides on published alerts, ``reference_policy`` on those the reference would have raised.
+    ``policies`` decide, by product, on published alerts, ``reference_policies`` on those the reference would
+    have raised.
     """
 
     archive: ArchiveWriter
@@ -75,8 +77,8 @@ class LiveParts:
     dispatcher: AlertDispatcher
     header: Callable[[str], SegmentHeader]
     make_scoring: Callable[[Tick], ProductScoring | None] = lambda _tick: None
-    policy: AlertPolicy | None = None
-    reference_policy: AlertPolicy | None = None
+    policies: Mapping[str, AlertPolicy] = field(default_factory=dict)
+    reference_policies: Mapping[str, AlertPolicy] = field(default_factory=dict)
 
 
 class LivePipeline:
@@ -90,6 +92,8 @@ class LivePipeline:
         Nanoseconds from a frame's receipt until its prediction is handed to the log and the alerts.
     scoring : dict of str to ProductScoring
         By product that a model serves.
+    newest : dict of str to FeatureRow
+        By product.
     alerts : list of Alert
         The newest 20 records.
     connected : bool
@@ -107,6 +111,7 @@ class LivePipeline:
         self.counts = LiveCounts()
         self.latency = LatencyHistogram()
         self.scoring: dict[str, ProductScoring] = {}
+        self.newest: dict[str, FeatureRow] = {}
         self.alerts: list[Alert] = []
         self.connected = False
         self._known: set[str] = set()
@@ -115,17 +120,30 @@ class LivePipeline:
     @property
     def failures(self) -> dict[str, str]:
         """What has stopped while predictions went on: archive, features or log, and why."""
+        return {part: str(error) for part, error in self._stopped().items()}
+
+    @property
+    def failure(self) -> VolspikeError | None:
+        """The first of ``failures``, or None where everything was kept."""
+        return next(iter(self._stopped().values()), None)
+
+    def _stopped(self) -> dict[str, VolspikeError]:
         stopped = {
             "archive": self.archive_failure,
             "features": self._parts.stages.failure,
             "log": self._parts.records.failure,
         }
-        return {part: str(error) for part, error in stopped.items() if error is not None}
+        return {part: error for part, error in stopped.items() if error is not None}
 
     @property
     def accounting(self) -> Accounting:
         """Counts up to admission."""
         return self._ingest.accounting
+
+    def newest_ns(self, products: Sequence[str]) -> int:
+        """Return the newest event time (ns) taken of any of these products, 0 before the first."""
+        states = [self._ingest.admission.known(product) for product in products]
+        return max((state.coverage.newest_ns for state in states if state is not None), default=0)
 
     def begin(self, session: str) -> None:
         """Begin a connection."""
@@ -141,16 +159,18 @@ class LivePipeline:
     def frame(self, session: str, receive_ns: int, raw: bytes, monotonic_ns: int) -> Decoded:
         """Take one frame; everything it causes has been handed on when this returns."""
         seq = self._archived(session, receive_ns, raw)
-        decoded, admitted = self._ingest.take(Frame(seq, receive_ns, session, raw))
+        frame = Frame(seq, receive_ns, session, raw)
+        decoded, admitted = self._ingest.take(frame)
         for answer in admitted:
             if type(answer) is Tick:
                 self._tick(answer, monotonic_ns)
             elif type(answer) is Dropped:
                 if answer.dead:
-                    self._dead_letter(answer, session, seq, raw)
+                    self._put(DEADLETTER, dead_letter(answer, self._parts.header(session).feed, frame))
             elif type(answer) is Mark:
                 self._mark(answer)
             elif type(answer) is Gap:
+                self.counts.gaps[answer.reason] += 1
                 self._put(GAPS, answer)
         return decoded
 
@@ -165,8 +185,8 @@ class LivePipeline:
         for scoring in self.scoring.values():
             scoring.scorer.end()
             self._settle(scoring)
-        if self._parts.policy is not None:
-            for alert in self._parts.policy.end():
+        for policy in self._parts.policies.values():
+            for alert in policy.end():
                 self._publish(alert)
 
     def as_dict(self) -> dict[str, Any]:
@@ -201,19 +221,6 @@ class LivePipeline:
         self.archive_failure = error
         log.error("the archive has stopped; predictions go on", reason=str(error))
 
-    def _dead_letter(self, drop: Dropped, session: str, seq: int, raw: bytes) -> None:
-        letter = DeadLetter(
-            reason=drop.reason,
-            detail=drop.detail,
-            feed=self._parts.header(session).feed,
-            session=session,
-            archive_seq=seq,
-            archive_row=drop.row,
-            raw=raw,
-            product=drop.product,
-        )
-        self._put(DEADLETTER, letter)
-
     def _mark(self, mark: Mark) -> None:
         self._put(TICKS, mark)
         self._put(FEATURES, mark)
@@ -231,6 +238,7 @@ class LivePipeline:
         # A row that the archive does not hold could never be made again, and its position is given anew.
         row = stage.tick(tick, keep=self.archive_failure is None)
         self.counts.features += 1
+        self.newest[tick.product] = row
         self._put(TICKS, tick)
         self._put(FEATURES, row)
         if tick.product not in self._known:
@@ -259,9 +267,10 @@ class LivePipeline:
     def _alert(
         self, product: str, event_ns: int, covered_since_ns: int, prediction: Prediction | None
     ) -> None:
-        if self._parts.policy is None:
+        policy = self._parts.policies.get(product)
+        if policy is None:
             return
-        alert = self._parts.policy.step(product, event_ns, covered_since_ns, prediction)
+        alert = policy.step(product, event_ns, covered_since_ns, prediction)
         if alert is not None:
             self._publish(alert)
 
@@ -276,7 +285,7 @@ class LivePipeline:
     def _alert_reference(
         self, scoring: ProductScoring, row: FeatureRow, prediction: Prediction | None
     ) -> None:
-        policy = self._parts.reference_policy
+        policy = self._parts.reference_policies.get(row.product)
         if policy is None:
             return
         alert = policy.step(row.product, row.event_ns, row.covered_since_ns, prediction)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import structlog
-
 from volspike.bus.topics import Topic
 from volspike.bus.writer import LogWriter
 from volspike.errors import BusError
+from volspike.logs import get_logger
 from volspike.records import Record
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class LogGuard:

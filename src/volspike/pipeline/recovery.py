@@ -5,31 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from volspike.exchange.products import PriceScales
-from volspike.features.admission import PAST_LIMIT_NS
+from volspike.features.admission import PAST_LIMIT_NS, Admitted
 from volspike.features.sets import FeatureSet
-from volspike.features.store import discard_open_files, discard_rows_after, last_position, stored_kinds
+from volspike.features.store import discard_open_files
 from volspike.labels.trailing import TrailingState
 from volspike.pipeline.accounting import Accounting
+from volspike.pipeline.catch_up import CatchUp
 from volspike.pipeline.home import Home
 from volspike.pipeline.ingest import Ingest
 from volspike.pipeline.stage import FeatureStages
+from volspike.pipeline.stored_rows import StoredRows
 from volspike.recording.reader import Archive, SessionInfo
-from volspike.records import Mark, Tick
-
-Position = tuple[int, int]
+from volspike.records import FeatureRow, Mark, Tick
 
 
 def recover(
-    home: Home, feature_set: FeatureSet, scales: PriceScales, trailing: Mapping[str, TrailingState]
+    home: Home,
+    stored: StoredRows,
+    feature_set: FeatureSet,
+    scales: PriceScales,
+    trailing: Mapping[str, TrailingState],
+    catch_up: CatchUp,
 ) -> Ingest:
-    """Read back what the archive holds of the last day, and whatever the feature files lack.
+    """Read back what the archive holds of the last day, and whatever the feature files or the log lack.
 
     Feature files that a crash left open are discarded, and every row that no file holds is made again.
 
     Parameters
     ----------
+    stored : StoredRows
+        What the feature files hold.
     trailing : mapping of str to TrailingState
         Fresh states by product; they are brought up to date.
+    catch_up : CatchUp
+        Brings the log up to date; it is given every frame of live sessions.
 
     Returns
     -------
@@ -39,20 +48,17 @@ def recover(
     discard_open_files(home.features)
     ingest = Ingest(scales)
     archive = Archive(home.root)
-    sessions = archive.sessions()
-    # A power cut can cost the archive its last second, and spare the rows made of it.
-    discard_rows_after(home.features, max((session.last_seq for session in sessions), default=0))
-    stored = {
-        (product, feed): last_position(home.features, product, feed) or (0, -1)
-        for product, feed, _ in stored_kinds(home.features)
-    }
     stages = FeatureStages(feature_set, home.features)
-    for session in _needed(sessions, min(stored.values(), default=(0, -1))):
+    for session in _needed(archive.sessions(), stored.whole_to, catch_up.logged_seq):
         ingest.begin(session.header)
+        is_live = session.header.origin == "live"
+        if is_live:
+            catch_up.begin(session.header)
         for frame in archive.frames(session):
-            for answer in ingest.take(frame)[1]:
-                if isinstance(answer, Tick | Mark):
-                    _take(answer, stages, stored, trailing.get(answer.product))
+            _, admitted = ingest.take(frame)
+            rows = [_take(answer, stages, stored, trailing) for answer in admitted]
+            if is_live:
+                catch_up.frame(frame, admitted, rows)
     stages.close()
     if stages.failure is not None:
         raise stages.failure
@@ -60,30 +66,41 @@ def recover(
     return ingest
 
 
-def _needed(sessions: list[SessionInfo], stored_to: Position) -> list[SessionInfo]:
-    """Return the sessions from the first one that is recent, or not stored to its end."""
+def _needed(sessions: list[SessionInfo], stored_to: int, logged_seq: int) -> list[SessionInfo]:
+    """Return the sessions from the first one that is recent, or not stored or logged to its end.
+
+    An empty log asks for nothing older than a day.
+    """
     newest_ns = max((session.last_receive_ns for session in sessions), default=0)
     for index, session in enumerate(sessions):
-        if session.last_receive_ns > newest_ns - PAST_LIMIT_NS or session.last_seq > stored_to[0]:
+        is_recent = session.last_receive_ns > newest_ns - PAST_LIMIT_NS
+        is_logged = not logged_seq or session.last_seq <= logged_seq or session.header.origin != "live"
+        if is_recent or session.last_seq > stored_to or not is_logged:
             return sessions[index:]
     return []
 
 
 def _take(
-    record: Tick | Mark,
+    record: Admitted,
     stages: FeatureStages,
-    stored: Mapping[tuple[str, str], Position],
-    trailing: TrailingState | None,
-) -> None:
+    stored: StoredRows,
+    trailing: Mapping[str, TrailingState],
+) -> FeatureRow | None:
+    """Take one answer of admission; return the feature row of a tick."""
+    if not isinstance(record, Tick | Mark):
+        return None
     position = (record.archive_seq, record.archive_row)
-    is_stored = position <= stored.get((record.product, record.feed), (0, -1))
+    is_stored = stored.has((record.product, record.feed), position)
+    state = trailing.get(record.product)
+    stage = stages.for_tick(record) if isinstance(record, Tick) else stages.of(record.product, record.feed)
+    if stage is not None and is_stored:
+        stage.close()  # what was made again ends where a whole file begins
     if isinstance(record, Tick):
-        stages.for_tick(record).tick(record, keep=not is_stored)
-        if trailing is not None:
-            trailing.on_tick(record.event_ns, record.bid + record.ask, record.covered_since_ns)
-        return
-    stage = stages.of(record.product, record.feed)
+        if state is not None:
+            state.on_tick(record.event_ns, record.bid + record.ask, record.covered_since_ns)
+        return stages.for_tick(record).tick(record, keep=not is_stored)
     if stage is not None and not is_stored:
         stage.mark(record)
-    if trailing is not None:
-        trailing.on_mark(record.event_ns, record.covered_since_ns)
+    if state is not None:
+        state.on_mark(record.event_ns, record.covered_since_ns)
+    return None

@@ -20,7 +20,7 @@ from volspike.pipeline.home import Home
 from volspike.pipeline.ingest import Ingest
 from volspike.recording.layout import LOCK, raw_directory
 from volspike.recording.lock import WriterLock
-from volspike.recording.reader import Archive
+from volspike.recording.reader import Archive, SessionInfo
 
 PROGRESS_FRAMES = 5_000
 WriterKey = tuple[str, str, str]
@@ -43,17 +43,28 @@ def replay_tables(
         Told now and then how many more frames were read.
     """
     stages = BatchStages(feature_set)
-    pending = 0
     for session in archive.sessions():
         ingest.begin(session.header)
-        for frame in archive.frames(session):
-            _, admitted = ingest.take(frame)
-            yield from stages.add(admitted)
-            pending += 1
-            if pending == PROGRESS_FRAMES:
-                progress(pending)
-                pending = 0
+        yield from session_tables(archive, session, ingest, stages, progress)
     yield from stages.rest()
+
+
+def session_tables(
+    archive: Archive,
+    session: SessionInfo,
+    ingest: Ingest,
+    stages: BatchStages,
+    progress: Callable[[int], None],
+) -> Iterator[FeatureTable]:
+    """Yield the tables that are filled by a session, which has begun, frame by frame."""
+    pending = 0
+    for frame in archive.frames(session):
+        _, admitted = ingest.take(frame)
+        yield from stages.add(admitted)
+        pending += 1
+        if pending == PROGRESS_FRAMES:
+            progress(pending)
+            pending = 0
     progress(pending)
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import structlog
-
 from volspike.errors import FeatureError
 from volspike.features.engine import make_engine
 from volspike.features.sets import FeatureSet
 from volspike.features.store import FeatureWriter
+from volspike.logs import get_logger
 from volspike.records import FeatureRow, Mark, Tick
 
 WINDOW_NS = 60_000_000_000
 HOUR_NS = 3_600_000_000_000
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class FeatureStage:
@@ -42,25 +41,27 @@ class FeatureStage:
     def tick(self, tick: Tick, keep: bool = True) -> FeatureRow:
         """Take an accepted tick; return its row, and store it unless it is not to be kept."""
         event_ns, covered_since_ns = tick.event_ns, tick.covered_since_ns
-        values = self._step(event_ns, covered_since_ns, tick.bid, tick.ask, tick.bid_size, tick.ask_size)
+        bid, ask = tick.bid, tick.ask
+        values = self._step(event_ns, covered_since_ns, bid, ask, tick.bid_size, tick.ask_size)
+        # By position: keywords take longer than all the rest of a record.
         row = FeatureRow(
-            product=tick.product,
-            feed=tick.feed,
-            feature_set=self._feature_set,
-            session=tick.session,
-            event_ns=event_ns,
-            covered_since_ns=covered_since_ns,
-            bid=tick.bid,
-            ask=tick.ask,
-            price_decimals=tick.price_decimals,
-            archive_seq=tick.archive_seq,
-            archive_row=tick.archive_row,
-            identity=tick.identity,
-            ticks=int(values[-1]),
-            complete=event_ns - covered_since_ns >= WINDOW_NS,
-            values=values[:-1],
-            suspect=tick.suspect,
-            event_time_source=tick.event_time_source,
+            tick.product,
+            tick.feed,
+            self._feature_set,
+            tick.session,
+            event_ns,
+            covered_since_ns,
+            bid,
+            ask,
+            tick.price_decimals,
+            tick.archive_seq,
+            tick.archive_row,
+            tick.identity,
+            int(values[-1]),
+            event_ns - covered_since_ns >= WINDOW_NS,
+            values[:-1],
+            tick.suspect,
+            tick.event_time_source,
         )
         if keep and self.failure is None:
             try:
@@ -89,7 +90,8 @@ class FeatureStage:
 
     def _lose_store(self, error: FeatureError) -> None:
         self.failure = error
-        log.error("feature rows are no longer stored; the next start makes them again", reason=str(error))
+        what = "feature rows are no longer stored; the next run makes those of archived frames again"
+        log.error(what, reason=str(error))
 
     def _rotate(self, event_ns: int) -> None:
         self._hour_end_ns = (event_ns // HOUR_NS + 1) * HOUR_NS

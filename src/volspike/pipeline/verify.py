@@ -14,6 +14,8 @@ from volspike.features.table import ROW_COLUMNS, FeatureTable
 from volspike.pipeline.home import Home
 from volspike.pipeline.ingest import Ingest
 from volspike.pipeline.replay import replay_tables, stored_feature_set
+from volspike.recording.layout import LOCK, raw_directory
+from volspike.recording.lock import is_locked
 from volspike.recording.reader import Archive
 
 Bools = npt.NDArray[np.bool_]
@@ -26,20 +28,41 @@ def verify_features(home: Home, scales: PriceScales, progress: Callable[[int], N
     -------
     dict
         ``rows`` stored, of which ``identical`` and ``different``; ``missing`` ones that the archive gives and
-        the store lacks; ``extra`` ones that it does not give. Marks are rows too.
+        the store lacks; ``extra`` ones that it does not give. Marks are rows too. Beside a running job,
+        ``open`` ones lie beyond the last finished file: they are on their way, and not compared.
     """
-    feature_set = stored_feature_set(home, "core")
-    replayed: dict[tuple[str, str], list[FeatureTable]] = {}
+    lock = raw_directory(home.root) / LOCK
+    was_running = is_locked(lock)
     archive = Archive(home.root)
+    feature_set = stored_feature_set(home, "core")
+    # Before the archive is read: a running job stores nothing that is not archived.
+    stored = {
+        (product, feed): read_features(home.features, product, feed)
+        for product, feed, _ in stored_kinds(home.features)
+    }
+    replayed: dict[tuple[str, str], list[FeatureTable]] = {}
     for table in replay_tables(archive, Ingest(scales), feature_set, progress):
         replayed.setdefault((table.product, table.feed), []).append(table)
-    kinds = {(product, feed) for product, feed, _ in stored_kinds(home.features)}
-    counts = {"rows": 0, "identical": 0, "different": 0, "missing": 0, "extra": 0}
-    for product, feed in sorted(kinds | replayed.keys()):
-        stored = read_features(home.features, product, feed) if (product, feed) in kinds else None
-        tables = replayed.get((product, feed))
-        _compare(stored, FeatureTable.concat(tables) if tables else None, counts)
+    is_running = was_running or is_locked(lock)
+    counts = {"rows": 0, "identical": 0, "different": 0, "missing": 0, "extra": 0, "open": 0}
+    for kind in sorted(stored.keys() | replayed.keys()):
+        tables = replayed.get(kind)
+        whole = FeatureTable.concat(tables) if tables else None
+        if is_running and whole is not None:
+            whole, rows = _closed(whole, stored.get(kind))
+            counts["open"] += rows
+        _compare(stored.get(kind), whole, counts)
     return {**counts, "corrupt": archive.corrupt}
+
+
+def _closed(replayed: FeatureTable, stored: FeatureTable | None) -> tuple[FeatureTable, int]:
+    """Return the rows up to the last stored one, and how many lie beyond it."""
+    closed = np.zeros(len(replayed), np.bool_)
+    if stored is not None:
+        seq = stored.seq.max()
+        row = stored.row[stored.seq == seq].max()
+        closed = (replayed.seq < seq) | ((replayed.seq == seq) & (replayed.row <= row))
+    return replayed.take(np.flatnonzero(closed)), int((~closed).sum())
 
 
 def _compare(stored: FeatureTable | None, replayed: FeatureTable | None, counts: dict[str, int]) -> None:

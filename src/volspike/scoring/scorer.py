@@ -46,6 +46,35 @@ def target_end_ns(event_ns: int) -> int:
     return (last_closed_second(event_ns) + 1 + HORIZON_S) * NS
 
 
+def outcome_of(
+    prediction: Prediction, sigma_bps: float | None, unlabelled: str | None, matured_ns: int
+) -> Outcome:
+    """Return the outcome of a prediction.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        Graded with the tau that it carries.
+    sigma_bps : float or None
+        Realised volatility of its minute, basis points.
+    unlabelled : str or None
+        Why there is none.
+    matured_ns : int
+        Event time at which that was known, nanoseconds UTC.
+    """
+    return Outcome(
+        prediction_id=prediction.id,
+        product=prediction.product,
+        event_ns=prediction.event_ns,
+        matured_ns=matured_ns,
+        p_spike=prediction.p_spike,
+        tau_bps=prediction.tau_bps,
+        sigma_future_bps=sigma_bps,
+        spike=None if sigma_bps is None else sigma_bps >= prediction.tau_bps,
+        unlabelled=unlabelled,
+    )
+
+
 class GradedPrediction(NamedTuple):
     """A prediction with its outcome and the number of the covered stretch it was made in."""
 
@@ -73,18 +102,7 @@ class _Settled(NamedTuple):
     run: int
 
     def grade(self, prediction: Prediction) -> GradedPrediction:
-        sigma_bps = self.sigma_future_bps
-        outcome = Outcome(
-            prediction_id=prediction.id,
-            product=prediction.product,
-            event_ns=prediction.event_ns,
-            matured_ns=self.matured_ns,
-            p_spike=prediction.p_spike,
-            tau_bps=prediction.tau_bps,
-            sigma_future_bps=sigma_bps,
-            spike=None if sigma_bps is None else sigma_bps >= prediction.tau_bps,
-            unlabelled=self.unlabelled,
-        )
+        outcome = outcome_of(prediction, self.sigma_future_bps, self.unlabelled, self.matured_ns)
         return GradedPrediction(prediction, outcome, self.run)
 
 
@@ -251,26 +269,29 @@ class Scorer:
             name += FALLBACK_SUFFIX
             self.fallbacks += 1
         assert answer is not None
+        rv_bps, tau_bps, _, _, mid, is_adaptive = context
+        identity, version = row.identity, self._model.version
+        # By position: keywords take longer than all the rest of a record.
         return Prediction(
-            id=prediction_id(row.identity, self._model.version),
-            product=row.product,
-            identity=row.identity,
-            event_ns=row.event_ns,
-            model=name,
-            model_version=self._model.version,
-            feature_set=self._feature_set,
-            p_spike=answer.p_spike,
-            sigma_now_bps=context.rv_bps,
-            sigma_bps=answer.sigma_bps,
-            sigma_low_bps=answer.sigma_low_bps,
-            sigma_high_bps=answer.sigma_high_bps,
-            tau_bps=context.tau_bps,
-            tau_source="adaptive" if context.tau_adaptive else "fixed",
-            mid=context.mid,
-            reference_p_spike=None if reference is None else reference.p_spike,
-            reference_sigma_bps=None if reference is None else reference.sigma_bps,
-            late=self._clock.market_ns() > target_ns,
-            latency_ns=self._clock.monotonic_ns() - received_ns,
+            prediction_id(identity, version),
+            row.product,
+            identity,
+            row.event_ns,
+            name,
+            version,
+            self._feature_set,
+            answer.p_spike,
+            rv_bps,
+            answer.sigma_bps,
+            answer.sigma_low_bps,
+            answer.sigma_high_bps,
+            tau_bps,
+            "adaptive" if is_adaptive else "fixed",
+            mid,
+            None if reference is None else reference.p_spike,
+            None if reference is None else reference.sigma_bps,
+            self._clock.market_ns() > target_ns,
+            self._clock.monotonic_ns() - received_ns,
         )
 
     def _batch_at(self, event_ns: int) -> _Batch:

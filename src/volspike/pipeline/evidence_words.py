@@ -1,0 +1,67 @@
+"""How much there is to learn from, in words: what became of the ticks, and what each part still lacks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from volspike.evaluation.enough import (
+    BLOCK_S,
+    MIN_BLOCKS,
+    MIN_CLUSTERS,
+    MIN_WINDOWS,
+    WINDOW_S,
+    count_evidence,
+)
+from volspike.features.table import FeatureTable
+from volspike.features.window import MIN_TICKS
+from volspike.labels.dataset import Dataset
+from volspike.labels.splits import FRACTIONS, Split
+from volspike.labels.stream import usable_ticks
+from volspike.labels.targets import UNLABELLED_REASONS, last_closed_second_array
+
+HOUR_S = 3_600
+
+
+def describe_rows(table: FeatureTable, dataset: Dataset) -> str:
+    """Say why so many ticks gave so few rows: one row a second, and only where the window is whole."""
+    ticks = usable_ticks(table)
+    second = last_closed_second_array(table.event_ns[ticks])
+    last = ticks[np.append(second[1:] != second[:-1], True)] if len(ticks) else ticks
+    incomplete = int((~table.complete[last]).sum())
+    few = int((table.complete[last] & (table.ticks[last] < MIN_TICKS)).sum())
+    return (
+        f"{len(ticks):,} ticks of {table.product} lie in {len(last):,} seconds; the last of each second is a "
+        f"row: {len(dataset):,} rows; left out: {incomplete:,} whose minute is not whole, {few:,} with fewer "
+        f"than {MIN_TICKS} ticks in it"
+    )
+
+
+def describe_parts(dataset: Dataset, split: Split) -> Iterator[str]:
+    """Say of each part how many rows it has, how many are labelled, and what it lacks for a claim."""
+    for share, (name, index) in zip(FRACTIONS, split.parts(), strict=True):
+        part = dataset.rows(index)
+        reasons = Counter(UNLABELLED_REASONS[code] for code in part.unlabelled.tolist() if code)
+        without = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
+        labelled = len(part) - reasons.total()
+        words = f"{name}: {len(part):,} rows selected, {labelled:,} labelled"
+        yield f"{words}{f' (not: {without})' if without else ''}; {_evidence(part, share)}"
+
+
+def _evidence(part: Dataset, share: float) -> str:
+    found = count_evidence(part.second, part.run, part.spike)
+    if found.enough_data:
+        return "enough data"
+    lacking_s = max(
+        (MIN_BLOCKS - found.blocks) * BLOCK_S,
+        (MIN_WINDOWS - found.windows) * WINDOW_S,
+    )
+    counts = (
+        f"{found.clusters} of {MIN_CLUSTERS} clusters, {found.windows} of {MIN_WINDOWS} windows, "
+        f"{found.blocks} of {MIN_BLOCKS} blocks"
+    )
+    if lacking_s <= 0:
+        return f"{counts}: more spikes are needed"
+    return f"{counts}: about {lacking_s / HOUR_S / share:,.0f} more hours of recording"

@@ -1,0 +1,108 @@
+"""Which models a live job serves, one a product, and on which feed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from volspike.config import Settings
+from volspike.errors import ModelError
+from volspike.exchange.dialects import DIALECTS, Dialect, get_dialect
+from volspike.models.bundle import Bundle, check_fits, load_bundle
+from volspike.models.shelf import champions
+from volspike.pipeline.home import Home
+from volspike.pipeline.judging import open_model
+from volspike.pipeline.training import LIVE_TARGET
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a live job serves.
+
+    Attributes
+    ----------
+    dialect : Dialect
+        The feed's dialect.
+    bundles : dict of str to Bundle
+        Models by product; a product without one is recorded and not predicted.
+    feature_set : str
+        Of all rows.
+    """
+
+    dialect: Dialect
+    bundles: dict[str, Bundle]
+    feature_set: str
+
+
+def choose_models(home: Home, settings: Settings, offered: Sequence[str] = tuple(DIALECTS)) -> Served:
+    """Choose the dialect and, for each product, the model that serves it there.
+
+    The model is the one asked for, or else each product's champion: the one trained on that feed, or one of
+    another feed whose inputs do not depend on it. Without a dialect asked for, it is the one on which most
+    products have a model; among equals the first offered.
+
+    Parameters
+    ----------
+    offered : sequence of str
+        Dialects that can be had.
+
+    Raises
+    ------
+    ModelError
+        If a model is damaged or can't serve here, or two take different feature sets.
+    """
+    known = _known(home, settings)
+    feeds = [settings.dialect] if settings.dialect in offered else list(offered)
+    feed = max(feeds, key=lambda feed: sum(_fitting(bundles, feed) is not None for bundles in known.values()))
+    bundles = {product: _serving(candidates, feed) for product, candidates in known.items() if candidates}
+    return Served(get_dialect(feed), bundles, _feature_set(bundles, settings))
+
+
+def _known(home: Home, settings: Settings) -> dict[str, list[Bundle]]:
+    """Return the models that may serve each product."""
+    known: dict[str, list[Bundle]] = {product: [] for product in settings.products}
+    if not settings.model:
+        for product in known:
+            paths = [champion.path(home.models) for champion in champions(home.models, product)]
+            known[product] = [load_bundle(path) for path in paths]
+        return known
+    bundle = open_model(home, settings.model)
+    manifest = bundle.manifest
+    if manifest.product not in known:
+        raise ModelError(
+            f"model {manifest.name} {manifest.version}",
+            f"it was trained on {manifest.product}, which is not among {', '.join(known)}",
+            f"watch {manifest.product} too, or train another",
+        )
+    known[manifest.product].append(bundle)
+    return known
+
+
+def _fitting(candidates: Sequence[Bundle], feed: str) -> Bundle | None:
+    same = [bundle for bundle in candidates if bundle.manifest.feed == feed]
+    any_feed = [bundle for bundle in candidates if not bundle.manifest.feed_dependent]
+    return next(iter([*same, *any_feed]), None)
+
+
+def _serving(candidates: Sequence[Bundle], feed: str) -> Bundle:
+    bundle = _fitting(candidates, feed) or candidates[0]
+    manifest = bundle.manifest
+    check_fits(manifest, feed, manifest.product, manifest.feature_set)
+    if manifest.target != LIVE_TARGET:
+        raise ModelError(
+            f"model {manifest.name} {manifest.version}",
+            f"its target {manifest.target} is for study, not for live use",
+            "train with --target rv",
+        )
+    return bundle
+
+
+def _feature_set(bundles: dict[str, Bundle], settings: Settings) -> str:
+    sets = sorted({bundle.manifest.feature_set for bundle in bundles.values()})
+    if len(sets) > 1:
+        raise ModelError(
+            f"models of {', '.join(bundles)}",
+            f"they take different feature sets: {', '.join(sets)}",
+            "train them on one, or watch the products in jobs of their own",
+        )
+    return sets[0] if sets else settings.feature_set

@@ -1,0 +1,95 @@
+"""Each product is served by its own champion, on a feed that suits it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from volspike.errors import ModelError
+from volspike.models.bundle import Bundle, load_bundle, new_bundle
+from volspike.models.shelf import champion_path, champions, save_bundle, write_champion
+from volspike.pipeline.home import Home
+from volspike.pipeline.served_models import choose_models
+from volspike.records import Prediction
+from volspike.simulation.synthetic import SyntheticMarket
+from whole_runs import ORIGIN_NS, PRODUCT, SEED, live_run, logged, settings_for, ticks_at_least, volspike
+
+OTHER = "ETH-USD"
+
+
+@pytest.fixture
+def home(_trained: Path, tmp_path: Path) -> Home:
+    """Return a data directory with the models of one product and nothing else."""
+    shutil.copytree(_trained / "models", tmp_path / "data" / "models")
+    return Home(tmp_path / "data")
+
+
+def crown(home: Home, name: str = "xgboost", **changes: object) -> Bundle:
+    """Make the champion of another product or feed, with the weights of one that is there."""
+    path = next((home.models / name).iterdir())
+    known = load_bundle(path)
+    bundle = new_bundle(msgspec.structs.replace(known.manifest, **changes), known.files)
+    save_bundle(bundle, home.models)
+    write_champion(home.models, name, bundle.manifest.version)
+    return bundle
+
+
+def versions(home: Home, *products: str, dialect: str = "auto") -> tuple[str, dict[str, str]]:
+    served = choose_models(home, settings_for(home.root, products=products, dialect=dialect))
+    return served.dialect.name, {product: b.manifest.version for product, b in served.bundles.items()}
+
+
+def test_without_champions_all_is_recorded(tmp_path: Path) -> None:
+    assert versions(Home(tmp_path), PRODUCT, OTHER) == ("exchange", {})
+
+
+def test_every_product_gets_its_own_and_one_without_gets_none(home: Home) -> None:
+    own = champion_path(home.models).name
+    assert versions(home, PRODUCT, OTHER) == ("exchange", {PRODUCT: own})
+    other = crown(home, product=OTHER).manifest.version
+    assert other != own
+    assert versions(home, PRODUCT, OTHER) == ("exchange", {PRODUCT: own, OTHER: other})
+    assert versions(home, OTHER) == ("exchange", {OTHER: other})
+    assert [(each.product, each.feed) for each in champions(home.models)] == [
+        (PRODUCT, "exchange"),
+        (OTHER, "exchange"),
+    ]
+
+
+def test_a_model_bound_to_a_feed_chooses_the_feed(home: Home) -> None:
+    bound = crown(home, product=OTHER, feed="advanced", feed_dependent=True).manifest.version
+    assert versions(home, OTHER) == ("advanced", {OTHER: bound})
+    with pytest.raises(ModelError, match="inputs depend on the feed"):
+        versions(home, OTHER, dialect="exchange")
+    free = crown(home, "zscore", product=OTHER, feed="exchange", feed_dependent=False).manifest.version
+    assert versions(home, OTHER) == ("exchange", {OTHER: free})
+    assert versions(home, OTHER, dialect="advanced") == ("advanced", {OTHER: bound})
+
+
+def test_models_that_can_not_be_served_together_are_refused(home: Home) -> None:
+    crown(home, product=OTHER, target="std")
+    with pytest.raises(ModelError, match="for study"):
+        versions(home, OTHER)
+    own = champion_path(home.models, PRODUCT)
+    settings = settings_for(home.root, products=(OTHER,), model=str(own))
+    with pytest.raises(ModelError, match=f"trained on {re.escape(PRODUCT)}, which is not among {OTHER}"):
+        choose_models(home, settings)
+
+
+def test_two_products_are_predicted_each_by_its_own_champion(home: Home) -> None:
+    crown(home, product=OTHER)
+    products = (PRODUCT, OTHER)
+    market = SyntheticMarket(SEED, products, ORIGIN_NS)
+    report, _ = live_run(home.root, market, ticks_at_least(1_500), products=products)
+    expected = {each.product: each.version for each in champions(home.models)}
+    predictions = [made for made in logged(home.root, "ticks.predictions") if isinstance(made, Prediction)]
+    assert {made.product: made.model_version for made in predictions} == expected
+    assert len({(made.product, made.model_version) for made in predictions}) == 2
+    assert set(report["models"]) == set(products)
+    ran = volspike("predict", "--data-dir", home.root, "--json")
+    assert ran.code == 1
+    assert "several champions" in ran.report["error"]
