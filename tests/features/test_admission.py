@@ -105,7 +105,32 @@ def test_duplicates_are_known_by_trade_id_never_by_time() -> None:
     assert len(ticks(feed.send(quote(0, trade_id=10)))) == 1
     assert len(ticks(feed.send(quote(0, trade_id=11)))) == 1
     assert drops(feed.send(quote(0, trade_id=11))) == ["duplicate"]
-    assert drops(feed.send(quote(0, trade_id=10))) == ["duplicate"]
+    assert drops(feed.send(quote(1, trade_id=11))) == ["duplicate"]
+
+
+def test_a_snapshot_raises_the_newest_trade_id_and_never_lowers_it() -> None:
+    feed = exchange_feed()
+    assert drops(feed.send(quote(0, trade_id=9))) == ["duplicate"]
+    feed.send(quote(1, trade_id=12))
+    feed.begin(header(session="s2"))
+    assert drops(feed.send(quote(0, trade_id=7))) == ["snapshot"]
+    assert drops(feed.send(quote(2, trade_id=12))) == ["duplicate"]
+
+
+def test_a_trade_id_that_goes_back_is_out_of_order_at_the_same_stamp_and_no_duplicate() -> None:
+    feed = exchange_feed()
+    feed.send(quote(0, trade_id=11))
+    assert drops(feed.send(quote(0, trade_id=10))) == ["out_of_order"]
+    assert drops(feed.send(quote(-1, trade_id=8))) == ["late"]
+
+
+def test_no_identity_is_used_twice_where_trade_ids_go_back() -> None:
+    feed = exchange_feed()
+    sent = [(0, 10), (1, 9), (2, 10), (3, 11), (4, 2), (5, 11)]
+    found = [tick for at_s, trade_id in sent for tick in ticks(feed.send(quote(at_s, trade_id=trade_id)))]
+    assert [tick.trade_id for tick in found] == [trade_id for _, trade_id in sent]
+    assert len({tick.identity for tick in found}) == len(sent)
+    assert [tick.identity for tick in found if tick.identity.startswith(BTC)] == ["BTC-USD:10", "BTC-USD:11"]
 
 
 def test_trade_id_jump_is_suspect_and_keeps_the_window() -> None:
@@ -132,6 +157,60 @@ def test_fault_15_stamp_far_from_receive_time_is_dead(receive_s: float, reason: 
     assert (drop.reason, drop.dead) == (reason, True)
 
 
+def test_a_stamp_at_the_future_limit_is_accepted_and_one_beyond_it_is_not() -> None:
+    feed = exchange_feed()
+    assert ticks(feed.send(quote(0, trade_id=10), receive_s=-30))
+    feed = exchange_feed()
+    assert drops(feed.send(quote(0, trade_id=10), receive_s=-30.000001)) == ["time_future"]
+
+
+@pytest.mark.parametrize(
+    ("event_s", "receive_s", "accepted"),
+    [(31, 0, False), (30, 0, True), (40, 10, True), (40.001, 10, False)],
+    ids=["ahead of both", "at the limit of both", "at the limit of what elapsed", "ahead of what elapsed"],
+)
+def test_a_slow_clock_is_told_by_the_stamps_of_the_session(
+    event_s: float, receive_s: float, accepted: bool
+) -> None:
+    feed = exchange_feed()
+    feed.send(Heartbeat(event_ns=T0, product=BTC))
+    assert ticks(feed.send(quote(0, trade_id=10), receive_s=0))
+    feed.send(Heartbeat(event_ns=T0 + round(event_s * SECOND), product=BTC))
+    assert bool(ticks(feed.send(quote(event_s, trade_id=11), receive_s=receive_s))) is accepted
+
+
+def test_a_clock_that_is_slow_from_the_start_costs_two_quotes_and_one_warning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    feed = exchange_feed()
+    answers = [feed.send(quote(at_s, trade_id=10 + at_s), receive_s=at_s - 31) for at_s in range(8)]
+    assert [drops(answer) for answer in answers[:2]] == [["time_future"]] * 2
+    assert all(ticks(answer) for answer in answers[2:])
+    assert not any(tick.suspect for answer in answers[3:] for tick in ticks(answer))
+    assert capsys.readouterr().err.count("our clock is behind") == 1
+    assert drops(feed.send(quote(60, trade_id=30), receive_s=8 - 31)) == ["time_future"]
+
+
+@pytest.mark.parametrize(
+    "stamps_s", [(100, 131, 132), (100, 99, 100), (100, 101, 70)], ids=["apart", "going back", "back at last"]
+)
+def test_stamps_ahead_that_disagree_are_not_believed(stamps_s: tuple[float, ...]) -> None:
+    feed = exchange_feed()
+    for trade_id, at_s in enumerate(stamps_s, start=10):
+        assert drops(feed.send(quote(at_s, trade_id=trade_id), receive_s=0)) == ["time_future"]
+
+
+def test_stamps_ahead_are_believed_only_in_a_row_and_a_frame_each() -> None:
+    feed = exchange_feed()
+    for at_s, receive_s in ((100, 0), (101, 1), (2, 2), (102, 2), (103, 3)):
+        feed.admission.known(BTC).tick_receive_ns = UNKNOWN  # type: ignore[union-attr]
+        feed.send(quote(at_s), receive_s=receive_s)
+    assert feed.admission.known(BTC).tick_ns == T0 + 2 * SECOND  # type: ignore[union-attr]
+    one_frame = Feed(header("advanced"))
+    answers = one_frame.send(*(quote(100) for _ in range(4)), receive_s=0)
+    assert drops(answers) == ["time_future"] * 4
+
+
 def test_receive_time_before_event_time_is_normal() -> None:
     feed = exchange_feed()
     assert ticks(feed.send(quote(0, trade_id=10), receive_s=-5))
@@ -156,6 +235,43 @@ def test_three_jumps_that_disagree_are_no_level() -> None:
     feed.send(quote(0, trade_id=10))
     for trade_id, mid in ((11, 900_000), (12, 20_000), (13, 900_000), (14, 20_000)):
         assert drops(feed.send(quote(1, trade_id=trade_id, mid=mid))) == ["jump"]
+
+
+def test_a_level_must_agree_with_all_of_the_three() -> None:
+    feed = exchange_feed()
+    feed.send(quote(0, trade_id=10))
+    for trade_id, mid in ((11, 900_000), (12, 1_700_000), (13, 3_300_000), (14, 3_300_000)):
+        assert drops(feed.send(quote(1, trade_id=trade_id, mid=mid))) == ["jump"]
+    assert ticks(feed.send(quote(1, trade_id=15, mid=3_300_000)))
+
+
+def test_a_heartbeat_that_comes_late_does_not_take_back_the_newest() -> None:
+    feed = exchange_feed()
+    feed.send(quote(0, trade_id=10))
+    for second in (1, 4, 1):
+        feed.send(Heartbeat(event_ns=T0 + second * SECOND, product=BTC))
+    (tick,) = feed.send(quote(8, trade_id=11))
+    assert isinstance(tick, Tick)
+    assert tick.covered_since_ns == T0
+
+
+def test_invariant_04_breaks_at_one_stamp_are_each_a_stretch_of_their_own() -> None:
+    feed = exchange_feed()
+    since = [ticks(feed.send(quote(0, trade_id=10)))[0].covered_since_ns]
+    for trade_id, session in ((12, "s2"), (14, "s3")):
+        feed.begin(header(session=session))
+        feed.send(quote(0, trade_id=trade_id))
+        gap, tick = feed.send(quote(0, trade_id=trade_id + 1))
+        assert isinstance(gap, Gap)
+        assert isinstance(tick, Tick)
+        assert (gap.from_ns, gap.to_ns) == (T0, T0)
+        since.append(tick.covered_since_ns)
+    assert since == [T0, T0 + 1, T0 + 2]
+    feed.begin(header(session="s4"))
+    feed.send(quote(1, trade_id=16))
+    (_, tick) = feed.send(quote(1, trade_id=17))
+    assert isinstance(tick, Tick)
+    assert tick.covered_since_ns == T0 + SECOND
 
 
 def test_fault_08_sequence_jump_breaks_every_product_once() -> None:
@@ -291,16 +407,22 @@ def test_invariant_03_every_item_is_answered_once(
 ) -> None:
     feed = Feed(header(dialect, products=(BTC, "ETH-USD"), heartbeats=heartbeats))
     newest: Counter[str] = Counter()
-    gap_of: dict[str, int] = {}
+    since: dict[str, int] = {}
+    broken: set[str] = set()
     for items, sequence in frames:
         answers = feed.send(*items, sequence=sequence)
         assert sum(isinstance(a, Tick | Dropped) for a in answers) == len(items)
         for answer in answers:
             if isinstance(answer, Gap):
-                gap_of[answer.product] = answer.to_ns
+                broken.add(answer.product)
             if isinstance(answer, Tick | Mark):
                 assert answer.event_ns >= newest.get(answer.product, answer.event_ns)
-                assert answer.covered_since_ns <= answer.event_ns
                 # invariant 4: coverage restarts at a gap's end, and nowhere else after the first tick
-                assert answer.covered_since_ns == gap_of.setdefault(answer.product, answer.covered_since_ns)
+                before = since.setdefault(answer.product, answer.covered_since_ns)
+                if answer.product in broken:
+                    assert answer.covered_since_ns == max(answer.event_ns, before + 1)
+                    broken.remove(answer.product)
+                else:
+                    assert answer.covered_since_ns == before
+                since[answer.product] = answer.covered_since_ns
                 newest[answer.product] = answer.event_ns

@@ -85,7 +85,7 @@ def test_sums_cross_the_limit_of_a_block_and_come_back(kind: str, limit: str) ->
     assert_equal_to_pure(rows)
 
 
-@pytest.mark.parametrize("leaving", [3, 4, 5, 1023, 1024, 1025, 4000])
+@pytest.mark.parametrize("leaving", [1, 15, 16, 17, 33, 4000])
 def test_any_number_of_ticks_can_leave_at_once(leaving: int) -> None:
     rows = list(rows_of([("calm", 100), ("tied", leaving), ("calm", 2 * BLOCK), ("pause", 2 * BLOCK)]))
     later = list(rows_of([("calm", 2 * BLOCK)]))
@@ -97,3 +97,28 @@ def test_any_number_of_ticks_can_leave_at_once(leaving: int) -> None:
 def test_a_break_at_any_place_in_a_block(at: int) -> None:
     rows = list(rows_of([("calm", BLOCK + at), ("break", 3 * BLOCK)]))
     assert_equal_to_pure(rows)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_windows_slide_over_the_end_of_the_ring(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # About 2,000 ticks a window, most of them in bursts, in a ring of 4,096: they pass its end five times.
+    gaps = rng.exponential(200_000_000, 20_000) * (rng.random(20_000) < 0.15)
+    now = START_NS + np.cumsum(gaps.astype(np.int64))
+    mid = PRICE + np.cumsum(rng.integers(-(10**12), 10**12, 20_000))
+    rows = [
+        (int(t), START_NS, int(m) - 10**11, int(m) + 10**11, i % 5 - 1, 3)
+        for i, (t, m) in enumerate(zip(now, mid, strict=True))
+    ]
+    columns = columns_of(rows)
+    expected, ticks = PureWindowEngine(SIZED, 8).batch(*columns)
+    assert 1_500 < ticks[-1] < 3_500
+    engine, done = WindowEngine(SIZED, 8), 0
+    while done < len(rows):
+        size = int(rng.choice([1, 3, 127, 128, 129, 1000]))
+        found, _ = engine.batch(*(column[done : done + size] for column in columns))
+        np.testing.assert_array_equal(bits(expected[done : done + size]), bits(found))
+        done += size
+        if done < len(rows):
+            np.testing.assert_array_equal(bits(expected[done]), bits([engine.step(*rows[done])[:-1]])[0])
+            done += 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import inspect
 import re
 import sys
@@ -26,9 +27,11 @@ from numba.core import caching
 
 import volspike.features
 from volspike.errors import FeatureError
-from volspike.features import kernel, kernel_block, kernel_grid, kernel_sums, wide
+from volspike.features import builtin, kernel, kernel_block, kernel_grid, kernel_sums, wide
+from volspike.features import engine as engine_module
 from volspike.features.engine import Engine, WindowEngine, make_engine
 from volspike.features.jit import direct, entry, sources_digest
+from volspike.features.memory import MASK, Words, grown, most_inside
 from volspike.features.sets import get_feature_set
 from volspike.features.window import PureWindowEngine, return_mean, return_std
 
@@ -168,6 +171,38 @@ def test_the_ring_grows_on_single_steps() -> None:
     np.testing.assert_array_equal(stepped, batch_rows(PureWindowEngine(CORE, 2), columns_of(rows)))
 
 
+def test_a_batch_grows_the_ring_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    capacities = []
+
+    def counted(memory: Words, room: int) -> Words:
+        larger = grown(memory, room)
+        capacities.append(int(larger[MASK]) + 1)
+        return larger
+
+    monkeypatch.setattr(engine_module, "grown", counted)
+    rows = [(START_NS + i * NS // 500, START_NS, 10_000 + i % 7, 10_010, -1, -1) for i in range(60_000)]
+    WindowEngine(CORE, 2).batch(*columns_of(rows))
+    assert capacities == [32_768]
+    late_first = np.array([START_NS + 90 * NS, *range(START_NS, START_NS + 3000)])
+    assert 1024 < most_inside(late_first) <= 1024 + len(late_first)
+
+
+def test_a_step_outlives_its_engine_and_refuses_what_is_no_tick() -> None:
+    step = WindowEngine(CORE, 2).step
+    gc.collect()
+    rows = rows_of(ticks_of(Kind(seed=6, ticks=600)))
+    pure = PureWindowEngine(CORE, 2)
+    assert bits([step(*row) for row in rows]).tolist() == bits([pure.step(*row) for row in rows]).tolist()
+    tick = list(rows[-1])
+    ticks = step(*tick[:2], np.int64(tick[2]), *tick[3:])[-1]
+    for wrong in ([], tick[:5], [*tick, 1], [float(tick[0]), *tick[1:]], [None, *tick[1:]]):
+        with pytest.raises(TypeError):
+            step(*wrong)
+    with pytest.raises(OverflowError):
+        step(2**70, *tick[1:])
+    assert step(*tick)[-1] == ticks + 1.0
+
+
 def test_sums_beyond_64_and_128_bits_stay_exact() -> None:
     # 3000 moves by a factor of 1.9 within the window: the sum of squares passes 2**128 at scale 2**120.
     rows = [
@@ -283,7 +318,7 @@ def test_a_foreign_or_torn_snapshot_is_refused(make: type[WindowEngine]) -> None
 def test_the_kernels_cache_is_keyed_by_all_it_is_compiled_from() -> None:
     sources = {module.__name__.rpartition(".")[2] for module in kernel._SOURCES}
     imports = re.compile(r"^from volspike\.features\.(\w+) import", re.MULTILINE)
-    for module in (kernel, kernel_block, kernel_grid, kernel_sums, wide):
+    for module in (builtin, kernel, kernel_block, kernel_grid, kernel_sums, wide):
         assert sources.issuperset(imports.findall(inspect.getsource(module)))
     assert sources_digest(wide) != sources_digest(kernel_grid)
 

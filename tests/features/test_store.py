@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 from feature_streams import NS, START_NS, Kind, bits, ticks_of
 
 from volspike.errors import FeatureError
-from volspike.features import sets, store
+from volspike.features import feature_file, sets, store
 from volspike.features.engine import WindowEngine
+from volspike.features.feature_file import FeatureFiles
 from volspike.features.sets import FeatureSet, get_feature_set
 from volspike.features.store import (
     FeatureTable,
     FeatureWriter,
     discard_open_files,
-    last_position,
     read_features,
 )
 from volspike.features.table import ARRAYS, MARK, TICK
@@ -58,6 +62,12 @@ def writer(directory: Path, feature_set: FeatureSet = SIZED, **changes: object) 
         "event_time_source": "exchange",
     }
     return FeatureWriter(directory, feature_set=feature_set, **{**settings, **changes})  # type: ignore[arg-type]
+
+
+def settle(out: FeatureWriter) -> None:
+    """Wait for what was handed to the thread."""
+    while out._tasks:
+        out._settle_oldest()
 
 
 def write(directory: Path, table: FeatureTable, feature_set: FeatureSet = SIZED, **changes: object) -> Path:
@@ -147,9 +157,6 @@ def test_files_are_read_in_the_order_of_their_positions(tmp_path: Path) -> None:
     write(tmp_path, table.slice(400, 1000))
     write(tmp_path, table.slice(0, 400))
     assert_same(read_features(tmp_path), table)
-    assert last_position(tmp_path, "BTC-USD", "exchange") == (1006, int(table.row[-1]))
-    assert last_position(tmp_path, "BTC", "exchange") is None
-    assert last_position(tmp_path / "none", "BTC-USD", "exchange") is None
 
 
 def test_rotation_begins_a_new_file_at_the_next_row(tmp_path: Path) -> None:
@@ -167,20 +174,16 @@ def test_rotation_begins_a_new_file_at_the_next_row(tmp_path: Path) -> None:
     assert_same(read_features(tmp_path), table)
 
 
-def test_row_groups_are_filled_across_appends_and_flushed_on_demand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "ROW_GROUP_ROWS", 1000)
+def test_row_groups_are_filled_across_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_file, "ROW_GROUP_ROWS", 1000)
     table = table_of(5300)
     out = writer(tmp_path)
-    for start, stop in [(0, 10), (10, 700), (700, 1300), (1300, 4900), (4900, 5100)]:
+    for start, stop in [(0, 10), (10, 700), (700, 1300), (1300, 4900), (4900, 5300)]:
         out.append(table.slice(start, stop))
-    out.flush()
-    out.append(table.slice(5100, 5300))
     out.close()
     metadata = pq.ParquetFile(next(tmp_path.iterdir())).metadata
     sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-    assert sizes == [1000, 1000, 1000, 1000, 1000, 100, 200]
+    assert sizes == [1000, 1000, 1000, 1000, 1000, 300]
     assert_same(read_features(tmp_path), table)
 
 
@@ -191,12 +194,12 @@ def test_the_settings_are_really_applied(tmp_path: Path) -> None:
     for name, column in columns.items():
         assert column.dictionary_page_offset is None
         assert "RLE_DICTIONARY" not in column.encodings
-        if name in SIZED.names:
-            assert "BYTE_STREAM_SPLIT" in column.encodings
-            assert column.compression == "SNAPPY"
-        elif name not in ("complete", "suspect"):
+        if name in ("seq", "event_ns"):
             assert "DELTA_BINARY_PACKED" in column.encodings
             assert column.compression == "UNCOMPRESSED"
+        elif name not in ("complete", "suspect"):
+            assert "BYTE_STREAM_SPLIT" in column.encodings
+            assert column.compression == "SNAPPY"
     assert columns["seq"].statistics.min == 7
     assert columns["event_ns"].statistics.has_min_max
 
@@ -222,12 +225,15 @@ def test_invariant_10_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_an_open_file_is_not_read_and_can_be_discarded(tmp_path: Path) -> None:
+def test_an_open_file_is_not_read_and_can_be_discarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = table_of(600)
     write(tmp_path, table.slice(0, 300))
+    monkeypatch.setattr(feature_file, "ROW_GROUP_ROWS", 100)
     torn = writer(tmp_path)
     torn.append(table.slice(300, 600))
-    torn.flush()
+    settle(torn)
     opened = [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
     assert [path.name for path in opened] == ["BTC-USD-exchange-000000000307.parquet.tmp"]
     assert_same(read_features(tmp_path), table.slice(0, 300))
@@ -279,8 +285,6 @@ def test_missing_corrupt_and_foreign_files_are_told_in_one_line(tmp_path: Path) 
     path.write_bytes(whole[:-20])
     with pytest.raises(FeatureError, match="no readable Parquet file"):
         read_features(tmp_path)
-    with pytest.raises(FeatureError, match="no readable Parquet file"):
-        last_position(tmp_path, "BTC-USD", "exchange")
     pq.write_table(pq.read_table(write(tmp_path / "b", table)).replace_schema_metadata(None), path)
     with pytest.raises(FeatureError, match="no feature file of this version"):
         read_features(tmp_path)
@@ -328,12 +332,81 @@ def test_tables_of_one_kind_are_joined(tmp_path: Path) -> None:
 
 
 def test_memory_stays_flat_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "ROW_GROUP_ROWS", 500)
+    monkeypatch.setattr(feature_file, "ROW_GROUP_ROWS", 500)
     out, table = writer(tmp_path), table_of(4000)
     held = []
     for start in range(0, 4000, 130):
         out.append(table.slice(start, min(start + 130, 4000)))
-        held.append(out._pending_rows)
+        settle(out)
+        held.append(out._files._pending_rows)
     assert max(held) < 500
     assert os.path.getsize(next(tmp_path.iterdir())) > 0
     out.close()
+
+
+class SlowFiles(FeatureFiles):
+    """Writes when it is let."""
+
+    def __init__(self, out: FeatureWriter) -> None:
+        self.__dict__ = out._files.__dict__
+        self.gate, self.threads = threading.Event(), set[int]()
+        out._files = self
+
+    def add(self, columns: Sequence[npt.NDArray[Any]]) -> None:
+        assert self.gate.wait(30)
+        self.threads.add(threading.get_ident())
+        super().add(columns)
+
+
+def test_rows_are_taken_while_a_row_group_is_written(tmp_path: Path) -> None:
+    out, table = writer(tmp_path), table_of(9000)
+    slow = SlowFiles(out)
+    for record in records_of(table.slice(0, 8500)):
+        out.append_row(record)
+    out.append(table.slice(8500, 9000))
+    out.rotate()
+    assert not slow.threads
+    assert not list(tmp_path.iterdir())
+    slow.gate.set()
+    out.close()
+    assert len(slow.threads) == 1
+    assert threading.get_ident() not in slow.threads
+    assert_same(read_features(tmp_path), table)
+
+
+def test_who_is_two_row_groups_ahead_of_the_disk_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "ROW_GROUP_ROWS", 100)
+    out, table = writer(tmp_path), table_of(900)
+    slow = SlowFiles(out)
+    threading.Timer(0.2, slow.gate.set).start()
+    for start in range(0, 900, 100):
+        assert slow.gate.is_set() or start <= 300
+        out.append(table.slice(start, start + 100))
+    out.close()
+    assert_same(read_features(tmp_path), table)
+
+
+def test_what_fails_behind_is_told_by_the_next_call_and_leaves_no_finished_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_file, "ROW_GROUP_ROWS", 100)
+    out, table = writer(tmp_path), table_of(900)
+    out.append(table.slice(0, 250))
+    settle(out)
+    broken = pq.ParquetWriter.write_table
+
+    def fails(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fails)
+    out.append(table.slice(250, 500))
+    out.rotate()
+    with pytest.raises(FeatureError, match="No space left on device"):
+        settle(out)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", broken)
+    for again in (lambda: out.append(table.slice(500, 900)), out.rotate, out.close):
+        with pytest.raises(FeatureError, match="No space left on device"):
+            again()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".tmp"]

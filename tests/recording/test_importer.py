@@ -241,7 +241,7 @@ def test_csv_gzip_and_zstd_are_read(desk: Desk) -> None:
     plain = desk.root / "a.csv"
     plain.write_text(rows)
     report = desk.take(plain)
-    assert (report.lines, report.frames, report.blank, report.rejected) == (4, 2, 1, {"json": 1})
+    assert (report.lines, report.frames, report.blank, report.rejected) == (4, 2, 1, {"csv": 1})
     packed = desk.root / "b.csv.gz"
     packed.write_bytes(gzip.compress(rows.replace("1.6", "1.65").encode()))
     assert desk.take(packed).frames == 2
@@ -250,6 +250,62 @@ def test_csv_gzip_and_zstd_are_read(desk: Desk) -> None:
         zstandard.compress(ticker(1, 1).encode() + b"\n") + zstandard.compress(ticker(2, 2).encode())
     )
     assert desk.take(zipped).frames == 2
+
+
+def flat_at(*stamps: str) -> list[str]:
+    return [FLAT.replace("2031-05-17T09:12:05", stamp) for stamp in stamps]
+
+
+DAY = "2031-05-17T"
+
+
+@pytest.mark.parametrize("place", range(4), ids=["first", "second", "third", "last but one"])
+def test_a_line_with_a_date_far_ahead_is_kept_aside_and_what_follows_is_not_late(
+    desk: Desk, place: int
+) -> None:
+    stamps = [f"{DAY}09:12:0{n}" for n in range(1, 6)]
+    stamps.insert(place, "2031-06-17T09:12:01")
+    report = desk.take(desk.file("a.ndjson", *flat_at(*stamps)))
+    assert report.rejected == {"time_outlier": 1}
+    assert (report.lines, report.frames) == (6, 5)
+    assert report.last.startswith(f"{DAY}09:12:05")
+    (side_file,) = desk.root.glob("data/raw/*/rejected-*.ndjson")
+    assert json.loads(side_file.read_text())["line"] == place + 1
+
+
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        [f"{DAY}09:12:01", f"{DAY}12:12:01", f"{DAY}12:12:02"],
+        [f"{DAY}09:12:01", f"{DAY}10:12:01", f"{DAY}09:12:02"],
+        [f"{DAY}09:12:01", f"{DAY}10:12:02", f"{DAY}09:12:02"],
+        [f"{DAY}10:12:00", f"{DAY}10:12:01", f"{DAY}07:12:01", f"{DAY}07:12:02"],
+        [f"{DAY}09:12:01", f"{DAY}19:12:01"],
+    ],
+    ids=["a pause", "an hour", "back by an hour", "one behind the other", "the last"],
+)
+def test_leaps_that_stay_are_taken(desk: Desk, stamps: list[str]) -> None:
+    report = desk.take(desk.file("a.ndjson", *flat_at(*stamps)))
+    assert (report.rejected, report.frames) == ({}, len(stamps))
+
+
+@pytest.mark.parametrize("feed", ["../../evil", "Exchange", "x"])
+def test_an_unknown_feed_is_refused_and_nothing_is_written(desk: Desk, feed: str) -> None:
+    with pytest.raises(ImportFormatError, match="say one of exchange, advanced, flat"):
+        desk.take(desk.file("a.ndjson", FLAT), feed=feed)
+    assert desk.leftovers() == ["archive.lock"]
+
+
+def test_folders_are_read_to_the_bottom_and_what_is_skipped_is_named(desk: Desk) -> None:
+    folder = desk.root / "many"
+    (folder / "2031" / "05").mkdir(parents=True)
+    desk.file("many/a.ndjson", *flat_at(f"{DAY}09:12:01"))
+    desk.file("many/2031/05/b.ndjson", *flat_at(f"{DAY}10:12:01"))
+    desk.file("many/2031/notes.txt", "nothing")
+    desk.file("many/c.parquet", "PAR1")
+    report = desk.take(folder)
+    assert (report.files, report.frames) == (2, 2)
+    assert report.skipped == [str(folder / "2031" / "notes.txt"), str(folder / "c.parquet")]
 
 
 def test_invariant_03_lines_that_do_not_parse_are_counted_and_kept(desk: Desk) -> None:

@@ -15,8 +15,8 @@ from volspike.clock import Clock, SystemClock
 from volspike.errors import ArchiveError
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import SegmentHeader
-from volspike.recording.reader import Archive
-from volspike.recording.segment import encode_header, encode_line, frame_or_none
+from volspike.recording.reader import NO_END, Archive, LineBlock
+from volspike.recording.segment import Recovered, encode_header, encode_line, encode_marker, frame_or_none
 
 Header = Callable[[str], SegmentHeader]
 NAME = "raw/exchange/2030-03-17/17-s.ndjson"
@@ -37,6 +37,14 @@ def leave_behind(root: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     return path
+
+
+def text_of(block: LineBlock) -> bytes:
+    return bytes(block.text[block.start : block.stop])
+
+
+def lines_of(archive: Archive) -> bytes:
+    return b"".join(text_of(block) for session in archive.sessions() for block in archive.chunks(session))
 
 
 def recovered(root: Path) -> tuple[list[int], ArchiveWriter]:
@@ -101,8 +109,8 @@ def test_damage_in_the_middle_moves_aside_and_what_follows_stays(tmp_path: Path,
     assert (tmp_path / (NAME + ".bad")).read_bytes() == damaged + b"\x00" * 40 + b"\n"
     report = writer.recovery
     assert (report.repaired, report.bad_lines, report.cut_bytes) == (1, 2, 12)
-    chunk = b"".join(Archive(tmp_path).chunks(Archive(tmp_path).sessions()[0]))
-    assert chunk == b"".join([*lines[1:3], *lines[4:]])
+    marker = encode_marker(Recovered(cut_bytes=12, bad_lines=2))
+    assert lines_of(Archive(tmp_path)) == b"".join([*lines[1:3], *lines[4:], marker])
 
 
 def test_a_lost_header_is_made_anew_from_path_and_frames(tmp_path: Path, make_header: Header) -> None:
@@ -146,7 +154,27 @@ def test_a_reader_passes_over_the_torn_tail_of_a_growing_segment(tmp_path: Path,
     session = archive.sessions()[0]
     assert [frame.seq for frame in archive.frames(session)] == [1, 2, 3]
     assert archive.corrupt == 0
-    assert b"".join(archive.chunks(session)) == b"".join(lines[1:])
+    assert lines_of(archive) == b"".join(lines[1:])
+
+
+@pytest.mark.parametrize("tail", [b"", b"x" * 3_000_000 + b"\n", b"y\n" * 40_000, b'{"seq":4,"torn'])
+def test_the_ends_of_an_open_segment_are_found_whatever_the_damage(
+    tmp_path: Path, make_header: Header, tail: bytes
+) -> None:
+    lines = segment_lines(make_header("s"), 9)
+    leave_behind(tmp_path, b"".join([lines[0], b"garbage\n", *lines[3:], lines[2][:-1] + lines[7], tail]))
+    (session,) = Archive(tmp_path).sessions()
+    frames = list(Archive(tmp_path).frames(session))
+    assert (session.first_seq, session.last_seq) == (frames[0].seq, frames[-1].seq) == (3, 7)
+    times = (session.first_receive_ns, session.last_receive_ns)
+    assert times == (frames[0].receive_ns, frames[-1].receive_ns)
+
+
+def test_an_open_segment_without_a_frame_is_no_session(tmp_path: Path, make_header: Header) -> None:
+    path = leave_behind(tmp_path, encode_header(make_header("s")))
+    assert Archive(tmp_path).sessions() == []
+    path.write_bytes(b"")
+    assert Archive(tmp_path).sessions() == []
 
 
 def test_a_reader_counts_damage_and_goes_on(tmp_path: Path, make_header: Header) -> None:
@@ -157,25 +185,57 @@ def test_a_reader_counts_damage_and_goes_on(tmp_path: Path, make_header: Header)
     assert archive.corrupt == 1
 
 
-def test_a_damaged_closed_segment_is_told_not_skipped(
-    tmp_path: Path, clock: Clock, make_header: Header
-) -> None:
-    writer = ArchiveWriter(tmp_path, clock)
-    writer.begin(make_header("s"))
+FRAMES = 6000
+
+
+def closed_segment(root: Path, clock: Clock, header: SegmentHeader, session: str = "s") -> Path:
+    writer = ArchiveWriter(root, clock)
+    writer.begin(header)
     rng = random.Random(1)
-    for _ in range(2000):
-        writer.append("s", START_NS, rng.randbytes(40))
+    for n in range(FRAMES):
+        writer.append(session, START_NS + n, rng.randbytes(40))
     writer.close()
-    session = Archive(tmp_path).sessions()[0]
-    closed = session.paths[0]
+    (path,) = root.glob(f"raw/*/*/*{session}.ndjson.zst")
+    return path
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["a flipped bit", "cut short"])
+def test_a_damaged_closed_segment_is_read_to_its_last_good_line_counted_and_told(
+    tmp_path: Path, clock: Clock, make_header: Header, cut: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = closed_segment(tmp_path, clock, make_header("s"))
     content = bytearray(closed.read_bytes())
     content[len(content) // 2] ^= 1
-    closed.write_bytes(content)
+    closed.write_bytes(content[: len(content) // 2] if cut else content)
+    archive = Archive(tmp_path)
+    (session,) = archive.sessions()
+    seqs = [frame.seq for frame in archive.frames(session)]
+    assert 0 < len(seqs) < FRAMES
+    assert seqs == sorted(set(seqs))
+    assert archive.corrupt == (1 if cut else FRAMES - len(seqs))
+    assert "damaged" in capsys.readouterr().err
+    assert archive.seq_ranges() == [(1, NO_END if cut else FRAMES)]
     with pytest.raises(ArchiveError, match="damaged segment"):
-        list(Archive(tmp_path).frames(session))
-    closed.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ArchiveError, match="cut short"):
-        list(Archive(tmp_path).chunks(session))
+        list(archive.chunks(session))
+    assert ArchiveWriter(tmp_path, clock).close() is None
+
+
+@pytest.mark.parametrize("position", range(1, 57, 5))
+def test_a_flipped_bit_in_a_footer_changes_nothing(
+    tmp_path: Path, clock: Clock, make_header: Header, position: int
+) -> None:
+    first = closed_segment(tmp_path, clock, make_header("s"))
+    closed_segment(tmp_path, clock, make_header("t"), "t")
+    whole = Archive(tmp_path).sessions()
+    content = bytearray(first.read_bytes())
+    for bit in (0, 6):
+        content[-position] ^= 1 << bit
+        first.write_bytes(content)
+        assert Archive(tmp_path).sessions() == whole
+        writer = ArchiveWriter(tmp_path, clock)
+        assert writer.last_seq == 2 * FRAMES
+        writer.close()
+        content[-position] ^= 1 << bit
 
 
 def test_a_segment_packed_again_by_another_tool_still_reads(tmp_path: Path, make_header: Header) -> None:
@@ -189,7 +249,7 @@ def test_a_segment_packed_again_by_another_tool_still_reads(tmp_path: Path, make
     path.with_name("17-s.ndjson.zst").write_bytes(b"".join(map(compressor.compress, halves)))
     session = Archive(tmp_path).sessions()[0]
     assert (session.frames, session.first_seq, session.last_seq) == (4, 1, 4)
-    assert b"".join(Archive(tmp_path).chunks(session)) == b"".join(lines[1:])
+    assert lines_of(Archive(tmp_path)) == b"".join(lines[1:])
 
 
 def test_an_import_cut_off_before_its_commit_is_gone_and_after_it_is_finished(
@@ -237,11 +297,13 @@ def test_big_lines_and_many_lines_survive_in_blocks(tmp_path: Path, make_header:
         encode_line(n, START_NS, "s", b"%d" % n * (3_000_000 if n == 5 else 40_000)) for n in range(1, 150)
     ]
     leave_behind(tmp_path, b"".join([encode_header(header), *lines]))
-    for _ in range(2):  # plain first, then closed
+    for marker in (b"", encode_marker(Recovered(cut_bytes=0, bad_lines=0))):  # plain first, then closed
         archive = Archive(tmp_path)
-        chunks = list(archive.chunks(archive.sessions()[0]))
-        assert b"".join(chunks) == b"".join(lines)
+        chunks = list(map(text_of, archive.chunks(archive.sessions()[0])))
+        assert b"".join(chunks) == b"".join([*lines, marker])
         assert all(chunk.endswith(b"\n") for chunk in chunks)
         assert len(chunks) < 40
+        held = [memoryview(block.text) for block in archive.chunks(archive.sessions()[0])]
+        assert len(held) == len(chunks)
         ArchiveWriter(tmp_path, SystemClock()).close()
     assert all(frame_or_none(line) is not None for line in lines)

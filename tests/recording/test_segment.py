@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from volspike.errors import ArchiveError
 from volspike.recording.frame import FlatMapping, Frame, SegmentHeader
 from volspike.recording.segment import (
     Recovered,
-    check_session,
+    check_names,
     decode_header,
     decode_line,
     decode_marker,
@@ -94,10 +95,19 @@ def test_header_and_marker_come_back_and_damage_is_refused() -> None:
         decode_marker(line)
 
 
+HEADER = SegmentHeader(feed="exchange", dialect="exchange", session="s", products=(), heartbeats=True)
+
+
 @pytest.mark.parametrize("session", ["", "a/b", "../a", 'a"b', "ä", "a" * 121, "-a"])
 def test_a_session_that_is_no_file_name_is_refused(session: str) -> None:
     with pytest.raises(ArchiveError, match="session"):
-        check_session(session)
+        check_names(msgspec.structs.replace(HEADER, session=session))
+
+
+@pytest.mark.parametrize("feed", ["", "../../evil", "x/y", "EXCHANGE"])
+def test_an_unknown_feed_is_refused(feed: str) -> None:
+    with pytest.raises(ArchiveError, match="feed"):
+        check_names(msgspec.structs.replace(HEADER, feed=feed))
 
 
 @settings(max_examples=50, deadline=None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import zlib
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -12,14 +14,15 @@ from hypothesis import strategies as st
 from volspike.exchange.dialects import get_dialect
 from volspike.exchange.items import Decoded, Heartbeat, Quote
 from volspike.exchange.products import PriceScales
+from volspike.recording import checksum
 from volspike.recording import template as t
+from volspike.recording.reader import SPARE_BYTES
 from volspike.recording.scanner import ITEMS_FULL, MISMATCH, SCANNED, LineScanner
 from volspike.recording.segment import encode_line
 
 SESSION = "s-1"
 PRODUCTS = ("BTC-USD", "ETH-USD", "SHIB-USD")
 SCALES = PriceScales()
-PADDING = b" " * 64 + b"\n"  # a line is read only where enough of the block lies behind it
 
 TICKER = (
     b'{"type":"ticker","sequence":3178131511,"product_id":"BTC-USD","price":"61804.37","open_24h":"6","side":"buy",'
@@ -56,19 +59,28 @@ def decode(dialect: str, raw: bytes) -> Decoded:
     return get_dialect(dialect).make_decoder(SCALES).decode(raw)
 
 
-def scanner_of(dialect: str, *frames: bytes) -> LineScanner:
-    scanner = LineScanner(SESSION, [(product, SCALES.decimals(product)) for product in PRODUCTS], capacity=64)
+def learned(dialect: str, raw: bytes) -> t.Template | None:
+    return t.learn_template(dialect, raw, decode(dialect, raw))
+
+
+def scanner_of(dialect: str, *frames: bytes, session: str | None = SESSION) -> LineScanner:
+    scanner = LineScanner(
+        session, [(product, SCALES.decimals(product)) for product in PRODUCTS], capacity=100
+    )
     for raw in frames:
-        template = t.learn_template(dialect, raw, decode(dialect, raw))
+        template = learned(dialect, raw)
         assert template is not None
         assert scanner.add(template)
     return scanner
 
 
+def block_of(lines: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(lines + bytes(SPARE_BYTES), np.uint8)
+
+
 def scanned(scanner: LineScanner, line: bytes) -> list[list[int]] | None:
-    n, offset, status = scanner.scan(np.frombuffer(line + PADDING, np.uint8), 0)
-    assert status == MISMATCH
-    assert offset == (len(line) if n else 0)
+    n, offset, status = scanner.scan(block_of(line), 0, len(line))
+    assert (offset, status) == ((len(line), SCANNED) if n else (0, MISMATCH))
     return scanner.items[:n].tolist() if n else None
 
 
@@ -92,6 +104,7 @@ def check(dialect: str, scanner: LineScanner, raw: bytes) -> bool:
         assert (found[t.KIND], product, item.snapshot) == (t.QUOTE, item.product, False)
         numbers = (item.trade_id, item.bid, item.ask, item.bid_size, item.ask_size)
         assert tuple(found[t.TRADE_ID : t.ROW]) == numbers
+        assert (found[t.LAST_PRICE], found[t.LAST_SIZE]) == (item.price, item.size)
     return True
 
 
@@ -186,7 +199,7 @@ def test_what_is_only_unusual_is_read(old: bytes, new: bytes) -> None:
     ],
 )
 def test_a_shape_that_is_not_safe_is_not_learned(dialect: str, raw: bytes) -> None:
-    assert t.learn_template(dialect, raw, decode(dialect, raw)) is None
+    assert learned(dialect, raw) is None
 
 
 def test_another_session_and_a_damaged_prefix_are_handed_over() -> None:
@@ -202,15 +215,97 @@ def test_another_session_and_a_damaged_prefix_are_handed_over() -> None:
         assert scanned(scanner, line.replace(old, new)) is None
 
 
+@pytest.mark.parametrize("dialect", ["exchange", "advanced"])
+def test_frames_off_the_wire_are_lines_of_their_own(dialect: str) -> None:
+    frames = FRAMES[dialect]
+    in_lines, bare = scanner_of(dialect, *frames), scanner_of(dialect, *frames, session=None)
+    for raw in frames:
+        expected = scanned(in_lines, encode_line(7, 5, SESSION, raw))
+        found = scanned(bare, raw + b"\n")
+        assert expected is not None
+        assert found is not None
+        for one, other in zip(expected, found, strict=True):
+            assert one[t.EVENT_NS :] == other[t.EVENT_NS :]
+        assert scanned(bare, raw + b" \n") is None
+        assert scanned(bare, raw[:-1] + b"\n") is None
+
+
 def test_scanning_stops_before_the_room_ends_and_goes_on() -> None:
     scanner = scanner_of("exchange", TICKER)
-    block = np.frombuffer(encode_line(7, 5, SESSION, TICKER) * 100 + PADDING, np.uint8)
+    lines = encode_line(7, 5, SESSION, TICKER) * 500
     total, offset, status = 0, 0, ITEMS_FULL
     while status == ITEMS_FULL:
-        n, offset, status = scanner.scan(block, offset)
+        n, offset, status = scanner.scan(block_of(lines), offset, len(lines))
         total += n
-    assert (total, status) == (100, MISMATCH)
-    assert scanner.scan(block[:0], 0) == (0, 0, SCANNED)
+    assert (total, offset, status) == (500, len(lines), SCANNED)
+    assert scanner.scan(block_of(b""), 0, 0) == (0, 0, SCANNED)
+
+
+def test_a_block_that_could_be_read_beyond_is_refused() -> None:
+    scanner = scanner_of("exchange", TICKER)
+    lines = encode_line(7, 5, SESSION, TICKER)
+    for block, stop in ((block_of(lines)[:-1], len(lines)), (block_of(lines), len(lines) - 1)):
+        with pytest.raises(ValueError, match="whole lines"):
+            scanner.scan(block, 0, stop)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 17, t.MAX_ROWS, t.MAX_ROWS + 1])
+@pytest.mark.parametrize("known", [1, 2])
+def test_one_shape_serves_any_number_of_rows(rows: int, known: int) -> None:
+    head, tail = ADVANCED.split(b"[", 2)[0] + b"[" + ADVANCED.split(b"[", 2)[1] + b"[", b"]}]}"
+
+    def frame(count: int) -> bytes:
+        texts = [ROW.format("ETH-USD", "3200.5", f"3200.{i % 5}", f"3201.{5 + i % 7}1") for i in range(count)]
+        return head + ",".join(texts).encode() + tail
+
+    assert check("advanced", scanner_of("advanced", frame(known)), frame(rows)) == (rows <= t.MAX_ROWS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"},{"', b'"} ,{"'),
+        (b'"}]}]}', b'"}],"more":[]}]}'),
+        (b'"volume_24_h":"1.5",', b""),
+        (b'"volume_24_h":"1.5"', b'"volume_24_h":{"a":"1.5"}'),
+        (b'"volume_24_h":"1.5"', b'"volume_24_h":["1.5"]'),
+    ],
+)
+def test_rows_of_another_shape_are_handed_over(old: bytes, new: bytes) -> None:
+    scanner = scanner_of("advanced", ADVANCED)
+    assert not check("advanced", scanner, ADVANCED.replace(old, new, 1))
+
+
+def test_rows_that_are_not_flat_or_not_alike_are_not_learned() -> None:
+    for new in (b"", b'"volume_24_h":{"a":"1.5"},', b'"volume_24_h":["1.5"],', b'"volume_24_h":"{",'):
+        assert learned("advanced", ADVANCED.replace(b'"volume_24_h":"1.5",', new, 1)) is None
+    assert learned("advanced", ADVANCED.replace(b"},{", b"} , {")) is not None
+
+
+@pytest.mark.parametrize("dialect", ["exchange", "advanced"])
+def test_a_line_that_fails_its_crc_is_handed_over(dialect: str) -> None:
+    scanner = scanner_of(dialect, *FRAMES[dialect])
+    for raw in FRAMES[dialect]:
+        line = encode_line(7, 1_900_000_000_000_000_001, SESSION, raw)
+        assert scanned(scanner, line) is not None
+        for i in range(len(line) - 1):
+            for bit in range(8):
+                changed = line[:i] + bytes([line[i] ^ 1 << bit]) + line[i + 1 :]
+                assert scanned(scanner, changed) is None, (i, bit)
+
+
+def test_the_checksum_is_that_of_zlib_with_and_without_carryless_products() -> None:
+    rng = np.random.default_rng(7)
+    for length in (*range(4, 200), 1000, 4096, 99_999):
+        memory = np.zeros(checksum.ROOM + length + 8, np.uint8)
+        start = memory.ctypes.data + checksum.ROOM
+        text = rng.integers(0, 256, length, np.uint8)
+        for remainder in (checksum.folded, checksum.looked_up):
+            memory[checksum.ROOM : checksum.ROOM + length] = text
+            memory[checksum.ROOM : checksum.ROOM + 4] ^= 0xFF
+            assert remainder(start, start + length) ^ 0xFFFFFFFF == zlib.crc32(text), length
+        memory[checksum.ROOM : checksum.ROOM + length] = text
+        assert checksum.crc32(start, start + length) == zlib.crc32(text)
 
 
 texts = [
@@ -253,24 +348,3 @@ def test_fuzzed_frames_give_the_same_integers_or_are_handed_over(
     for index, character in characters:
         text = text[: index % len(text)] + character + text[index % len(text) + 1 :]
     check(dialect, scanner, text.encode("latin-1", errors="ignore"))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 400), st.binary(min_size=1, max_size=1))
-def test_a_changed_byte_of_an_archive_line_is_never_misread(index: int, byte: bytes) -> None:
-    scanner = scanner_of("exchange", TICKER)
-    line = encode_line(7, 5, SESSION, TICKER)
-    index %= len(line) - 1
-    changed = line[:index] + byte + line[index + 1 :]
-    items = scanned(scanner, changed) if b"\n" not in changed[:-1] else None
-    if items is not None:
-        raw = changed.partition(b'"raw":"')[2][:-3].replace(b'\\"', b'"')
-        (quote,) = decode("exchange", raw).items
-        assert isinstance(quote, Quote)
-        assert items[0][t.TRADE_ID : t.ROW] == [
-            quote.trade_id,
-            quote.bid,
-            quote.ask,
-            quote.bid_size,
-            quote.ask_size,
-        ]

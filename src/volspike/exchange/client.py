@@ -8,8 +8,6 @@ import os
 from collections.abc import Sequence
 from random import Random
 
-from websockets.asyncio.client import ClientConnection
-
 from volspike.clock import Clock
 from volspike.errors import FeedError
 from volspike.exchange.backoff import NS_PER_SECOND, TokenBucket
@@ -21,7 +19,8 @@ from volspike.exchange.connecting import (
     shown_url,
 )
 from volspike.exchange.decimals import format_time_ns
-from volspike.exchange.dialects import Dialect
+from volspike.exchange.dialects import DIALECTS, Dialect
+from volspike.exchange.direct_connection import DirectConnection
 from volspike.exchange.feed_status import FeedStatus
 from volspike.exchange.session import FeedSession, FollowingClock, FrameSink, SessionEnd, stopped_within
 
@@ -125,7 +124,7 @@ class FeedClient:
         wait_ns = self._bucket.reserve_ns(self._clock.monotonic_ns())
         return not (stop.is_set() or (wait_ns and await stopped_within(stop, wait_ns / NS_PER_SECOND)))
 
-    async def _connect(self, stop: asyncio.Event) -> ClientConnection | None:
+    async def _connect(self, stop: asyncio.Event) -> DirectConnection | None:
         self.status.state = "connecting"
         opening = asyncio.create_task(open_socket(self._url, self._settings, self._retry))
         stopping = asyncio.create_task(stop.wait())
@@ -145,7 +144,7 @@ class FeedClient:
             self._note_failure(reason, words)
         return None
 
-    async def _serve(self, socket: ClientConnection, stop: asyncio.Event) -> None:
+    async def _serve(self, socket: DirectConnection, stop: asyncio.Event) -> None:
         try:
             self._follow_simulator(socket)
             opened_ns = self._clock.monotonic_ns()
@@ -154,7 +153,7 @@ class FeedClient:
             socket.transport.abort()  # does nothing on a connection that is closed
         self._judge(end, (self._clock.monotonic_ns() - opened_ns) / NS_PER_SECOND)
 
-    def _open_session(self, socket: ClientConnection) -> FeedSession:
+    def _open_session(self, socket: DirectConnection) -> FeedSession:
         self.status.sessions += 1
         self.status.reconnects = self.status.sessions - 1
         self.status.session = session_name(self._clock.market_ns(), os.getpid(), next(_connection_numbers))
@@ -169,7 +168,7 @@ class FeedClient:
             self.status,
         )
 
-    def _follow_simulator(self, socket: ClientConnection) -> None:
+    def _follow_simulator(self, socket: DirectConnection) -> None:
         header = socket.response.headers.get(SIMULATED_CLOCK_HEADER) if socket.response else None
         if header is None or not isinstance(self._clock, FollowingClock):
             return
@@ -205,7 +204,9 @@ class FeedClient:
 
     def _refusal_error(self, end: SessionEnd) -> FeedError:
         if end.refusal:
-            remedy = f"check that this feed lists the products ({', '.join(self._products)})"
+            other = next(name for name in DIALECTS if name != self._dialect.name)
+            listed = ", ".join(self._products)
+            remedy = f"check that this feed lists the products ({listed}), or try --dialect {other}"
         else:
             remedy = "subscribe to fewer products or raise max_frame_bytes"
         return FeedError(

@@ -6,9 +6,10 @@ import ssl
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from socket import gaierror
+from typing import cast
 from urllib.parse import urlsplit, urlunsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -20,6 +21,7 @@ from websockets.uri import parse_uri
 
 from volspike.errors import FeedError
 from volspike.exchange.backoff import BackoffPolicy
+from volspike.exchange.direct_connection import DirectConnection
 
 # What an attempt to connect may raise and a later one may not: all but a malformed address.
 CONNECT_ERRORS = (OSError, InvalidHandshake)
@@ -44,8 +46,6 @@ class ClientSettings:
     max_frame_bytes : int
         Largest frame taken off the wire. It exceeds what the decoders accept, so that a frame too large for
         them is archived and counted instead of costing the connection.
-    max_queue : int
-        Frames read ahead before the socket is no longer read.
     refusal_limit : int
         Connections in a row that the exchange may refuse to serve before the client gives up.
     stable_s : float
@@ -60,13 +60,12 @@ class ClientSettings:
     close_timeout_s: float = 5.0
     check_interval_s: float = 0.25
     max_frame_bytes: int = 32 * _MIB
-    max_queue: int = 256
     refusal_limit: int = 3
     stable_s: float = 10.0
     backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
 
 
-async def open_socket(url: str, settings: ClientSettings, retry: int) -> ClientConnection:
+async def open_socket(url: str, settings: ClientSettings, retry: int) -> DirectConnection:
     """Connect once.
 
     Parameters
@@ -87,16 +86,17 @@ async def open_socket(url: str, settings: ClientSettings, retry: int) -> ClientC
     """
     try:
         loopback = _is_loopback(url)
-        return await connect(
+        opening = connect(
             url,
+            create_connection=DirectConnection,
             additional_headers={"x-cb-retry-counter": str(retry)} if retry else None,
             user_agent_header="volspike",
             proxy=None if loopback else True,
             open_timeout=settings.open_timeout_s,
             close_timeout=settings.close_timeout_s,
             max_size=settings.max_frame_bytes,
-            max_queue=settings.max_queue,
         )
+        return cast("DirectConnection", await opening)
     except (InvalidURI, InvalidProxy, UnicodeError, ImportError) as error:  # ImportError: a SOCKS proxy
         remedy = "give a ws:// or wss:// address and check the proxy settings"
         reason = error.msg if isinstance(error, InvalidURI | InvalidProxy) else str(error)

@@ -13,7 +13,7 @@ import msgspec
 from volspike.records import UNKNOWN
 
 
-class Quote(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Quote(msgspec.Struct, frozen=True, gc=False):
     """One ticker row: integer prices and sizes, exchange time, and what identifies it."""
 
     product: str

@@ -100,7 +100,7 @@ class QuoteReader:
         Raises
         ------
         ProtocolError
-            Reasons ``product``, ``number``, ``price`` (not above 0), ``size`` (not above 0), ``crossed``.
+            Reasons ``product``, ``number``, ``price`` (not above 0), ``size`` (below 0), ``crossed``.
         """
         product = row.product_id
         latest = self._latest.get(product) or self._open(product)
@@ -120,18 +120,19 @@ class QuoteReader:
             latest.ask_size_text = ask_size
         if latest.bid > latest.ask:
             raise ProtocolError("crossed", f"bid {bid}, ask {ask}")
+        # By position: keywords take longer than all the rest of a quote.
         return Quote(
-            product=product,
-            event_ns=event_ns,
-            bid=latest.bid,
-            ask=latest.ask,
-            price_decimals=latest.decimals,
-            bid_size=latest.bid_size,
-            ask_size=latest.ask_size,
-            price=latest.price(price),
-            size=_parse_size(last_size),
-            trade_id=trade_id,
-            snapshot=snapshot,
+            product,
+            event_ns,
+            latest.bid,
+            latest.ask,
+            latest.decimals,
+            latest.bid_size,
+            latest.ask_size,
+            latest.price(price),
+            _parse_size(last_size),
+            trade_id,
+            snapshot,
         )
 
     def _open(self, product: str) -> _Latest:
@@ -154,6 +155,6 @@ def _parse_size(text: str | None) -> int:
     if text is None:
         return UNKNOWN
     units = parse_decimal(text, SIZE_DECIMALS)
-    if units <= 0:
+    if units < 0:
         raise ProtocolError("size", text)
     return units

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from volspike.clock import Clock
 from volspike.exchange.backoff import NS_PER_SECOND
 from volspike.exchange.connecting import ClientSettings, describe_close
 from volspike.exchange.dialects import Dialect
+from volspike.exchange.direct_connection import DirectConnection
 from volspike.exchange.feed_status import FeedStatus
 from volspike.exchange.items import Control, Decoded, Heartbeat, Quote
 from volspike.records import UNKNOWN
@@ -77,7 +77,7 @@ class FeedSession:
     ----------
     name : str
         Session id.
-    socket : ClientConnection
+    socket : DirectConnection
         An open connection.
     dialect : Dialect
         Its protocol.
@@ -96,7 +96,7 @@ class FeedSession:
     def __init__(
         self,
         name: str,
-        socket: ClientConnection,
+        socket: DirectConnection,
         dialect: Dialect,
         products: Sequence[str],
         clock: Clock,
@@ -124,6 +124,7 @@ class FeedSession:
         self._refusal = ""
         self._end_reason = ""
         self._end_words = ""
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> SessionEnd:
         """Run the session until the connection is closed, by either side, and say how it ended.
@@ -132,14 +133,17 @@ class FeedSession:
         """
         self._status.state = "subscribing"
         self._sink.begin(self._name)
-        watch = asyncio.create_task(self._watch(stop))
+        self._start(self._watch(stop))
         try:
             await self._subscribe()
-            await self._receive()
+            await self._socket.deliver(self._take)
+        except ConnectionClosed as closed:
+            self._end(*describe_close(closed))
         finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+            for task in self._tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             self._sink.end(self._name, self._end_reason or "failed")
         was_live = self._has_quote and self._acknowledged
         return SessionEnd(self._end_reason, self._end_words, self._refusal, was_live)
@@ -150,23 +154,18 @@ class FeedSession:
             for message in self._dialect.subscribe_frames(products):
                 await self._socket.send(message)
 
-    async def _receive(self) -> None:
-        name, receive, take = self._name, self._socket.recv, self._sink.frame
-        market_ns, monotonic_ns = self._clock.market_ns, self._clock.monotonic_ns
-        status = self._status
-        try:
-            while True:
-                raw = await receive(decode=False)
-                now_ns = monotonic_ns()
-                decoded = take(name, market_ns(), raw, now_ns)
-                self._frame_ns = status.last_frame_monotonic_ns = now_ns
-                if not (self._has_quote and type(decoded.items[0]) is Quote):
-                    refused = self._refused
-                    self._observe(decoded, now_ns)
-                    if self._refused is not refused:
-                        await self._subscribe()
-        except ConnectionClosed as closed:
-            self._end(*describe_close(closed))
+    def _take(self, raw: bytes) -> None:
+        now_ns = self._clock.monotonic_ns()
+        decoded = self._sink.frame(self._name, self._clock.market_ns(), raw, now_ns)
+        self._frame_ns = self._status.last_frame_monotonic_ns = now_ns
+        if not (self._has_quote and type(decoded.items[0]) is Quote):
+            refused = self._refused
+            self._observe(decoded, now_ns)
+            if self._refused is not refused:
+                self._start(self._subscribe())
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.add(asyncio.create_task(work))
 
     def _observe(self, decoded: Decoded, now_ns: int) -> None:
         for item in decoded.items:

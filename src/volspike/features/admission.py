@@ -10,12 +10,16 @@ import msgspec
 
 from volspike.exchange.items import Control, Decoded, Heartbeat, Ignored, Item, Quote, Rejected
 from volspike.features.coverage import SECOND_NS, Coverage
+from volspike.logs import get_logger
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.records import UNKNOWN, Gap, Mark, Tick
 
 FUTURE_LIMIT_NS = 30 * SECOND_NS
 PAST_LIMIT_NS = 86_400 * SECOND_NS
 LEVEL_SHIFT_QUOTES = 3
+FUTURE_QUOTES = 3
+
+log = get_logger()
 
 
 class Dropped(msgspec.Struct, frozen=True, gc=False):
@@ -39,15 +43,49 @@ def is_jump(mid_sum: int, previous_mid_sum: int) -> bool:
 class ProductState:
     """What admission remembers of one product."""
 
-    __slots__ = ("coverage", "mid_sum", "rejected_mids", "session_started", "tick_ns", "trade_id")
+    __slots__ = (
+        "coverage",
+        "future_frames",
+        "mid_sum",
+        "rejected_mids",
+        "session_started",
+        "tick_ns",
+        "tick_receive_ns",
+        "top_trade_id",
+        "trade_id",
+    )
 
     def __init__(self, product: str) -> None:
         self.coverage = Coverage(product)
         self.mid_sum = 0
         self.tick_ns = UNKNOWN
+        self.tick_receive_ns = UNKNOWN  # of the newest tick of the open session
         self.trade_id = UNKNOWN
+        self.top_trade_id = UNKNOWN
         self.session_started = False  # a row of the open session, snapshot included, was seen
         self.rejected_mids: list[int] = []
+        self.future_frames: dict[int, int] = {}  # seq to event time of quotes that await belief
+
+    def begin_session(self, session: str) -> None:
+        """Break the coverage, and forget what holds within a session only."""
+        self.session_started = False
+        self.tick_receive_ns = UNKNOWN
+        self.future_frames.clear()
+        self.coverage.begin_session(session)
+
+    def is_future(self, event_ns: int, receive_ns: int, seq: int) -> bool:
+        """Tell whether a stamp that is far ahead of our clock is wrong, and not our clock.
+
+        The exchange's own stamps of the session tell; before the first, three frames in a row that agree.
+        """
+        if self.tick_receive_ns != UNKNOWN:
+            expected_ns = self.tick_ns + receive_ns - self.tick_receive_ns
+            return event_ns - expected_ns > FUTURE_LIMIT_NS
+        stamps = self.future_frames.values()
+        if any(not 0 <= event_ns - stamp_ns <= FUTURE_LIMIT_NS for stamp_ns in stamps):
+            self.future_frames.clear()
+        self.future_frames[seq] = event_ns
+        return len(self.future_frames) < FUTURE_QUOTES
 
     def accepts_level(self, mid_sum: int, event_ns: int) -> bool:
         """Tell whether a mid is no jump from the last one, or the third in a row of a new level.
@@ -56,7 +94,8 @@ class ProductState:
         """
         stale = event_ns - self.tick_ns > PAST_LIMIT_NS
         if not self.mid_sum or stale or not is_jump(mid_sum, self.mid_sum):
-            self.rejected_mids.clear()
+            if self.rejected_mids:
+                self.rejected_mids.clear()
             return True
         if any(is_jump(mid_sum, other) for other in self.rejected_mids):
             self.rejected_mids.clear()
@@ -74,6 +113,7 @@ class Admission:
         self._sequence = UNKNOWN
         self._frame_index = 0
         self._first_row_is_snapshot = False
+        self._has_warned = False
 
     def begin(self, header: SegmentHeader) -> None:
         """Begin a session: a new connection, or a new imported file."""
@@ -84,8 +124,7 @@ class Admission:
         says_so = header.dialect == "advanced" or (header.mapping is not None and header.mapping.event_type)
         self._first_row_is_snapshot = not says_so
         for state in self._products.values():
-            state.session_started = False
-            state.coverage.begin_session(header.session)
+            state.begin_session(header.session)
 
     @property
     def sequence(self) -> int:
@@ -119,12 +158,13 @@ class Admission:
         assert self._header is not None, "begin() comes before admit()"
         self._frame_index += 1
         out: list[Admitted] = []
-        stale = self._check_sequence(decoded.sequence, frame)
+        sequence = decoded.sequence
+        stale = "" if sequence == UNKNOWN else self._check_sequence(sequence, frame)
         for row, item in enumerate(decoded.items):
             if stale:
                 out.append(Dropped(stale, row=row))
             elif type(item) is Quote:
-                self._admit_quote(item, frame, decoded.sequence, row, out)
+                self._admit_quote(item, frame, sequence, row, out)
             else:
                 self._admit_other(item, frame, row, out)
         return out
@@ -132,7 +172,7 @@ class Admission:
     def _check_sequence(self, sequence: int, frame: Frame) -> str:
         """Break every product on a jump of the connection's counter; name the drop where it goes back."""
         header = self._header
-        if sequence == UNKNOWN or header is None or header.dialect != "advanced":
+        if header is None or header.dialect != "advanced":
             return ""
         last = self._sequence
         if last != UNKNOWN and sequence <= last:
@@ -169,15 +209,18 @@ class Admission:
                 out.append(mark)
 
     def _admit_quote(self, quote: Quote, frame: Frame, sequence: int, row: int, out: list[Admitted]) -> None:
+        header = self._header
+        assert header is not None
         if not self._is_subscribed(quote.product):
             out.append(Dropped("unsubscribed", row=row, product=quote.product))
             return
-        state = self._state(quote.product)
+        state = self._products.get(quote.product) or self._state(quote.product)
         drop = self._drop_reason(quote, frame, state)
         if drop is not None:
             out.append(Dropped(drop[0], drop[1], drop[2], row, quote.product))
             return
-        self._check_coverage(quote, frame, state)
+        check = state.coverage.check_heartbeats if header.heartbeats else state.coverage.check_silence
+        check(quote.event_ns, frame.session, frame.seq)
         mid_sum = quote.bid + quote.ask
         if not state.accepts_level(mid_sum, quote.event_ns):
             out.append(
@@ -187,7 +230,10 @@ class Admission:
         if state.rejected_mids:
             state.rejected_mids.clear()
             state.coverage.break_off("level_shift", f"{frame.session}/{frame.seq}")
-        out.extend(self._accept(quote, frame, sequence, row, state))
+        gap = state.coverage.tick(quote.event_ns, header.feed, frame.session)
+        if gap is not None:
+            out.append(gap)
+        out.append(self._tick(quote, frame, sequence, row, state, header))
 
     def _drop_reason(self, quote: Quote, frame: Frame, state: ProductState) -> tuple[str, bool, str] | None:
         """Return (reason, dead, detail) when the quote is a snapshot, ill-timed, a duplicate or late."""
@@ -198,69 +244,77 @@ class Admission:
             return "snapshot", False, ""
         ahead_ns = quote.event_ns - frame.receive_ns
         if ahead_ns > FUTURE_LIMIT_NS:
-            return "time_future", True, f"{ahead_ns / SECOND_NS:.0f} s after it was received"
+            if state.is_future(quote.event_ns, frame.receive_ns, frame.seq):
+                return "time_future", True, f"{ahead_ns / SECOND_NS:.0f} s after it was received"
+            self._warn(ahead_ns, frame)
+        elif state.future_frames:
+            state.future_frames.clear()
         if ahead_ns < -PAST_LIMIT_NS:
             return "time_past", True, f"{-ahead_ns / SECOND_NS:.0f} s before it was received"
-        if (
-            quote.trade_id != UNKNOWN
-            and quote.trade_id <= state.trade_id
-            and (quote.trade_id == state.trade_id or quote.event_ns <= state.tick_ns)
-        ):
+        if quote.trade_id != UNKNOWN and quote.trade_id == state.trade_id:
             return "duplicate", False, ""
         if quote.event_ns < state.coverage.newest_ns:
             return ("overlap" if self._overlaps(state) else "late"), False, ""
+        if quote.trade_id != UNKNOWN and quote.trade_id < state.trade_id and quote.event_ns == state.tick_ns:
+            return "out_of_order", False, ""
         return None
+
+    def _warn(self, ahead_ns: int, frame: Frame) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            seconds = ahead_ns // SECOND_NS
+            log.warning("our clock is behind the exchange's", session=frame.session, seconds=seconds)
 
     def _overlaps(self, state: ProductState) -> bool:
         """Tell whether an imported session still runs inside an earlier one."""
         assert self._header is not None
         return self._header.origin == "import" and state.coverage.covered_since_ns == UNKNOWN
 
-    def _check_coverage(self, quote: Quote, frame: Frame, state: ProductState) -> None:
-        assert self._header is not None
-        gap_id = f"{frame.session}/{frame.seq}"
-        if self._header.heartbeats:
-            state.coverage.check_heartbeats(quote.event_ns, gap_id)
-        else:
-            state.coverage.check_silence(quote.event_ns, gap_id)
-
-    def _accept(
-        self, quote: Quote, frame: Frame, sequence: int, row: int, state: ProductState
-    ) -> list[Admitted]:
-        header = self._header
-        assert header is not None
-        gap = state.coverage.tick(quote.event_ns, header.feed, frame.session)
-        suspect = (
-            quote.trade_id != UNKNOWN and state.trade_id != UNKNOWN and quote.trade_id != state.trade_id + 1
+    def _tick(
+        self,
+        quote: Quote,
+        frame: Frame,
+        sequence: int,
+        row: int,
+        state: ProductState,
+        header: SegmentHeader,
+    ) -> Tick:
+        """Remember an accepted quote; return its tick."""
+        event_ns, bid, ask, trade_id = quote.event_ns, quote.bid, quote.ask, quote.trade_id
+        suspect = trade_id != UNKNOWN and state.trade_id != UNKNOWN and trade_id != state.trade_id + 1
+        identity = self._identity(quote, frame, sequence, row, state.top_trade_id)
+        state.trade_id = trade_id
+        if trade_id > state.top_trade_id:
+            state.top_trade_id = trade_id
+        state.tick_ns = event_ns
+        state.tick_receive_ns = frame.receive_ns
+        state.mid_sum = bid + ask
+        # By position: keywords take longer than all the rest of a record.
+        return Tick(
+            quote.product,
+            header.feed,
+            frame.session,
+            event_ns,
+            state.coverage.covered_since_ns,
+            bid,
+            ask,
+            quote.price_decimals,
+            frame.seq,
+            row,
+            identity,
+            quote.bid_size,
+            quote.ask_size,
+            quote.price,
+            quote.size,
+            trade_id,
+            suspect,
+            header.event_time_source,
+            frame.receive_ns,
         )
-        state.trade_id = quote.trade_id
-        state.tick_ns = quote.event_ns
-        state.mid_sum = quote.bid + quote.ask
-        tick = Tick(
-            product=quote.product,
-            feed=header.feed,
-            session=frame.session,
-            event_ns=quote.event_ns,
-            covered_since_ns=state.coverage.covered_since_ns,
-            bid=quote.bid,
-            ask=quote.ask,
-            price_decimals=quote.price_decimals,
-            archive_seq=frame.seq,
-            archive_row=row,
-            identity=self._identity(quote, frame, sequence, row),
-            bid_size=quote.bid_size,
-            ask_size=quote.ask_size,
-            price=quote.price,
-            size=quote.size,
-            trade_id=quote.trade_id,
-            suspect=suspect,
-            event_time_source=header.event_time_source,
-            receive_ns=frame.receive_ns,
-        )
-        return [tick] if gap is None else [gap, tick]
 
-    def _identity(self, quote: Quote, frame: Frame, sequence: int, row: int) -> str:
-        if quote.trade_id != UNKNOWN:
+    def _identity(self, quote: Quote, frame: Frame, sequence: int, row: int, top_trade_id: int) -> str:
+        """Name a tick; a trade id that may have been used before names none."""
+        if quote.trade_id > top_trade_id:
             return f"{quote.product}:{quote.trade_id}"
         if sequence != UNKNOWN:
             return f"{frame.session}:{sequence}:{row}"

@@ -42,7 +42,7 @@ DONE, ROOM, PLAIN = 0, 1, 2
 PRODUCT_ROW = len(ADMITTED_COLUMNS)
 
 # Words of a product's state.
-_NEWEST, _COVERED, _HEARTBEAT, _MID, _TICK_NS, _TRADE_ID, _PLAIN_ONLY = range(7)
+_NEWEST, _COVERED, _HEARTBEAT, _MID, _TICK_NS, _TRADE_ID, _PLAIN_ONLY, _RECEIVE = range(8)
 _STATE_WORDS = 8
 # Words of the link: the newest counter, then counts.
 _LAST, _FRAMES, _TICKS, _MARKS, _BEATS = range(5)
@@ -98,6 +98,7 @@ def _tick(item: int, state: int, heartbeats: bool, out: int, capacity: int, m: i
         store(state, _HEARTBEAT, event_ns)
     store(state, _NEWEST, event_ns)
     store(state, _TICK_NS, event_ns)
+    store(state, _RECEIVE, load(item, RECEIVE_NS))
     store(state, _TRADE_ID, trade_id)
     store(state, _MID, load(item, BID) + load(item, ASK))
     suspect = 1 if trade_id != UNKNOWN and before != UNKNOWN and trade_id != before + 1 else 0
@@ -254,7 +255,7 @@ class AdmissionRun:
             state.tick_ns,
             state.trade_id,
             int(plain_only),
-            0,
+            state.tick_receive_ns,
         )
 
     def store(self) -> Admitted:
@@ -265,6 +266,8 @@ class AdmissionRun:
                 continue
             state.coverage.newest_ns, state.coverage.heartbeat_ns = words[_NEWEST], words[_HEARTBEAT]
             state.mid_sum, state.tick_ns, state.trade_id = words[_MID], words[_TICK_NS], words[_TRADE_ID]
+            state.tick_receive_ns = words[_RECEIVE]
+            state.top_trade_id = max(state.top_trade_id, state.trade_id)  # it rose from tick to tick
         last, frames, ticks, marks, beats = self._link.tolist()
         self._admission.advance(last, frames)
         self._link[_FRAMES:] = 0

@@ -23,19 +23,29 @@ class Coverage:
     newest_ns : int
         Event time of the newest accepted tick or mark; anything older is late. ``UNKNOWN`` before the first.
     covered_since_ns : int
-        Event time of the first tick after the last break; ``UNKNOWN`` while broken.
+        Event time of the first tick after the last break, but later than any before, so that no two
+        stretches share it; ``UNKNOWN`` while broken.
     heartbeat_ns : int
         Exchange time of the newest heartbeat since the session began, or of its first item; ``UNKNOWN``
         before it.
     """
 
-    __slots__ = ("_break_id", "_break_reason", "covered_since_ns", "heartbeat_ns", "newest_ns", "product")
+    __slots__ = (
+        "_break_id",
+        "_break_reason",
+        "_last_since_ns",
+        "covered_since_ns",
+        "heartbeat_ns",
+        "newest_ns",
+        "product",
+    )
 
     def __init__(self, product: str) -> None:
         self.product = product
         self.newest_ns = UNKNOWN
         self.covered_since_ns = UNKNOWN
         self.heartbeat_ns = UNKNOWN
+        self._last_since_ns = UNKNOWN
         self._break_reason = ""
         self._break_id = ""
 
@@ -47,28 +57,30 @@ class Coverage:
     def break_off(self, reason: str, gap_id: str) -> None:
         """Note a break; the first reason stands until coverage resumes."""
         if self.covered_since_ns != UNKNOWN:
+            self._last_since_ns = self.covered_since_ns
             self.covered_since_ns = UNKNOWN
             self._break_reason = reason
             self._break_id = gap_id
 
-    def check_heartbeats(self, event_ns: int, gap_id: str) -> None:
-        """Break when more than 5 s of exchange time passed without a heartbeat."""
+    def check_heartbeats(self, event_ns: int, session: str, seq: int) -> None:
+        """Break at a frame when more than 5 s of exchange time passed without a heartbeat."""
         if self.heartbeat_ns == UNKNOWN:
             self.heartbeat_ns = event_ns
         elif event_ns - self.heartbeat_ns > HEARTBEAT_LIMIT_NS:
-            self.break_off("heartbeats", gap_id)
+            self.break_off("heartbeats", f"{session}/{seq}")
             self.heartbeat_ns = event_ns
 
-    def check_silence(self, event_ns: int, gap_id: str) -> None:
-        """Break when a recording without heartbeats is silent for more than 15 s."""
+    def check_silence(self, event_ns: int, session: str, seq: int) -> None:
+        """Break at a frame when a recording without heartbeats was silent for more than 15 s."""
         if self.newest_ns != UNKNOWN and event_ns - self.newest_ns > SILENCE_LIMIT_NS:
-            self.break_off("silence", gap_id)
+            self.break_off("silence", f"{session}/{seq}")
 
     def tick(self, event_ns: int, feed: str, session: str) -> Gap | None:
         """Take an accepted tick; return the gap that it ends, if any."""
         gap = None
         if self.covered_since_ns == UNKNOWN:
-            self.covered_since_ns = event_ns
+            # Stages know a break by another value, also where many breaks share a stamp.
+            self.covered_since_ns = max(event_ns, self._last_since_ns + 1)
             if self._break_reason:
                 gap = self._gap(event_ns, feed, session)
             self._break_reason = ""
@@ -90,7 +102,7 @@ class Coverage:
         self, event_ns: int, feed: str, session: str, position: tuple[int, int], receive_ns: int
     ) -> Mark | None:
         """Take a heartbeat; return a mark where the product has been quiet for a second."""
-        self.check_heartbeats(event_ns, f"{session}/{position[0]}")
+        self.check_heartbeats(event_ns, session, position[0])
         self.heartbeat_ns = max(event_ns, self.heartbeat_ns)
         mark_ns = event_ns - MARK_SLACK_NS
         if self.covered_since_ns == UNKNOWN or mark_ns < self.newest_ns + MARK_AFTER_NS:

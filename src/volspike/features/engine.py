@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from volspike.features.memory import BAD_QUOTE, FULL, grown, memory_of, new_memory, state_of
+from volspike.features.memory import BAD_QUOTE, FULL, grown, memory_of, most_inside, new_memory, state_of
 from volspike.features.sets import IMBALANCE, FeatureSet
 from volspike.features.snapshot import read_snapshot, write_snapshot
 from volspike.features.window import Ints, PureWindowEngine, bad_quote, out_of_order
@@ -21,7 +22,7 @@ class Engine(Protocol):
     compiled: bool
 
     def step(
-        self, event_ns: int, covered_since_ns: int, bid: int, ask: int, bid_size: int, ask_size: int
+        self, event_ns: int, covered_since_ns: int, bid: int, ask: int, bid_size: int, ask_size: int, /
     ) -> tuple[float, ...]:
         """Take one tick; return its feature values, then the tick count."""
 
@@ -69,36 +70,32 @@ class WindowEngine:
     compiled = True
 
     def __init__(self, feature_set: FeatureSet, price_decimals: int) -> None:
-        from volspike.features import kernel
+        from volspike.features import kernel, kernel_block
 
         self.feature_set = feature_set
         self.price_decimals = price_decimals
         self._sized = IMBALANCE in feature_set.columns
-        self._ticks_at = len(feature_set.columns)
         self._price_scale = float(10**price_decimals)
-        self._step = kernel.step_sized if self._sized else kernel.step_core
         self._batch = kernel.batch
-        self._hold(new_memory(self._price_scale))
+        self._scratch = np.empty(kernel_block.SCRATCH_WORDS, np.int64)
+        self._address = np.zeros(1, np.int64)
+        self._hold(new_memory(self._price_scale, self._sized))
+        maker = kernel.step_sized if self._sized else kernel.step_core
+        # As ``PureWindowEngine.step``.
+        self.step: Callable[[int, int, int, int, int, int], tuple[float, ...]]
+        self.step = maker.make(self._address.ctypes.data, self._step_instead)
 
     def _hold(self, memory: Ints) -> None:
         self._memory = memory
-        self._address = memory.ctypes.data
+        self._address[0] = memory.ctypes.data
 
-    def step(
+    def _step_instead(
         self, event_ns: int, covered_since_ns: int, bid: int, ask: int, bid_size: int, ask_size: int
     ) -> tuple[float, ...]:
-        """Take one tick; return its feature values, then the tick count. See ``PureWindowEngine.step``."""
-        row: tuple[float, ...]
-        if self._sized:
-            row = self._step(self._address, event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
-        else:
-            row = self._step(self._address, event_ns, covered_since_ns, bid, ask)
-        # Not row[-1]: CPython is quicker with an index that is not negative.
-        status = row[self._ticks_at]
-        if status > 0.0:
-            return row
-        self._recover(int(status), event_ns)
-        return self.step(event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
+        """Take the tick as a batch, which makes room for it or says what is wrong with it."""
+        tick = (event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
+        values, ticks = self.batch(*(np.array([number], np.int64) for number in tick))
+        return (*values[0].tolist(), float(ticks[0]))
 
     def batch(
         self, event_ns: Ints, covered_since_ns: Ints, bid: Ints, ask: Ints, bid_size: Ints, ask_size: Ints
@@ -115,18 +112,19 @@ class WindowEngine:
         ticks = np.empty(n, np.int32)
         done = 0
         while done < n:
-            done, status = self._batch(self._address, self._sized, done, columns, values, ticks)
+            done, status = self._batch(self._memory, self._scratch, self._sized, done, columns, values, ticks)
             if done < n:
-                self._recover(status, int(columns[0][done]))
+                self._recover(status, columns[0][done:])
         return values.T, ticks
 
-    def _recover(self, status: int, event_ns: int) -> None:
+    def _recover(self, status: int, event_ns: Ints) -> None:
+        """Make room for the ticks not taken, or say what is wrong with the first."""
         if status == FULL:
-            self._hold(grown(self._memory))
+            self._hold(grown(self._memory, most_inside(event_ns)))
         elif status == BAD_QUOTE:
-            raise bad_quote(event_ns)
+            raise bad_quote(int(event_ns[0]))
         else:
-            raise out_of_order(event_ns)
+            raise out_of_order(int(event_ns[0]))
 
     def snapshot(self) -> bytes:
         """Return the state as bytes, which either engine can restore."""
@@ -136,4 +134,4 @@ class WindowEngine:
     def restore(self, data: bytes) -> None:
         """Continue from a snapshot. See ``PureWindowEngine.restore``."""
         state = read_snapshot(data, self.feature_set, self.price_decimals)
-        self._hold(memory_of(state, self._price_scale))
+        self._hold(memory_of(state, self._price_scale, self._sized))

@@ -68,6 +68,14 @@ def direct(compiled: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def address_of(compiled: Callable[..., Any]) -> int:
+    """Return the address at which C can call an entry point."""
+    dispatcher: Any = compiled
+    overload = dispatcher.overloads[dispatcher.signatures[0]]
+    address: int = overload.library.get_pointer_to_function(overload.fndesc.llvm_cfunc_wrapper_name)
+    return address
+
+
 def sources_digest(*modules: ModuleType) -> int:
     """Return 60 bits of the sha256 of the modules' source files."""
     digest = hashlib.sha256()

@@ -2,8 +2,8 @@
 
 The definition is ``window.PureWindowEngine``; every float operation is in the same order, so the bits are
 equal. A live step and a batch advance the same memory (``memory``): a step by ``kernel_sums``, a batch by
-blocks (``kernel_block``) where it can. A full ring is reported, and the caller doubles it. The memory is
-passed as an address: an array would be reference-counted at every call.
+blocks (``kernel_block``) where it can. A full ring is reported, and the caller makes a larger one. Arrays are
+passed as addresses: numba would count references to an array in every part it is handed to.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from volspike.features import (
+    builtin,
     fixedpoint,
     jit,
     kernel_block,
@@ -25,15 +27,15 @@ from volspike.features import (
     window,
 )
 from volspike.features import memory as layout
-from volspike.features.jit import direct, entry, inlined, part, sources_digest
-from volspike.features.kernel_block import (
-    BLOCK,
-    SCRATCH_WORDS,
-    Columns,
-    Counts,
-    Floats,
-    take_block,
+from volspike.features.builtin import (
+    BuiltinMaker,
+    bound_integer,
+    call_instead,
+    six_integers,
+    tuple_of_floats,
 )
+from volspike.features.jit import address_of, direct, entry, inlined, part, sources_digest
+from volspike.features.kernel_block import BLOCK, Columns, take_block
 from volspike.features.kernel_grid import arrive, log_return
 from volspike.features.kernel_sums import (
     Running,
@@ -43,11 +45,13 @@ from volspike.features.kernel_sums import (
     load_running,
     load_sums,
     mean_value,
+    moved_on,
     numerators,
     put_row,
     put_sizes,
     relative,
     relative_value,
+    row_at,
     run_on,
     rv_value,
     sizes_at,
@@ -56,8 +60,10 @@ from volspike.features.kernel_sums import (
     std_value,
     store_running,
     store_sums,
+    time_at,
 )
 from volspike.features.memory import (
+    AHEAD,
     CLOSED_MID,
     FULL,
     HEAD,
@@ -65,10 +71,12 @@ from volspike.features.memory import (
     PRICE_SCALE,
     SECONDS_QQ,
     TAIL,
+    Words,
 )
-from volspike.features.wide import load, load_float
+from volspike.features.wide import load, load_float, store, store_float, store_int32
 
 _SOURCES: tuple[ModuleType, ...] = (
+    builtin,
     fixedpoint,
     jit,
     kernel_block,
@@ -108,11 +116,12 @@ def _take(
     mid, width = bid + ask, ask - bid
     moved, ratio = log_return(mid_before, mid), relative(width, mid)
     value, known = imbalance(bid_size, ask_size) if sized else (0, 0)
-    head, running = 0 if mid_before == 0 else sums.head, load_running(memory)
-    put_row(memory, mask, head, running, event_ns, moved)
+    head, running = 0 if mid_before == 0 else sums.head, moved_on(load_running(memory), moved)
+    store(memory, time_at(mask, head), event_ns)
+    put_row(memory, row_at(mask, head), running)
     if sized:
-        put_sizes(memory, mask, head, running)
-    running = run_on(running, moved, width, ratio, value, known)
+        put_sizes(memory, sizes_at(mask, head), running)
+    running = run_on(running, width, ratio, value, known)
     sums = slide(memory, mask, sums, event_ns, mid_before, moved, width, ratio)
     store_sums(memory, sums)
     store_running(memory, running)
@@ -135,42 +144,53 @@ def _take(
 
 @part
 def _take_each(
-    memory: int, sized: bool, start: int, stop: int, ticks: Columns, values: Floats, counts: Counts
+    memory: int, sized: bool, ticks: Columns, n: int, values: int, stride: int, counts: int
 ) -> tuple[int, int]:
     event_ns, covered_since_ns, bid, ask, bid_size, ask_size = ticks
-    for i in range(start, stop):
-        row = _take(memory, sized, event_ns[i], covered_since_ns[i], bid[i], ask[i], bid_size[i], ask_size[i])
+    for i in range(n):
+        row = _take(
+            memory,
+            sized,
+            load(event_ns, i),
+            load(covered_since_ns, i),
+            load(bid, i),
+            load(ask, i),
+            load(bid_size, i),
+            load(ask_size, i),
+        )
         if row[7] < 0.0:
             return i, int(row[7])
-        for column in range(len(values)):
-            values[column, i] = row[column]
-        counts[i] = int(row[7])
-    return stop, 0
+        for column in range(7 if sized else 6):
+            store_float(values + column * stride, i, row[column])
+        store_int32(counts, i, int(row[7]))
+    return n, 0
 
 
 @part
 def _batch(
-    memory: int, sized: bool, start: int, ticks: Columns, values: Floats, counts: Counts
+    memory: int, block: int, sized: bool, done: int, n: int, ticks: Columns, values: int, counts: int
 ) -> tuple[int, int]:
-    """Take the ticks from ``start`` on into ``values``, column by column, and ``counts``.
+    """Take the ticks from ``done`` to ``n`` into ``values``, column by column, and ``counts``.
 
     Returns
     -------
     done, status : int
         The row after the last one taken; where that is not the end, why the next one was not.
     """
-    n, status = len(counts), 0
-    scratch = np.empty(SCRATCH_WORDS, np.int64)
-    while start < n:
-        stop = min(start + BLOCK, n)
-        if load(memory, HEAD) - load(memory, TAIL) + stop - start > load(memory, MASK) + 1:
-            return start, FULL
-        if take_block(memory, scratch.ctypes.data, sized, start, stop, ticks, values, counts):
-            start = stop
+    a, b, c, d, e, f = ticks
+    while done < n:
+        size, at = min(BLOCK, n - done), 8 * done
+        if load(memory, HEAD) - load(memory, TAIL) + size + AHEAD > load(memory, MASK) + 1:
+            return done, FULL
+        rest = a + at, b + at, c + at, d + at, e + at, f + at
+        to, to_counts = values + at, counts + 4 * done
+        if take_block(memory, block, sized, rest, size, to, 8 * n, to_counts):
+            done += size
             continue
-        start, status = _take_each(memory, sized, start, stop, ticks, values, counts)
+        taken, status = _take_each(memory, sized, rest, size, to, 8 * n, to_counts)
+        done += taken
         if status < 0:
-            return start, status
+            return done, status
     return n, 0
 
 
@@ -179,41 +199,66 @@ def _keyed_by(digest: int) -> None:
     """Do nothing; but naming the digest makes it a part of the cache's key."""
 
 
+@inlined
+def _step(bound: int, arguments: int, count: int, sized: bool) -> int:
+    if count != 6:
+        return call_instead(bound, arguments, count)
+    valid, event_ns, covered_since_ns, bid, ask, bid_size, ask_size = six_integers(arguments)
+    if not valid:
+        return 0
+    memory = load(bound_integer(bound), 0)
+    row = _take(memory, sized, event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
+    if row[7] < 0.0:
+        return call_instead(bound, arguments, count)
+    if sized:
+        return tuple_of_floats(row, 8)
+    return tuple_of_floats((row[0], row[1], row[2], row[3], row[4], row[5], row[7]), 7)
+
+
+Arrays = tuple[Words, Words, Words, Words, Words, Words]
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int32]
+
+_WORDS = "int64[::1]"
 _COLUMNS = "UniTuple(Array(int64, 1, 'C', readonly=True), 6)"
 _OUT = "float64[:, ::1], int32[::1]"
 
 
 def _entry_points(digest: int) -> tuple[Any, Any, Any]:
-    @entry("UniTuple(float64, 7)(int64, int64, int64, int64, int64)")
-    def step_core(memory: int, event_ns: int, covered_since_ns: int, bid: int, ask: int) -> tuple[float, ...]:
+    @entry("int64(int64, int64, int64)")
+    def step_core(bound: int, arguments: int, count: int) -> int:
         _keyed_by(digest)
-        row = _take(memory, False, event_ns, covered_since_ns, bid, ask, 0, 0)
-        return row[0], row[1], row[2], row[3], row[4], row[5], row[7]
+        return _step(bound, arguments, count, False)
 
-    @entry("UniTuple(float64, 8)(int64, int64, int64, int64, int64, int64, int64)")
-    def step_sized(
-        memory: int,
-        event_ns: int,
-        covered_since_ns: int,
-        bid: int,
-        ask: int,
-        bid_size: int,
-        ask_size: int,
-    ) -> tuple[float, ...]:
+    @entry("int64(int64, int64, int64)")
+    def step_sized(bound: int, arguments: int, count: int) -> int:
         _keyed_by(digest)
-        return _take(memory, True, event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
+        return _step(bound, arguments, count, True)
 
-    @entry(f"UniTuple(int64, 2)(int64, boolean, int64, {_COLUMNS}, {_OUT})")
+    @entry(f"UniTuple(int64, 2)({_WORDS}, {_WORDS}, boolean, int64, {_COLUMNS}, {_OUT})")
     def batch(
-        memory: int, sized: bool, start: int, ticks: Columns, values: Floats, counts: Counts
+        memory: Words, scratch: Words, sized: bool, done: int, ticks: Arrays, values: Floats, counts: Counts
     ) -> tuple[int, int]:
         _keyed_by(digest)
-        return _batch(memory, sized, start, ticks, values, counts)
+        a, b, c, d, e, f = ticks
+        return _batch(
+            memory.ctypes.data,
+            scratch.ctypes.data,
+            sized,
+            done,
+            len(counts),
+            (a.ctypes.data, b.ctypes.data, c.ctypes.data, d.ctypes.data, e.ctypes.data, f.ctypes.data),
+            values.ctypes.data,
+            counts.ctypes.data,
+        )
 
-    return direct(step_core), direct(step_sized), direct(batch)
+    steps = [BuiltinMaker("step", address_of(function)) for function in (step_core, step_sized)]
+    return steps[0], steps[1], direct(batch)
 
 
-# step_core(memory address, event_ns, covered_since_ns, bid, ask) and step_sized(..., bid_size, ask_size)
-# -> the values, then the tick count, or a negative status with nothing taken.
-# batch(memory address, sized, start, six columns, values (columns, n), counts) -> as ``_batch``.
+# step_core and step_sized make builtins of (event_ns, covered_since_ns, bid, ask, bid_size, ask_size) that
+# return the values, then the tick count. They are bound to the address of a word that holds the memory's
+# address, and to the function that is called instead where the tick can't be taken; nothing is taken then.
+# batch(memory, ``kernel_block.SCRATCH_WORDS`` words, sized, done, six columns, values (columns, n), counts)
+# -> as ``_batch``.
 step_core, step_sized, batch = _entry_points(sources_digest(*_SOURCES))

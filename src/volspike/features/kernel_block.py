@@ -7,14 +7,10 @@ its window's sums might pass the words they are kept in here; the caller then ta
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from volspike.features.fixedpoint import PRICE_LIMIT, SHORT_SERIES_LIMIT, WORD
 from volspike.features.jit import inlined, part
 from volspike.features.kernel_grid import close_seconds, log_return, short_series
 from volspike.features.kernel_sums import (
-    Running,
     Sums,
     imbalance,
     imbalance_value,
@@ -22,6 +18,7 @@ from volspike.features.kernel_sums import (
     load_running,
     load_sums,
     mean_value,
+    moved_on,
     put_row,
     put_sizes,
     relative,
@@ -34,8 +31,10 @@ from volspike.features.kernel_sums import (
     std_value,
     store_running,
     store_sums,
+    time_at,
 )
 from volspike.features.memory import (
+    AHEAD,
     CLOSED_END_NS,
     CLOSED_MID,
     COVERED,
@@ -44,40 +43,39 @@ from volspike.features.memory import (
     LAST_NS,
     MASK,
     PRICE_SCALE,
-    RUNNING,
     SECONDS_QQ,
     SUM_Q,
+    SUM_QQ,
     SUM_RELATIVE,
     SUM_SPREAD,
     TAIL,
-    Words,
+    TIMES,
 )
 from volspike.features.wide import (
     add_square,
+    count_to,
     dispersion_words,
     load,
     load_float,
+    load_int32,
     natural_float,
     store,
+    store_float,
+    store_int32,
     subtract_words,
     unsigned_float,
 )
 from volspike.features.window import WINDOW_NS
 
 BLOCK = 128
-# A block from whose windows more ticks leave is refused.
-_MOST_LEAVING = 1024
 
 # The scratch words of a block, by column; MIDS begins with the mid sum before the block.
 _STRIDE = BLOCK + 8
 _MIDS, _WIDTH, _RATIO, _MOVED, _CLOSED, _OPEN, _LOW, _HIGH = (_STRIDE * column for column in range(8))
-_RV_LOW, _RV_HIGH, _Q, _SPREAD, _RELATIVE, _IMBALANCE, _KNOWN, _LEFT = (
+_RV_LOW, _RV_HIGH, _Q, _SPREAD, _RELATIVE, _IMBALANCE, _KNOWN, _TAIL = (
     _STRIDE * column for column in range(8, 16)
 )
-# Of the ticks that leave: event_ns, and the sum of the squares that have left before.
-_GONE_STRIDE = _MOST_LEAVING + 8
-_GONE_NS, _GONE_LOW, _GONE_HIGH = (_STRIDE * 16 + _GONE_STRIDE * column for column in range(3))
-SCRATCH_WORDS = _STRIDE * 16 + _GONE_STRIDE * 3
+SCRATCH_WORDS = _STRIDE * 16
 
 _NEVER_NS = 2**63 - 1
 
@@ -86,34 +84,38 @@ _NEVER_NS = 2**63 - 1
 _DISPERSION_LIMIT = 2.0**126
 _NATURAL_LIMIT = 2.0**64 - 2.0**54
 
-Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int32]
-Columns = tuple[Words, Words, Words, Words, Words, Words]
+# The addresses of the six columns.
+Columns = tuple[int, int, int, int, int, int]
 
 
 @part
-def _plain(memory: int, event_ns: Words, covered_since_ns: Words, bid: Words, ask: Words) -> bool:
-    covered, wrong = load(memory, COVERED), 0
-    for i in range(len(bid)):
+def _plain(memory: int, ticks: Columns, n: int) -> bool:
+    event_ns, covered_since_ns, bid, ask, _, _ = ticks
+    covered, wrong, broken, late = load(memory, COVERED), 0, 0, 0
+    for i in range(n):
+        low, high = load(bid, i), load(ask, i)
         # The sign bit is what counts; differences are of numbers that are not negative, or wrong already.
-        wrong |= (bid[i] - 1) | bid[i] | (ask[i] - bid[i]) | (PRICE_LIMIT - 1 - ask[i]) | ask[i]
-    if wrong < 0:
-        return False
-    wrong = 0
-    for i in range(len(bid)):
-        wrong |= covered_since_ns[i] ^ covered
-    late = 0
-    for i in range(len(bid) - 1):
-        late += event_ns[i + 1] < event_ns[i]
-    return wrong == 0 and late == 0 and load(memory, LAST_MID) != 0 and event_ns[0] >= load(memory, LAST_NS)
+        wrong |= (low - 1) | low | (high - low) | (PRICE_LIMIT - 1 - high) | high
+    for i in range(n):
+        broken |= load(covered_since_ns, i) ^ covered
+    for i in range(n - 1):
+        late += load(event_ns, i + 1) < load(event_ns, i)
+    return (
+        wrong >= 0
+        and broken == 0
+        and late == 0
+        and load(memory, LAST_MID) != 0
+        and load(event_ns, 0) >= load(memory, LAST_NS)
+    )
 
 
 @part
-def _quotes(block: int, bid: Words, ask: Words) -> tuple[int, int]:
+def _quotes(block: int, ticks: Columns, n: int) -> tuple[int, int]:
     """Note mid sums, spreads and relative spreads; return bounds of the latter two."""
+    _, _, bid, ask, _, _ = ticks
     width_bits, ratio_bits = 0, 0
-    for i in range(len(bid)):
-        mid, width = bid[i] + ask[i], ask[i] - bid[i]
+    for i in range(n):
+        mid, width = load(bid, i) + load(ask, i), load(ask, i) - load(bid, i)
         ratio = relative(width, mid)
         store(block, _MIDS + 1 + i, mid)
         store(block, _WIDTH + i, width)
@@ -168,54 +170,29 @@ def _fits(sums: Sums, size: int, moved: int, width: int, ratio: int) -> bool:
 
 
 @part
-def _insert(memory: int, block: int, event_ns: Words) -> None:
-    """Write the rows of a block behind the ring's head and note the sums of squares with them."""
-    sums, running, mask = load_sums(memory), load_running(memory), load(memory, MASK)
-    low, high = sums.qq, sums.qq_middle
-    for i in range(len(event_ns)):
-        moved = load(block, _MOVED + i)
-        put_row(memory, mask, sums.head + i, running, event_ns[i], moved)
-        running = run_on(running, moved, load(block, _WIDTH + i), load(block, _RATIO + i), 0, 0)
-        low, high = add_square(low, high, moved)
-        store(block, _LOW + i, low)
-        store(block, _HIGH + i, high)
+def _put_times(memory: int, event_ns: int, n: int) -> None:
+    """Write the times of a block behind the ring's head, and none that could leave behind them."""
+    mask, head = load(memory, MASK), load(memory, HEAD)
+    for i in range(n):
+        store(memory, time_at(mask, head + i), load(event_ns, i))
+    for i in range(AHEAD):
+        store(memory, time_at(mask, head + n + i), _NEVER_NS)
+    for i in range(AHEAD):
+        store(memory, TIMES + mask + 1 + i, load(memory, TIMES + i))
 
 
 @part
-def _note_leaving(memory: int, block: int, left_ns: int) -> bool:
-    """Note the ticks up to ``left_ns``, which leave with this block; tell whether there was room."""
-    mask, tail = load(memory, MASK), load(memory, TAIL)
-    i, low, high = 0, 0, 0
-    at = row_at(mask, tail)
-    q, event_ns = load(memory, at + SUM_Q), load(memory, at)
-    while event_ns <= left_ns and i < _MOST_LEAVING:
-        store(block, _GONE_NS + i, event_ns)
-        store(block, _GONE_LOW + i, low)
-        store(block, _GONE_HIGH + i, high)
-        i += 1
-        at = row_at(mask, tail + i)
-        later, event_ns = load(memory, at + SUM_Q), load(memory, at)
-        low, high = add_square(low, high, later - q)
-        q = later
-    store(block, _GONE_LOW + i, low)
-    store(block, _GONE_HIGH + i, high)
-    for beyond in range(4):
-        store(block, _GONE_NS + i + beyond, _NEVER_NS)
-    return event_ns > left_ns
-
-
-@part
-def _grid(memory: int, block: int, event_ns: Words) -> None:
+def _grid(memory: int, block: int, event_ns: int, n: int) -> None:
     """Note at each tick the mid sum and the sum of squares of the last closed second."""
-    n, i = len(event_ns), 0
+    i = 0
     while i < n:
-        if event_ns[i] > load(memory, CLOSED_END_NS):
+        if load(event_ns, i) > load(memory, CLOSED_END_NS):
             store(memory, LAST_MID, load(block, _MIDS + i))
-            close_seconds(memory, event_ns[i])
+            close_seconds(memory, load(event_ns, i))
         first, end_ns = i, load(memory, CLOSED_END_NS)
-        while i + 8 <= n and event_ns[i + 7] <= end_ns:
+        while i + 8 <= n and load(event_ns, i + 7) <= end_ns:
             i += 8
-        while i < n and event_ns[i] <= end_ns:
+        while i < n and load(event_ns, i) <= end_ns:
             i += 1
         mid, low, high = load(memory, CLOSED_MID), load(memory, SECONDS_QQ), load(memory, SECONDS_QQ + 1)
         for at in range(first, i):
@@ -223,7 +200,7 @@ def _grid(memory: int, block: int, event_ns: Words) -> None:
             store(block, _RV_LOW + at, low)
             store(block, _RV_HIGH + at, high)
     store(memory, LAST_MID, load(block, _MIDS + n))
-    store(memory, LAST_NS, event_ns[n - 1])
+    store(memory, LAST_NS, load(event_ns, n - 1))
 
 
 @part
@@ -234,179 +211,183 @@ def _squares(block: int, n: int) -> None:
         store(block, _RV_HIGH + i, high)
 
 
-@inlined
-def _leave(block: int, left: int, left_ns: int) -> int:
-    """Return how many have left by ``left_ns``; few without a jump, since their number can't be foreseen."""
-    at = block + 8 * (_GONE_NS + left)
-    more = int(load(at, 0) <= left_ns) + int(load(at, 1) <= left_ns)
-    more += int(load(at, 2) <= left_ns) + int(load(at, 3) <= left_ns)
-    left += more
-    if more == 4:
-        while load(block, _GONE_NS + left) <= left_ns:
-            left += 1
-    return left
+@part
+def _tails(memory: int, block: int, event_ns: int, n: int) -> None:
+    """Note the oldest tick in the window at each tick."""
+    mask, tail, i = load(memory, MASK), load(memory, TAIL), 0
+    while i < n:
+        # Four at a time from the same place: what one finds does not wait for the one before.
+        at = time_at(mask, tail)
+        if i + 4 <= n:
+            fourth = count_to(memory, at, load(event_ns, i + 3) - WINDOW_NS)
+            if fourth < AHEAD:
+                store(block, _TAIL + i, tail + count_to(memory, at, load(event_ns, i) - WINDOW_NS))
+                store(block, _TAIL + i + 1, tail + count_to(memory, at, load(event_ns, i + 1) - WINDOW_NS))
+                store(block, _TAIL + i + 2, tail + count_to(memory, at, load(event_ns, i + 2) - WINDOW_NS))
+                tail += fourth
+                store(block, _TAIL + i + 3, tail)
+                i += 4
+                continue
+        while load(memory, time_at(mask, tail)) <= load(event_ns, i) - WINDOW_NS:
+            tail += 1
+        store(block, _TAIL + i, tail)
+        i += 1
 
 
 @part
-def _differences(memory: int, block: int, event_ns: Words, counts: Counts) -> None:
-    """Turn running sums into those over the windows, and those of squares into the dispersion."""
-    sums, running, mask = load_sums(memory), load_running(memory), load(memory, MASK)
-    q, spread, ratios = running.q, running.spread, running.relative
-    q_inside, low, high, left = 0, 0, 0, 0
-    for i in range(len(counts)):
-        left = _leave(block, left, event_ns[i] - WINDOW_NS)
-        at = row_at(mask, sums.tail + left)
-        q += load(block, _MOVED + i)
-        spread += load(block, _WIDTH + i)
-        ratios += load(block, _RATIO + i)
-        gone_low, gone_high = load(block, _GONE_LOW + left), load(block, _GONE_HIGH + left)
-        low, high = subtract_words(load(block, _LOW + i), load(block, _HIGH + i), gone_low, gone_high)
-        k = sums.head - sums.tail + i - left
-        counts[i] = k + 1
-        q_inside = q - load(memory, at + SUM_Q)
-        store(block, _Q + i, q_inside)
-        store(block, _SPREAD + i, spread - load(memory, at + SUM_SPREAD))
-        store(block, _RELATIVE + i, ratios - load(memory, at + SUM_RELATIVE))
-        store(block, _LEFT + i, left)
-        dispersion_low, dispersion_high = dispersion_words(k, low, high, q_inside)
+def _insert(memory: int, block: int, n: int) -> None:
+    """Write the rows of a block."""
+    mask, head, running = load(memory, MASK), load(memory, HEAD), load_running(memory)
+    for i in range(n):
+        running = moved_on(running, load(block, _MOVED + i))
+        put_row(memory, row_at(mask, head + i), running)
+        running = run_on(running, load(block, _WIDTH + i), load(block, _RATIO + i), 0, 0)
+    store_running(memory, running)
+
+
+@part
+def _differences(memory: int, block: int, counts: int, n: int) -> None:
+    """Note the sums over each window, of squares the dispersion; keep those of the last."""
+    mask, head, tail = load(memory, MASK), load(memory, HEAD), 0
+    q, low, high, spread, ratios = 0, 0, 0, 0, 0
+    for i in range(n):
+        tail = load(block, _TAIL + i)
+        now, at = row_at(mask, head + i), row_at(mask, tail)
+        q = load(memory, now + SUM_Q) - load(memory, at + SUM_Q)
+        spread = load(memory, now + SUM_SPREAD) + load(block, _WIDTH + i) - load(memory, at + SUM_SPREAD)
+        ratios = load(memory, now + SUM_RELATIVE) + load(block, _RATIO + i) - load(memory, at + SUM_RELATIVE)
+        low, high = subtract_words(
+            load(memory, now + SUM_QQ),
+            load(memory, now + SUM_QQ + 1),
+            load(memory, at + SUM_QQ),
+            load(memory, at + SUM_QQ + 1),
+        )
+        k = head + i - tail
+        store_int32(counts, i, k + 1)
+        store(block, _Q + i, q)
+        store(block, _SPREAD + i, spread)
+        store(block, _RELATIVE + i, ratios)
+        dispersion_low, dispersion_high = dispersion_words(k, low, high, q)
         store(block, _LOW + i, dispersion_low)
         store(block, _HIGH + i, dispersion_high)
-    n = len(counts)
-    spread_inside, ratios_inside = load(block, _SPREAD + n - 1), load(block, _RELATIVE + n - 1)
-    store_sums(
-        memory,
-        Sums(
-            sums.head + n,
-            sums.tail + left,
-            q_inside,
-            q_inside >> 63,
-            low,
-            high,
-            0,
-            spread_inside,
-            0,
-            ratios_inside,
-            0,
-        ),
-    )
-    store_running(memory, Running(q, spread, ratios, running.imbalance, running.sized))
+    store_sums(memory, Sums(head + n, tail, q, q >> 63, low, high, 0, spread, 0, ratios, 0))
 
 
 @part
-def _imbalances(memory: int, block: int, bid_size: Words, ask_size: Words) -> None:
-    """Write the rows of a block into the ring of imbalances."""
+def _imbalances(memory: int, block: int, ticks: Columns, n: int) -> None:
+    """Write the rows of a block into the ring of imbalances and note the sums over each window."""
     running, mask, head = load_running(memory), load(memory, MASK), load(memory, HEAD)
-    for i in range(len(bid_size)):
-        value, known = imbalance(bid_size[i], ask_size[i])
+    for i in range(n):
+        value, known = imbalance(load(ticks[4], i), load(ticks[5], i))
         store(block, _IMBALANCE + i, value)
         store(block, _KNOWN + i, known)
-    for i in range(len(bid_size)):
-        put_sizes(memory, mask, head + i, running)
-        running = run_on(running, 0, 0, 0, load(block, _IMBALANCE + i), load(block, _KNOWN + i))
+    for i in range(n):
+        put_sizes(memory, sizes_at(mask, head + i), running)
+        running = run_on(running, 0, 0, load(block, _IMBALANCE + i), load(block, _KNOWN + i))
+        at = sizes_at(mask, load(block, _TAIL + i))
+        store(block, _IMBALANCE + i, running.imbalance - load(memory, at))
+        store(block, _KNOWN + i, running.sized - load(memory, at + 1))
+    store_running(memory, running)
 
 
 @part
-def _mean_imbalances(memory: int, block: int, first: int, values: Floats) -> None:
-    running, mask = load_running(memory), load(memory, MASK)
-    total, sized = running.imbalance, running.sized
-    for i in range(len(values)):
-        total += load(block, _IMBALANCE + i)
-        sized += load(block, _KNOWN + i)
-        at = sizes_at(mask, first + load(block, _LEFT + i))
-        values[i] = imbalance_value(total - load(memory, at), sized - load(memory, at + 1))
-    store(memory, RUNNING + 3, total)
-    store(memory, RUNNING + 4, sized)
+def _means(block: int, counts: int, n: int, values: int) -> None:
+    for i in range(n):
+        k = float(load_int32(counts, i)) - 1.0
+        store_float(values, i, mean_value(float(load(block, _Q + i)), k))
 
 
 @part
-def _means(block: int, counts: Counts, values: Floats) -> None:
-    for i in range(len(counts)):
-        values[i] = mean_value(float(load(block, _Q + i)), float(counts[i]) - 1.0)
+def _stds(block: int, counts: int, n: int, values: int) -> None:
+    for i in range(n):
+        k = float(load_int32(counts, i)) - 1.0
+        low, high = natural_float(load(block, _LOW + i)), natural_float(load(block, _HIGH + i))
+        store_float(values, i, std_value(high * WORD + low, k))
 
 
 @part
-def _stds(block: int, counts: Counts, values: Floats) -> None:
-    for i in range(len(counts)):
-        low, high = load(block, _LOW + i), load(block, _HIGH + i)
-        values[i] = std_value(natural_float(high) * WORD + natural_float(low), float(counts[i]) - 1.0)
+def _spreads(block: int, counts: int, n: int, price_scale: float, values: int) -> None:
+    for i in range(n):
+        ticks, spread = float(load_int32(counts, i)), natural_float(load(block, _SPREAD + i))
+        store_float(values, i, spread_value(spread, ticks, price_scale))
 
 
 @part
-def _spreads(block: int, counts: Counts, price_scale: float, values: Floats) -> None:
-    for i in range(len(counts)):
-        spread = natural_float(load(block, _SPREAD + i))
-        values[i] = spread_value(spread, float(counts[i]), price_scale)
+def _intensities(counts: int, n: int, values: int) -> None:
+    for i in range(n):
+        store_float(values, i, intensity_value(float(load_int32(counts, i))))
 
 
 @part
-def _intensities(counts: Counts, values: Floats) -> None:
-    for i in range(len(counts)):
-        values[i] = intensity_value(float(counts[i]))
+def _relatives(block: int, counts: int, n: int, values: int) -> None:
+    for i in range(n):
+        ticks, ratios = float(load_int32(counts, i)), natural_float(load(block, _RELATIVE + i))
+        store_float(values, i, relative_value(ratios, ticks))
 
 
 @part
-def _relatives(block: int, counts: Counts, values: Floats) -> None:
-    for i in range(len(counts)):
-        values[i] = relative_value(natural_float(load(block, _RELATIVE + i)), float(counts[i]))
+def _rvs(block: int, n: int, values: int) -> None:
+    for i in range(n):
+        low, high = natural_float(load(block, _RV_LOW + i)), natural_float(load(block, _RV_HIGH + i))
+        store_float(values, i, rv_value(high * WORD + low))
 
 
 @part
-def _rvs(block: int, values: Floats) -> None:
-    for i in range(len(values)):
-        low, high = load(block, _RV_LOW + i), load(block, _RV_HIGH + i)
-        values[i] = rv_value(natural_float(high) * WORD + natural_float(low))
+def _mean_imbalances(block: int, n: int, values: int) -> None:
+    for i in range(n):
+        value = imbalance_value(load(block, _IMBALANCE + i), load(block, _KNOWN + i))
+        store_float(values, i, value)
 
 
 @part
-def _accepted(memory: int, block: int, start: int, stop: int, ticks: Columns) -> bool:
-    """Tell whether a block can be taken; write its rows behind the ring's head, which changes nothing yet."""
-    event_ns, bid, ask = ticks[0][start:stop], ticks[2][start:stop], ticks[3][start:stop]
-    if not _plain(memory, event_ns, ticks[1][start:stop], bid, ask):
+def _accepted(memory: int, block: int, ticks: Columns, n: int) -> bool:
+    """Tell whether a block can be taken, and note what its ticks add."""
+    if not _plain(memory, ticks, n):
         return False
     store(block, _MIDS, load(memory, LAST_MID))
-    width_bits, ratio_bits = _quotes(block, bid, ask)
-    moved_bits = _tick_returns(block, stop - start)
-    if not _fits(load_sums(memory), stop - start, moved_bits, width_bits, ratio_bits):
-        return False
-    _insert(memory, block, event_ns)
-    return _note_leaving(memory, block, event_ns[stop - start - 1] - WINDOW_NS)
+    width_bits, ratio_bits = _quotes(block, ticks, n)
+    moved_bits = _tick_returns(block, n)
+    return _fits(load_sums(memory), n, moved_bits, width_bits, ratio_bits)
 
 
 @part
 def take_block(
-    memory: int,
-    block: int,
-    sized: bool,
-    start: int,
-    stop: int,
-    ticks: Columns,
-    values: Floats,
-    counts: Counts,
+    memory: int, block: int, sized: bool, ticks: Columns, n: int, values: int, stride: int, counts: int
 ) -> bool:
-    """Take the ticks from ``start`` to ``stop``, at most ``BLOCK``, for which the ring has room.
+    """Take ``n`` ticks, at most ``BLOCK``, for which the ring has room, with ``AHEAD`` to spare.
 
-    ``block`` is the address of ``SCRATCH_WORDS`` words.
+    Parameters
+    ----------
+    memory, block : int
+        The addresses of the engine's memory and of ``SCRATCH_WORDS`` words.
+    sized : bool
+        Whether size imbalances are kept.
+    ticks : tuple of int
+        The addresses of the ticks' columns.
+    values, counts : int
+        Where the values (float64, a column every ``stride`` bytes) and the tick counts (int32) go.
 
     Returns
     -------
     bool
         False where the block is not plain or its sums are too large; nothing has changed then.
     """
-    if not _accepted(memory, block, start, stop, ticks):
+    if not _accepted(memory, block, ticks, n):
         return False
-    event_ns, inside, first = ticks[0][start:stop], counts[start:stop], load(memory, TAIL)
-    _grid(memory, block, event_ns)
-    _open_returns(block, stop - start)
-    _squares(block, stop - start)
+    _grid(memory, block, ticks[0], n)
+    _open_returns(block, n)
+    _squares(block, n)
+    _put_times(memory, ticks[0], n)
+    _tails(memory, block, ticks[0], n)
+    _insert(memory, block, n)
     if sized:
-        _imbalances(memory, block, ticks[4][start:stop], ticks[5][start:stop])
-    _differences(memory, block, event_ns, inside)
-    _means(block, inside, values[0, start:stop])
-    _stds(block, inside, values[1, start:stop])
-    _spreads(block, inside, load_float(memory, PRICE_SCALE), values[2, start:stop])
-    _intensities(inside, values[3, start:stop])
-    _relatives(block, inside, values[4, start:stop])
-    _rvs(block, values[5, start:stop])
-    if sized:
-        _mean_imbalances(memory, block, first, values[6, start:stop])
+        _imbalances(memory, block, ticks, n)
+        _mean_imbalances(block, n, values + 6 * stride)
+    _differences(memory, block, counts, n)
+    _means(block, counts, n, values)
+    _stds(block, counts, n, values + stride)
+    _spreads(block, counts, n, load_float(memory, PRICE_SCALE), values + 2 * stride)
+    _intensities(counts, n, values + 3 * stride)
+    _relatives(block, counts, n, values + 4 * stride)
+    _rvs(block, n, values + 5 * stride)
     return True

@@ -9,8 +9,8 @@ from volspike.features.fixedpoint import IMBALANCE_SCALE, RELATIVE_SCALE, RETURN
 from volspike.features.jit import inlined
 from volspike.features.kernel_grid import rounded
 from volspike.features.memory import (
+    AHEAD,
     ROW_WORDS,
-    ROWS,
     RUNNING,
     RUNNING_WORDS,
     SIZE_WORDS,
@@ -18,6 +18,7 @@ from volspike.features.memory import (
     SUM_RELATIVE,
     SUM_SPREAD,
     SUM_WORDS,
+    TIMES,
 )
 from volspike.features.wide import (
     add,
@@ -53,9 +54,11 @@ class Sums(NamedTuple):
 
 
 class Running(NamedTuple):
-    """The running sums over all ticks, modulo ``2**64``."""
+    """The running sums over all ticks, modulo ``2**64``; of squared returns, modulo ``2**128``."""
 
     q: int
+    qq: int
+    qq_high: int
     spread: int
     relative: int
     imbalance: int
@@ -91,7 +94,7 @@ def store_sums(memory: int, sums: Sums) -> None:
 def load_running(memory: int) -> Running:
     """Read the running sums from the memory."""
     m = memory + 8 * RUNNING
-    return Running(load(m, 0), load(m, 1), load(m, 2), load(m, 3), load(m, 4))
+    return Running(load(m, 0), load(m, 1), load(m, 2), load(m, 3), load(m, 4), load(m, 5), load(m, 6))
 
 
 @inlined
@@ -102,44 +105,51 @@ def store_running(memory: int, running: Running) -> None:
 
 
 @inlined
+def time_at(mask: int, counter: int) -> int:
+    """Return the index of a tick's time."""
+    return TIMES + (counter & mask)
+
+
+@inlined
 def row_at(mask: int, counter: int) -> int:
     """Return the index of the first word of a tick's row."""
-    return ROWS + (counter & mask) * ROW_WORDS
+    return TIMES + mask + 1 + AHEAD + (counter & mask) * ROW_WORDS
 
 
 @inlined
 def sizes_at(mask: int, counter: int) -> int:
     """Return the index of the first word of a tick's row in the ring of imbalances."""
-    return ROWS + (mask + 1) * ROW_WORDS + (counter & mask) * SIZE_WORDS
+    return TIMES + AHEAD + (mask + 1) * (1 + ROW_WORDS) + (counter & mask) * SIZE_WORDS
 
 
 @inlined
-def put_row(memory: int, mask: int, head: int, running: Running, event_ns: int, moved: int) -> None:
-    """Write the row of a tick at ``head``, given the running sums after the tick before."""
-    at = row_at(mask, head)
-    store(memory, at, event_ns)
-    store(memory, at + SUM_Q, running.q + moved)
-    store(memory, at + SUM_SPREAD, running.spread)
-    store(memory, at + SUM_RELATIVE, running.relative)
+def moved_on(running: Running, moved: int) -> Running:
+    """Return the running sums with the return into a tick, as its row holds them."""
+    r = running
+    qq, qq_high = add_square(r.qq, r.qq_high, moved)
+    return Running(r.q + moved, qq, qq_high, r.spread, r.relative, r.imbalance, r.sized)
 
 
 @inlined
-def put_sizes(memory: int, mask: int, head: int, running: Running) -> None:
+def put_row(memory: int, at: int, running: Running) -> None:
+    """Write the row of a tick."""
+    for i in range(ROW_WORDS):
+        store(memory, at + i, running[i])
+
+
+@inlined
+def put_sizes(memory: int, at: int, running: Running) -> None:
     """Write the same for the sizes."""
-    at = sizes_at(mask, head)
     store(memory, at, running.imbalance)
     store(memory, at + 1, running.sized)
 
 
 @inlined
-def run_on(running: Running, moved: int, width: int, ratio: int, value: int, known: int) -> Running:
-    """Return the running sums after a tick."""
+def run_on(running: Running, width: int, ratio: int, value: int, known: int) -> Running:
+    """Return the running sums with the rest of a tick."""
+    r = running
     return Running(
-        running.q + moved,
-        running.spread + width,
-        running.relative + ratio,
-        running.imbalance + value,
-        running.sized + known,
+        r.q, r.qq, r.qq_high, r.spread + width, r.relative + ratio, r.imbalance + value, r.sized + known
     )
 
 
@@ -180,7 +190,7 @@ def slide(
     sums = _with(sums, moved, width, ratio)
     # The tick itself stays, so whatever leaves has a row after it.
     at = row_at(mask, sums.tail)
-    while load(memory, at) <= event_ns - WINDOW_NS:
+    while load(memory, time_at(mask, sums.tail)) <= event_ns - WINDOW_NS:
         after = row_at(mask, sums.tail + 1)
         sums = _without(
             sums,

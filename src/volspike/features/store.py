@@ -1,26 +1,25 @@
 """Feature rows as Parquet files.
 
 A directory holds ``<product>-<feed>-<first position>.parquet``, the position being the archive's ``seq`` in
-12 digits. A file being written ends in ``.tmp``; it gets its name only when it is whole and on disk, so what
-a crash leaves behind can be thrown away and made again from the archive.
+12 digits. ``feature_file`` writes them.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from volspike.errors import FeatureError
+from volspike.features.feature_file import OPEN_SUFFIX, ROW_GROUP_ROWS, SUFFIX, FeatureFiles
 from volspike.features.sets import FeatureSet, get_feature_set
 from volspike.features.table import MARK, ROW_COLUMNS, TICK, FeatureTable
 from volspike.records import FeatureRow, Mark
@@ -31,20 +30,18 @@ __all__ = [
     "FeatureTable",
     "FeatureWriter",
     "discard_open_files",
-    "discard_rows_after",
-    "last_position",
+    "finished_files",
+    "key_of",
+    "position_of",
     "read_features",
     "stored_kinds",
 ]
 
-ROW_GROUP_ROWS = 250_000
 SCHEMA_VERSION = 1
 
 _CHUNK_ROWS = 4096
 _CODES: dict[type[np.generic], str] = {np.int8: "b", np.int32: "i", np.int64: "q", np.bool_: "?"}
 _ROW_CODES = "".join(_CODES[kind] for kind in ROW_COLUMNS.values())  # of the module struct
-_SUFFIX = ".parquet"
-_OPEN_SUFFIX = ".tmp"
 _NAME = re.compile(r"(?P<product>[A-Za-z0-9._-]+)-(?P<feed>[a-z_]+)-(?P<position>\d{12,})\.parquet")
 _PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PREFIX = "volspike."
@@ -54,7 +51,8 @@ _AGAIN = "remove it and run volspike replay"
 class FeatureWriter:
     """Writes the rows of one product and feed, in the order of their archive position.
 
-    Rows are held back until a row group of 250,000 is full, so memory is bounded at any length.
+    A thread behind it makes columns of single rows and writes them; what it meets with is raised by a later
+    call, at the latest by ``close``, and nothing more is written then.
 
     Parameters
     ----------
@@ -86,11 +84,7 @@ class FeatureWriter:
     ) -> None:
         if not _PRODUCT.fullmatch(product) or not re.fullmatch(r"[a-z_]+", feed):
             raise FeatureError(f"product {product!r} of feed {feed!r}", "can't name a file", "rename it")
-        self._directory = directory
-        self._product, self._feed = product, feed
-        self._feature_set = feature_set
-        self._price_decimals, self._event_time_source = price_decimals, event_time_source
-        self._schema = _schema(
+        schema = _schema(
             feature_set,
             {
                 "schema_version": str(SCHEMA_VERSION),
@@ -103,15 +97,15 @@ class FeatureWriter:
                 "event_time_source": event_time_source,
             },
         )
+        self._files = FeatureFiles(directory, f"{product}-{feed}", schema)  # the thread's
+        self._failed = False
+        self._thread: ThreadPoolExecutor | None = None
+        self._tasks: deque[tuple[int, Future[None]]] = deque()
+        self._handed_rows = 0
         self._no_values = (np.nan,) * len(feature_set.columns)
         self._layout = np.dtype([*ROW_COLUMNS.items(), ("values", np.float64, len(feature_set.columns))])
         self._pack = struct.Struct(f"={_ROW_CODES}{len(feature_set.columns)}d").pack_into
-        self._buffer = bytearray(_CHUNK_ROWS * self._layout.itemsize)
-        self._buffered = 0
-        self._pending: list[pa.RecordBatch] = []
-        self._pending_rows = 0
-        self._file: pq.ParquetWriter | None = None
-        self._path = Path()
+        self._begin_chunk()
 
     def append_row(self, row: FeatureRow) -> None:
         """Append the row of one tick."""
@@ -140,95 +134,67 @@ class FeatureWriter:
 
     def append(self, table: FeatureTable) -> None:
         """Append many rows; the arrays are kept until they are written, so don't change them."""
-        self._gather()
-        self._add([getattr(table, name) for name in ROW_COLUMNS], table.values)
-
-    def flush(self) -> None:
-        """Write what is held back, as a row group of its own."""
-        self._gather()
-        if self._pending_rows:
-            self._write(pa.Table.from_batches(self._pending))
-            self._pending, self._pending_rows = [], 0
+        self._hand_chunk()
+        columns = [getattr(table, name) for name in ROW_COLUMNS]
+        self._hand(len(table), self._files.add, [*columns, *table.values.T])
 
     def rotate(self) -> None:
-        """Finish the open file; the next row begins another."""
-        self.close()
+        """Finish the open file, behind the caller; the next row begins another."""
+        self._hand_chunk()
+        self._hand(0, self._files.finish)
 
     def close(self) -> None:
         """Finish the open file: write what is held back, force it to disk, and give it its name."""
-        self.flush()
-        if self._file is None:
-            return
-        with _writing(self._path):
-            self._file.close()
-            self._file = None
-            _sync(_open_path(self._path))
-            os.rename(_open_path(self._path), self._path)
-            _sync(self._directory)
+        try:
+            self.rotate()
+            while self._tasks:
+                self._settle_oldest()
+        finally:
+            if self._thread is not None:
+                self._thread.shutdown()
+                self._thread = None
 
     def _append(self, *fields: float) -> None:
-        self._pack(self._buffer, self._buffered * self._layout.itemsize, *fields)
-        self._buffered += 1
-        if self._buffered == _CHUNK_ROWS:
-            self._gather()
+        self._pack(self._chunk, self._chunk_rows * self._layout.itemsize, *fields)
+        self._chunk_rows += 1
+        if self._chunk_rows == _CHUNK_ROWS:
+            self._hand_chunk()
 
-    def _gather(self) -> None:
-        if not self._buffered:
-            return
-        rows = np.frombuffer(self._buffer, self._layout, self._buffered)
-        self._buffered = 0
-        self._add([rows[name].copy() for name in ROW_COLUMNS], rows["values"])
+    def _begin_chunk(self) -> None:
+        self._chunk = bytearray(_CHUNK_ROWS * self._layout.itemsize)
+        self._chunk_rows = 0
 
-    def _add(self, columns: list[Any], values: npt.NDArray[np.float64]) -> None:
-        arrays = [pa.array(column) for column in (*columns, *map(np.ascontiguousarray, values.T))]
-        self._pending.append(pa.record_batch(arrays, schema=self._schema))
-        self._pending_rows += len(values)
-        if self._pending_rows >= ROW_GROUP_ROWS:
-            self._write_full_groups()
+    def _hand_chunk(self) -> None:
+        if self._chunk_rows:
+            chunk, rows = self._chunk, self._chunk_rows
+            self._begin_chunk()
+            self._hand(rows, self._add_chunk, chunk, rows)
 
-    def _write_full_groups(self) -> None:
-        rows = pa.Table.from_batches(self._pending)
-        whole = len(rows) - len(rows) % ROW_GROUP_ROWS
-        self._write(rows.slice(0, whole))
-        self._pending = rows.slice(whole).to_batches()
-        self._pending_rows = len(rows) - whole
+    def _add_chunk(self, chunk: bytearray, count: int) -> None:
+        rows = np.frombuffer(chunk, self._layout, count)
+        self._files.add([*(rows[name] for name in ROW_COLUMNS), *rows["values"].T])
 
-    def _write(self, rows: pa.Table) -> None:
-        if self._file is None:
-            self._file = self._open(rows["seq"][0].as_py())
-        with _writing(self._path):
-            self._file.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+    def _hand(self, rows: int, task: Callable[..., None], *arguments: Any) -> None:
+        """Hand a task to the thread; wait while it is more than two row groups behind."""
+        while self._tasks and (self._tasks[0][1].done() or self._handed_rows > 2 * ROW_GROUP_ROWS):
+            self._settle_oldest()
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "feature-writer")
+        self._tasks.append((rows, self._thread.submit(self._run, task, *arguments)))
+        self._handed_rows += rows
 
-    def _open(self, position: int) -> pq.ParquetWriter:
-        self._path = self._directory / f"{self._product}-{self._feed}-{position:012d}{_SUFFIX}"
-        if self._path.exists():
-            raise FeatureError(str(self._path), "it is there already", _AGAIN)
-        with _writing(self._path):
-            self._directory.mkdir(parents=True, exist_ok=True)
-            return pq.ParquetWriter(_open_path(self._path), self._schema, **_settings(self._schema))
+    def _settle_oldest(self) -> None:
+        rows, done = self._tasks[0]
+        done.result()  # what failed stays the oldest, and is raised again
+        self._tasks.popleft()
+        self._handed_rows -= rows
 
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FeatureError(
-            str(path), f"it can't be written: {reason}", "make room or use another folder"
-        ) from error
-
-
-def _open_path(path: Path) -> Path:
-    return path.with_name(path.name + _OPEN_SUFFIX)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _run(self, task: Callable[..., None], *arguments: Any) -> None:
+        """Do a task, unless one has failed: a file with a hole in it must not get its name."""
+        if not self._failed:
+            self._failed = True
+            task(*arguments)
+            self._failed = False
 
 
 def _schema(feature_set: FeatureSet, metadata: dict[str, str]) -> pa.Schema:
@@ -237,69 +203,15 @@ def _schema(feature_set: FeatureSet, metadata: dict[str, str]) -> pa.Schema:
     return pa.schema(fields, {_PREFIX + key: value for key, value in metadata.items()})
 
 
-def _settings(schema: pa.Schema) -> dict[str, Any]:
-    encodings = {}
-    for field in schema:
-        if pa.types.is_floating(field.type):
-            encodings[field.name] = "BYTE_STREAM_SPLIT"
-        elif pa.types.is_integer(field.type):
-            encodings[field.name] = "DELTA_BINARY_PACKED"
-    # Deltas are packed already: compressing them again doubles their cost for a tenth of their size.
-    floats = [name for name, encoding in encodings.items() if encoding == "BYTE_STREAM_SPLIT"]
-    return {
-        "compression": {name: "SNAPPY" if name in floats else "NONE" for name in schema.names},
-        "use_dictionary": False,
-        "column_encoding": encodings,
-        "write_statistics": ["seq", "event_ns"],
-    }
-
-
 def discard_open_files(directory: Path) -> list[Path]:
     """Remove the files that a crash left open; return their paths.
 
     Their rows are made again from the archive. Call it while no writer is at work in the directory.
     """
-    paths = sorted(directory.glob(f"*{_SUFFIX}{_OPEN_SUFFIX}"))
+    paths = sorted(directory.glob(f"*{SUFFIX}{OPEN_SUFFIX}"))
     for path in paths:
         path.unlink()
     return paths
-
-
-def discard_rows_after(directory: Path, seq: int) -> list[Path]:
-    """Remove the files with a row beyond an archive position; return their paths.
-
-    The archive has lost what those rows were made of, and will give their positions to other frames. What
-    it still holds of a removed file's rows is made again. Call it while no writer is at work.
-
-    Raises
-    ------
-    FeatureError
-        If a file can't be read.
-    """
-    beyond = [path for path in _finished(directory) if _last_position(_parquet(path))[0] > seq]
-    for path in beyond:
-        path.unlink()
-    return beyond
-
-
-def last_position(directory: Path, product: str, feed: str) -> tuple[int, int] | None:
-    """Return the highest archive position (seq, row) in the finished files, None where there is none.
-
-    Raises
-    ------
-    FeatureError
-        If a file can't be read.
-    """
-    paths = (path for path in _finished(directory) if _key(path) == (product, feed))
-    return max((_last_position(_parquet(path)) for path in paths), default=None)
-
-
-def _last_position(file: pq.ParquetFile) -> tuple[int, int]:
-    """Return a file's highest position; by the statistics, so that one row group is read."""
-    column = file.schema_arrow.get_field_index("seq")
-    newest = [file.metadata.row_group(i).column(column).statistics.max for i in range(file.num_row_groups)]
-    rows = file.read_row_group(newest.index(max(newest)), columns=["seq", "row"])
-    return max(zip(rows["seq"].to_pylist(), rows["row"].to_pylist(), strict=True))
 
 
 def stored_kinds(directory: Path) -> list[tuple[str, str, str]]:
@@ -311,8 +223,8 @@ def stored_kinds(directory: Path) -> list[tuple[str, str, str]]:
         If a file can't be read or is of another version.
     """
     kinds = set()
-    for path in _finished(directory):
-        kinds.add((*_key(path), _described(path, _parquet(path))["feature_set"]))
+    for path in finished_files(directory):
+        kinds.add((*key_of(path), _described(path, _parquet(path))["feature_set"]))
     return sorted(kinds)
 
 
@@ -349,29 +261,30 @@ def read_features(
 def _in_replay_order(directory: Path, table: FeatureTable) -> FeatureTable:
     """Sort rows of recordings that were not imported in order of time.
 
-    Admission lets no product go back in time, so time is the order of replay, and position among equals.
+    Admission lets no product go back in time, so time is the order of replay. Among equal stamps it is
+    coverage, which every session begins later than the one before, and position within a session.
     """
-    if not (np.diff(table.seq) < 0).any():
+    if (np.diff(table.seq) >= 0).all() and (np.diff(table.event_ns) >= 0).all():
         return table
     by_position = np.lexsort((table.row, table.seq))
     same = (np.diff(table.seq[by_position]) == 0) & (np.diff(table.row[by_position]) == 0)
     if same.any():
         raise FeatureError(str(directory), "its files overlap", "remove them and run volspike replay")
-    return table.take(np.lexsort((table.row, table.seq, table.event_ns)))
+    return table.take(np.lexsort((table.row, table.seq, table.covered_since_ns, table.event_ns)))
 
 
 def _chosen(directory: Path, product: str | None, feed: str | None) -> list[Path]:
     paths = [
         path
-        for path in _finished(directory)
-        if product in (None, _key(path)[0]) and feed in (None, _key(path)[1])
+        for path in finished_files(directory)
+        if product in (None, key_of(path)[0]) and feed in (None, key_of(path)[1])
     ]
     if not paths:
         wanted = " ".join(filter(None, (product, feed)))
         what = f"there are no features of {wanted}" if wanted else "there are no feature files"
         raise FeatureError(str(directory), what, "run volspike replay first")
     for position, option in enumerate(("product", "feed")):
-        found = sorted({_key(path)[position] for path in paths})
+        found = sorted({key_of(path)[position] for path in paths})
         if len(found) > 1:
             raise FeatureError(
                 str(directory),
@@ -381,9 +294,10 @@ def _chosen(directory: Path, product: str | None, feed: str | None) -> list[Path
     return paths
 
 
-def _finished(directory: Path) -> list[Path]:
-    paths = [path for path in directory.glob(f"*{_SUFFIX}") if _NAME.fullmatch(path.name)]
-    return sorted(paths, key=lambda path: (_key(path), int(_name(path)["position"])))
+def finished_files(directory: Path) -> list[Path]:
+    """Return the finished files by product, feed and first position."""
+    paths = [path for path in directory.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name)]
+    return sorted(paths, key=lambda path: (key_of(path), position_of(path)))
 
 
 def _name(path: Path) -> dict[str, str]:
@@ -391,9 +305,15 @@ def _name(path: Path) -> dict[str, str]:
     return match.groupdict() if match else {}
 
 
-def _key(path: Path) -> tuple[str, str]:
+def key_of(path: Path) -> tuple[str, str]:
+    """Return product and feed of a finished file, by its name."""
     name = _name(path)
     return name["product"], name["feed"]
+
+
+def position_of(path: Path) -> int:
+    """Return the seq of a finished file's first row, by its name."""
+    return int(_name(path)["position"])
 
 
 def _parquet(path: Path) -> pq.ParquetFile:

@@ -14,8 +14,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from volspike.features.fixedpoint import WORD
+from volspike.features.memory import AHEAD
 
-_WORD = ir.IntType(64)
+_WORD, _INT32 = ir.IntType(64), ir.IntType(32)
 _DOUBLE = ir.DoubleType()
 _WIDEST = ir.IntType(192)
 
@@ -183,6 +184,20 @@ def _natural_float(typing_context: Any, word: Any) -> tuple[Any, Any]:
     return _typed(build, words=0, arguments=1)
 
 
+def _count_to(typing_context: Any, address: Any, index: Any, limit: Any) -> tuple[Any, Any]:
+    kind = ir.VectorType(_WORD, AHEAD)
+
+    def build(builder: Any, args: Any) -> Any:
+        words = builder.load(builder.bitcast(_place(builder, args), kind.as_pointer()), align=8)
+        limit = ir.Constant(kind, ir.Undefined)
+        for lane in range(AHEAD):
+            limit = builder.insert_element(limit, args[2], _INT32(lane))
+        below = builder.bitcast(builder.icmp_signed("<=", words, limit), ir.IntType(AHEAD))
+        return builder.zext(builder.ctpop(below), _WORD)
+
+    return _typed(build, words=0, arguments=3, result=types.int64)
+
+
 def _load(typing_context: Any, address: Any, index: Any) -> tuple[Any, Any]:
     def build(builder: Any, args: Any) -> Any:
         return builder.load(_place(builder, args))
@@ -203,6 +218,31 @@ def _store(typing_context: Any, address: Any, index: Any, word: Any) -> tuple[An
         return args[2]
 
     return _typed(build, words=0, arguments=3, result=types.int64)
+
+
+def _store_float(typing_context: Any, address: Any, index: Any, value: Any) -> tuple[Any, Any]:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(builder.bitcast(args[2], _WORD), _place(builder, args))
+        return args[2]
+
+    return types.float64(types.int64, types.int64, types.float64), codegen
+
+
+def _store_int32(typing_context: Any, address: Any, index: Any, word: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        place = builder.gep(builder.inttoptr(args[0], _INT32.as_pointer()), [args[1]])
+        builder.store(builder.trunc(args[2], _INT32), place)
+        return args[2]
+
+    return _typed(build, words=0, arguments=3, result=types.int64)
+
+
+def _load_int32(typing_context: Any, address: Any, index: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        place = builder.gep(builder.inttoptr(args[0], _INT32.as_pointer()), [args[1]])
+        return builder.sext(builder.load(place), _WORD)
+
+    return _typed(build, words=0, arguments=2, result=types.int64)
 
 
 def _compiled(emit: Any) -> Any:
@@ -240,3 +280,9 @@ natural_float: Callable[[int], float] = _compiled(_natural_float)
 load: Callable[[int, int], int] = _compiled(_load)
 load_float: Callable[[int, int], float] = _compiled(_load_float)
 store: Callable[[int, int, int], int] = _compiled(_store)
+store_float: Callable[[int, int, float], float] = _compiled(_store_float)
+# The same of the int32 array at an address.
+load_int32: Callable[[int, int], int] = _compiled(_load_int32)
+store_int32: Callable[[int, int, int], int] = _compiled(_store_int32)
+# (address, index, limit) -> how many of the AHEAD words from there are at most the limit.
+count_to: Callable[[int, int, int], int] = _compiled(_count_to)

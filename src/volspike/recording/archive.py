@@ -17,7 +17,7 @@ from volspike.recording.frame import SegmentHeader
 from volspike.recording.layout import HOUR_NS, LOCK, closed_path, raw_directory, segment_name
 from volspike.recording.lock import WriterLock
 from volspike.recording.recovery import RecoveryReport, recover
-from volspike.recording.segment import check_session, encode_header, encode_line
+from volspike.recording.segment import check_names, encode_header, encode_line
 from volspike.recording.staging import Staging
 
 SYNC_EVERY_S = 0.5  # half the promised bound of 1 s, so that the fsync itself may take the other half
@@ -127,10 +127,10 @@ class ArchiveWriter:
         Raises
         ------
         ArchiveError
-            If the session exists, its id can't be a file name, or the disk refuses.
+            If the session exists, its id can't be a file name, its feed is unknown, or the disk refuses.
         """
         self._check_usable()
-        check_session(header.session)
+        check_names(header)
         if header.session in self.recovery.sessions:
             raise ArchiveError(
                 f"session {header.session}", "is in the archive already", "give each session an id of its own"

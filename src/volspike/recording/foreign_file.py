@@ -23,8 +23,20 @@ _SUFFIXES = (".ndjson", ".jsonl", ".json", ".csv")
 _COMPRESSED = ("", ".gz", ".zst")
 
 
-def recording_files(paths: Sequence[Path]) -> list[Path]:
-    """Replace each directory by the recordings in it, by name.
+def recording_files(paths: Sequence[Path], own: Path) -> tuple[list[Path], list[Path]]:
+    """Replace each directory by the recordings in it and below it, by name.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files and directories.
+    own : Path
+        The data directory, which is passed over where a directory holds it.
+
+    Returns
+    -------
+    recordings, others : list of Path
+        What is to be imported, and the files of directories that are no recordings by their names.
 
     Raises
     ------
@@ -32,18 +44,23 @@ def recording_files(paths: Sequence[Path]) -> list[Path]:
         If a directory holds none.
     """
     files: list[Path] = []
+    others: list[Path] = []
+    endings = tuple(suffix + packed for suffix in _SUFFIXES for packed in _COMPRESSED)
     for path in paths:
         if not path.is_dir():
             files.append(path)
             continue
-        endings = tuple(suffix + packed for suffix in _SUFFIXES for packed in _COMPRESSED)
-        inside = sorted(file for file in path.iterdir() if file.name.endswith(endings))
-        if not inside:
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        if own.resolve().is_relative_to(path.resolve()):
+            inside = [file for file in inside if not file.resolve().is_relative_to(own.resolve())]
+        recordings = [file for file in inside if file.name.endswith(endings)]
+        if not recordings:
             raise ImportFormatError(
                 str(path), "holds no recording", f"name files that end in {' '.join(_SUFFIXES)}"
             )
-        files.extend(inside)
-    return files
+        files += recordings
+        others += [file for file in inside if not file.name.endswith(endings)]
+    return files, others
 
 
 class ForeignFile:

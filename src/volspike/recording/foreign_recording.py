@@ -18,6 +18,7 @@ from volspike.recording.foreign_file import ForeignFile
 from volspike.recording.foreign_values import TimeReader, guess_unit, parse_row, resolve, scalar_text
 from volspike.recording.frame import SegmentHeader
 from volspike.recording.sniff import FlatShape, FrameShape, ImportOptions, sniff
+from volspike.recording.time_outliers import Line, without_outliers
 from volspike.records import UNKNOWN
 
 # A connection's counter starts at 0, but a recorder may have missed its first few frames.
@@ -187,7 +188,21 @@ class ForeignRecording:
                 waiting.clear()
 
     def _untimed(self, survey: Survey, on_reject: OnReject | None, on_line: OnLine | None) -> Iterator[Entry]:
-        decoder, splitter = self._decoder(), _SessionSplitter()
+        def reject(number: int, reason: str, line: bytes) -> None:
+            survey.rejected[reason] += 1
+            if on_reject is not None:
+                on_reject(number, reason, line)
+
+        splitter = _SessionSplitter()
+        lines = without_outliers(
+            self._usable(survey, reject, on_line),
+            lambda outlier: reject(outlier.number, "time_outlier", outlier.text),
+        )
+        for line in lines:
+            yield Entry(splitter.session(line.decoded), line.receive_ns, line.raw, line.decoded)
+
+    def _usable(self, survey: Survey, reject: OnReject, on_line: OnLine | None) -> Iterator[Line]:
+        decoder = self._decoder()
         for number, line in enumerate(self._file.lines(), start=1):
             survey.lines += 1
             if on_line is not None:
@@ -196,26 +211,22 @@ class ForeignRecording:
                 survey.blank += 1
                 continue
             try:
-                entry = self._entry(line, decoder)
+                yield self._line(number, line, decoder)
             except ProtocolError as error:
-                survey.rejected[error.reason] += 1
-                if on_reject is not None:
-                    on_reject(number, error.reason, line)
-                continue
-            entry.session = splitter.session(entry.decoded)
-            yield entry
+                no_row = self._file.is_csv and error.reason == "json"
+                reject(number, "csv" if no_row else error.reason, line)
 
-    def _entry(self, line: bytes, decoder: Decoder) -> Entry:
+    def _line(self, number: int, line: bytes, decoder: Decoder) -> Line:
         if isinstance(self.shape, FrameShape):
             raw, receive_ns = self._frame(line, self.shape)
             decoded = decoder.decode(raw)
-            return Entry(0, decoded.event_ns if receive_ns == UNKNOWN else receive_ns, raw, decoded)
+            return Line(number, line, raw, decoded, decoded.event_ns if receive_ns == UNKNOWN else receive_ns)
         decoded = decoder.decode(line)
         item = decoded.items[0]
         if isinstance(item, Rejected):
             raise ProtocolError(item.reason, item.detail)
         receive_ns = self._receive_ns(line, self.shape)
-        return Entry(0, decoded.event_ns if receive_ns == UNKNOWN else receive_ns, line, decoded)
+        return Line(number, line, line, decoded, decoded.event_ns if receive_ns == UNKNOWN else receive_ns)
 
     def _frame(self, line: bytes, shape: FrameShape) -> tuple[bytes, int]:
         """Return the frame's own text and its receive time from the recorder's object around it."""

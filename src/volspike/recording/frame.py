@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+FEEDS = ("exchange", "advanced", "flat")
+
 
 class FlatMapping(msgspec.Struct, frozen=True, kw_only=True):
     """Where the fields of a flat foreign row are found, and how its clock is to be read.
@@ -31,7 +33,7 @@ class FlatMapping(msgspec.Struct, frozen=True, kw_only=True):
 class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True):
     """First line of every archive segment; a session that rotates repeats it.
 
-    ``feed`` is where the market data come from (``exchange`` or ``advanced``); ``dialect`` how the frames are
+    ``feed`` is where the market data come from (one of `FEEDS`); ``dialect`` how the frames are
     written (``exchange``, ``advanced`` or ``flat``); ``heartbeats`` whether the recording carries them, so
     that their absence means a break; ``aliases`` the product by its name on the wire, where that is another.
     """

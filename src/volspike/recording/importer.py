@@ -40,6 +40,8 @@ class ImportReport(msgspec.Struct, kw_only=True):
         Earliest and latest event time of a quote, RFC 3339; empty where no file was taken.
     sessions : int
         Sessions made.
+    skipped : list of str
+        Files of the directories named that are no recordings by their names.
     """
 
     files: int = 0
@@ -52,6 +54,7 @@ class ImportReport(msgspec.Struct, kw_only=True):
     first: str = ""
     last: str = ""
     sessions: int = 0
+    skipped: list[str] = []
 
 
 def read_recording(
@@ -80,7 +83,7 @@ def import_recordings(
     scales: PriceScales,
     progress: Callable[[int], None] | None = None,
 ) -> ImportReport:
-    """Import files, or directories of them, in order of their first quote.
+    """Import files, or directories of them with all below, in order of their first quote.
 
     Parameters
     ----------
@@ -102,7 +105,8 @@ def import_recordings(
     ArchiveError
         If the archive can't be written; nothing is imported then.
     """
-    recordings, already_imported = _open_new(recording_files(paths), writer.root, options, scales)
+    files, others = recording_files(paths, writer.root)
+    recordings, already_imported = _open_new(files, writer.root, options, scales)
     meter = _Meter(progress)
     for recording in recordings:
         meter.add(recording.survey().lines)
@@ -112,7 +116,7 @@ def import_recordings(
             for recording in recordings:
                 _copy(recording, staging, meter)
     meter.flush()
-    return _report(recordings, already_imported)
+    return _report(recordings, already_imported, [str(path) for path in others])
 
 
 def _open_new(
@@ -173,7 +177,9 @@ class _Meter:
         self._pending = 0
 
 
-def _report(recordings: Sequence[ForeignRecording], already_imported: int) -> ImportReport:
+def _report(
+    recordings: Sequence[ForeignRecording], already_imported: int, skipped: list[str]
+) -> ImportReport:
     surveys = [recording.survey() for recording in recordings]
     rejected: Counter[str] = sum((survey.rejected for survey in surveys), Counter())
     return ImportReport(
@@ -187,4 +193,5 @@ def _report(recordings: Sequence[ForeignRecording], already_imported: int) -> Im
         first=format_time_ns(min(survey.first_ns for survey in surveys)) if surveys else "",
         last=format_time_ns(max(survey.last_ns for survey in surveys)) if surveys else "",
         sessions=sum(len(survey.headers) for survey in surveys),
+        skipped=skipped,
     )

@@ -9,6 +9,21 @@ from pathlib import Path
 from volspike.errors import ArchiveError
 
 
+def is_locked(path: Path) -> bool:
+    """Tell whether a writer holds the lock; a file that is not there is not locked."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 class WriterLock:
     """Holds an advisory lock on a file; the system frees it when the process ends, however it ends.
 

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from volspike.errors import ArchiveError
-from volspike.recording.compression import Summary, read_blocks
+from volspike.logs import get_logger
+from volspike.recording.compression import Summary, open_text, read_footer
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.recording.layout import closed_path, plain_path, raw_directory, segments
 from volspike.recording.recovery import summarise
-from volspike.recording.scan import Scan, is_marker, read_header
-from volspike.recording.segment import HEADER_START, whole_lines
+from volspike.recording.scan import Scan, pieces, read_header
+from volspike.recording.segment import decode_header
 
-CHUNK_BYTES = 1 << 19
+CHUNK_BYTES = 1 << 20
+SPARE_BYTES = 64
+NO_END = 1 << 62
+_TAIL_BYTES = 1 << 16
+
+log = get_logger()
+
+
+class LineBlock(NamedTuple):
+    """Whole lines, ``text[start:stop]``, then ``SPARE_BYTES`` or more; the memory is used again."""
+
+    text: bytearray
+    start: int
+    stop: int
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +45,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     first_seq, last_seq : int
         Range of its seq.
     frames : int
-        How many frames it holds.
+        How many frames its closed segments hold; those of an open one are not counted.
     first_receive_ns, last_receive_ns : int
         Receive times of the first and the last frame, nanoseconds UTC.
     paths : tuple of Path
@@ -51,7 +67,7 @@ class Archive:
     Attributes
     ----------
     corrupt : int
-        Damaged lines met and skipped so far.
+        Damaged lines, and lines of damaged segments, met and skipped so far.
 
     Raises
     ------
@@ -72,12 +88,13 @@ class Archive:
     def sessions(self) -> list[SessionInfo]:
         """Return the sessions in replay order.
 
-        Live sessions follow each other by seq; imported ones by their first receive time, whenever they
-        were imported; the two are merged by time. Sessions without frames are left out.
+        Live sessions follow each other by seq; imported ones by their first receive time and, among equals,
+        the sha256 of their recording, in whatever order they were imported; the two are merged by time.
+        Sessions without frames are left out.
         """
         infos = list(self._infos())
         live = sorted((info for info in infos if info.header.origin == "live"), key=_by_seq)
-        imported = sorted((info for info in infos if info.header.origin != "live"), key=_by_time)
+        imported = sorted((info for info in infos if info.header.origin != "live"), key=_by_content)
         return list(heapq.merge(live, imported, key=_by_time))
 
     def _infos(self) -> Iterator[SessionInfo]:
@@ -85,7 +102,7 @@ class Archive:
         headers: dict[tuple[str, str], SegmentHeader] = {}
         for path in _distinct(segments(self._raw)):
             seen = _look(path)
-            if seen is not None and seen[0].frames:
+            if seen is not None and seen[0].last_seq:
                 summary, header, path = seen
                 key = (header.feed, header.session)
                 headers.setdefault(key, header)
@@ -99,8 +116,17 @@ class Archive:
         return max((info.last_seq for info in self._infos()), default=0)
 
     def frame_count(self) -> int:
-        """Return how many whole frames the archive holds."""
+        """Return how many frames the closed segments hold."""
         return sum(info.frames for info in self._infos())
+
+    def seq_ranges(self) -> list[tuple[int, int]]:
+        """Return the first and last seq of every segment, sorted.
+
+        A damaged segment may have held anything up to the next one: its range ends at `NO_END`.
+        """
+        summaries = [summarise(_existing(path)) for path in _distinct(segments(self._raw))]
+        held = [summary for summary in summaries if summary.frames or summary.cut_short]
+        return sorted((each.first_seq, NO_END if each.cut_short else each.last_seq) for each in held)
 
     def source_digests(self) -> set[str]:
         """Return the sha256 of every recording that was imported."""
@@ -110,41 +136,51 @@ class Archive:
         """Yield a session's frames in order, each checked against its crc.
 
         A damaged line is skipped and counted in ``corrupt``; the torn last line of a growing segment is
-        passed over in silence.
-
-        Raises
-        ------
-        ArchiveError
-            If a compressed segment is damaged as a whole.
+        passed over in silence. A damaged segment is read to its last good line, with a warning.
         """
         for path in session.paths:
-            for _, frame in Scan(_existing(path)):
+            scan, pieces = Scan(_existing(path)), 0
+            for _, frame in scan:
+                pieces += 1
                 if frame is None:
                     self.corrupt += 1
                 else:
                     yield frame
+            if scan.damage is not None:
+                self.count_lost(path, pieces, scan.damage)
 
-    def chunks(self, session: SessionInfo) -> Iterator[bytes]:
-        """Yield a session's frame lines as blocks of whole lines, about 1 MiB each.
+    def count_lost(self, path: Path, pieces: int, damage: ArchiveError) -> None:
+        """Count the lines of a damaged segment that could not be read; at least one."""
+        footer = read_footer(path)
+        lost = max(1, footer.frames - pieces if footer is not None else 1)
+        self.corrupt += lost
+        log.warning("a segment is damaged", reason=str(damage), read=pieces, lost=lost)
 
-        Headers, markers and a torn tail are left out. The lines' crc is not checked here: a closed segment
-        carries a checksum of its own, and a scanner hands what it can't read to `decode_line`.
+    def chunks(self, session: SessionInfo) -> Iterator[LineBlock]:
+        """Yield a session's lines in blocks of about 1 MiB, without headers and a torn tail.
+
+        Nothing is checked here: a scanner checks the lines it can read, and hands the others to ``pieces``.
 
         Raises
         ------
         ArchiveError
-            If a compressed segment is damaged as a whole.
+            Behind the last whole line of a damaged segment; `count_lost` is for who goes on.
         """
         for path in session.paths:
-            yield from _gathered(_frame_blocks(_existing(path)))
+            yield from _line_blocks(_existing(path))
 
 
 def _by_seq(info: SessionInfo) -> int:
     return info.first_seq
 
 
-def _by_time(info: SessionInfo) -> tuple[int, int]:
-    return info.first_receive_ns, info.first_seq
+def _by_time(info: SessionInfo) -> int:
+    return info.first_receive_ns
+
+
+def _by_content(info: SessionInfo) -> tuple[int, str, int]:
+    """Sort imported sessions; the seq tells those of one recording apart."""
+    return info.first_receive_ns, info.header.source_sha256, info.first_seq
 
 
 def _info(header: SegmentHeader, parts: list[tuple[Summary, Path]]) -> SessionInfo:
@@ -172,10 +208,45 @@ def _look(path: Path) -> tuple[Summary, SegmentHeader, Path] | None:
     """
     for place in (path, closed_path(plain_path(path))):
         try:
-            return summarise(place), read_header(place), place
+            return _ends(place), read_header(place), place
         except FileNotFoundError:
             continue
     return None
+
+
+def _ends(path: Path) -> Summary:
+    """Return what a segment holds; of an open one only its ends are looked at."""
+    if path.suffix == ".zst":
+        return summarise(path)
+    first, last = next(_whole_frames(Scan(path)), None), _last_frame(path)
+    if first is None or last is None:
+        return Summary()
+    return Summary(
+        first_seq=first.seq,
+        last_seq=last.seq,
+        first_receive_ns=first.receive_ns,
+        last_receive_ns=last.receive_ns,
+    )
+
+
+def _last_frame(path: Path) -> Frame | None:
+    end, reach = path.stat().st_size, _TAIL_BYTES
+    with path.open("rb") as file:
+        while True:
+            start = max(0, end - reach)
+            file.seek(start)
+            *lines, _ = file.read(end - start).split(b"\n")
+            for line in reversed(lines if start == 0 else lines[1:]):
+                frames = list(_whole_frames(pieces(line)))
+                if frames:
+                    return frames[-1]
+            if start == 0:
+                return None
+            reach *= 16
+
+
+def _whole_frames(found: Iterable[tuple[bytes, Frame | None]]) -> Iterator[Frame]:
+    return (frame for _, frame in found if frame is not None)
 
 
 def _existing(path: Path) -> Path:
@@ -183,29 +254,45 @@ def _existing(path: Path) -> Path:
     return path if path.exists() else closed_path(path)
 
 
-def _frame_blocks(path: Path) -> Iterator[bytes]:
-    first = True
-    for block in whole_lines(read_blocks(path)):
-        if first and block.startswith(HEADER_START):
-            block = block[block.find(b"\n") + 1 :]
-        first = False
-        block = block[: block.rfind(b"\n") + 1]
-        last_line = block.rfind(b"\n", 0, len(block) - 1) + 1
-        if is_marker(block[last_line:]):
-            block = block[:last_line]
-        if block:
-            yield block
+def _line_blocks(path: Path) -> Iterator[LineBlock]:
+    text = bytearray(CHUNK_BYTES + SPARE_BYTES)
+    start, filled = -1, 0
+    damage: ArchiveError | None = None
+    with open_text(path) as source:
+        while damage is None:
+            more, damage = _fill(source, memoryview(text)[filled:-SPARE_BYTES])
+            if more == 0:
+                break
+            stop = text.rfind(b"\n", filled, filled + more) + 1
+            filled += more
+            if stop == 0:
+                text = text + bytes(len(text))  # a line longer than the block
+                continue
+            start = _behind_header(text) if start < 0 else 0
+            if start < stop:
+                yield LineBlock(text, start, stop)
+            text[: filled - stop] = text[stop:filled]
+            filled -= stop
+    if damage is not None:
+        raise damage
 
 
-def _gathered(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Join small blocks up to about `CHUNK_BYTES`."""
-    pending: list[bytes] = []
-    size = 0
-    for block in blocks:
-        pending.append(block)
-        size += len(block)
-        if size >= CHUNK_BYTES:
-            yield b"".join(pending)
-            pending, size = [], 0
-    if pending:
-        yield b"".join(pending)
+def _fill(source: io.RawIOBase, room: memoryview) -> tuple[int, ArchiveError | None]:
+    """Read until there is no more room or no more text; return how much was read, and what ended it."""
+    filled = 0
+    try:
+        while more := source.readinto(room[filled:]):
+            filled += more
+    except ArchiveError as damage:
+        return filled, damage
+    return filled, None
+
+
+def _behind_header(text: bytearray) -> int:
+    """Return where the lines behind a whole header begin; a damaged one is a damaged line."""
+    behind = text.index(b"\n") + 1
+    try:
+        decode_header(bytes(text[:behind]))
+    except ArchiveError:
+        return 0
+    return behind

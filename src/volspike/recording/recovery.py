@@ -86,10 +86,11 @@ def summarise(path: Path) -> Summary:
     footer = read_footer(path) if path.suffix == ".zst" else None
     if footer is not None:
         return footer
-    summary = Summary()
-    for _, frame in Scan(path):
+    summary, scan = Summary(), Scan(path)
+    for _, frame in scan:
         if frame is not None:
             summary.add(frame.seq, frame.receive_ns)
+    summary.cut_short = scan.damage is not None
     return summary
 
 

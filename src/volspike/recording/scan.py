@@ -10,7 +10,6 @@ from volspike.errors import ArchiveError
 from volspike.recording.compression import read_blocks
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.recording.segment import (
-    HEADER_START,
     MARKER_START,
     decode_header,
     decode_marker,
@@ -33,16 +32,19 @@ class Scan:
         Known once the first piece is out; None where the first line is no whole header.
     torn : bytes
         What stood behind the last newline, known at the end.
+    damage : ArchiveError or None
+        Why a compressed segment could not be read beyond the last piece, known at the end.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.header: SegmentHeader | None = None
         self.torn = b""
+        self.damage: ArchiveError | None = None
 
     def __iter__(self) -> Iterator[tuple[bytes, Frame | None]]:
         first = True
-        for block in whole_lines(read_blocks(self._path)):
+        for block in whole_lines(self._readable_blocks()):
             *lines, torn = block.split(b"\n")
             if first:
                 lines = self._take_header(lines)
@@ -50,6 +52,12 @@ class Scan:
             for line in lines:
                 yield from pieces(line)
             self.torn = torn
+
+    def _readable_blocks(self) -> Iterator[bytes]:
+        try:
+            yield from read_blocks(self._path)
+        except ArchiveError as error:
+            self.damage = error
 
     def _take_header(self, lines: list[bytes]) -> list[bytes]:
         try:
@@ -81,22 +89,12 @@ def is_marker(line: bytes) -> bool:
 
 
 def read_header(path: Path) -> SegmentHeader:
-    """Return the header of a segment; of a damaged one, what path and frames tell.
-
-    Raises
-    ------
-    ArchiveError
-        If a compressed segment is damaged.
-    """
-    for block in whole_lines(read_blocks(path)):
-        line = block.partition(b"\n")[0]
-        if line.startswith(HEADER_START):
-            try:
-                return decode_header(line)
-            except ArchiveError:
-                break
-        break
-    return rebuild_header(path)
+    """Return the header of a segment; of a damaged one, what path and frames tell."""
+    try:
+        first = next(whole_lines(read_blocks(path)), b"")
+        return decode_header(first.partition(b"\n")[0])
+    except ArchiveError:
+        return rebuild_header(path)
 
 
 def rebuild_header(path: Path) -> SegmentHeader:

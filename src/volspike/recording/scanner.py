@@ -1,50 +1,92 @@
-"""The compiled scanner: lines of known shapes to integers, a block at a time.
+"""The compiled scanner: lines of known shapes to integers, a block at a time, each checked against its crc.
 
 It accepts a line only where the general decoder is sure to read the same integers: digits, ranges, dates,
 at most nine fractional digits, no escape, nothing beyond the scale. Anything else stops it at that line.
+
+On its way through a line it copies what the crc covers, without escapes, to where it is computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from volspike.features import jit
+from volspike.features.jit import sources_digest
+from volspike.recording import checksum, wire_bytes
+from volspike.recording import program as layout
+from volspike.recording import template as shapes
+from volspike.recording.checksum import ROOM, crc32
+from volspike.recording.program import (
+    BEHIND_STEPS,
+    COLUMN,
+    COVERED,
+    COVERED_LENGTH,
+    DECIMALS,
+    FIRST_STEP,
+    HEAD_WORDS,
+    KIND_OF,
+    LATEST,
+    LENGTH,
+    LITERAL,
+    MINUTE,
+    MINUTE_END,
+    MINUTE_NS,
+    NAME,
+    NAME_LENGTH,
+    PRODUCTS,
+    RECORD_WORDS,
+    STEP_WORDS,
+    TEMPLATES,
+    VALUE,
+    Program,
+)
+from volspike.recording.reader import SPARE_BYTES
 from volspike.recording.template import (
     ASK,
     ASK_SIZE,
     BID,
     BID_SIZE,
+    CHECK,
     COUNT,
-    END,
     ITEM_WIDTH,
     KIND,
+    LAST_PRICE,
+    LAST_SIZE,
     LINE,
     MAX_ROWS,
     NEXT_ROW,
+    NOTHING,
     PRICE,
     PRODUCT,
     PRODUCT_INDEX,
     QUOTE,
     ROW,
     ROWS,
-    SEQ,
     SEQUENCE,
     TEXT,
     TIME,
     TRADE_ID,
     Template,
-    prefix_steps,
 )
 from volspike.recording.wire_bytes import (
+    SPAN,
     byte_at,
     compiled,
-    digit_length,
+    copy_span,
+    differing,
     digits_value,
     load,
-    plain_length,
+    no_decimal_marks,
+    no_digit_marks,
+    signed,
+    special_marks,
     store,
+    trailing_zeros,
     word_at,
 )
 from volspike.records import SIZE_DECIMALS, UNKNOWN
@@ -54,109 +96,108 @@ SCANNED, ITEMS_FULL, MISMATCH = 0, 1, 2
 PRICE_LIMIT = 1 << 59  # three times the difference of two mid sums stays within int64
 _MAX_TEMPLATES = 32
 _MAX_DIGITS = 18  # of a decimal, whatever its point
-_TOO_MANY = 24
-_INT64_MAX = 2**63 - 1
-_LONGEST_VALUE = 64  # bytes that reading one number or time may touch
-_NO_LINE = -1
+_NO_LINE = _NO_CRC = -1
+_NEWLINE = ord("\n")
 
+_SOURCES = (checksum, jit, layout, shapes, sys.modules[__name__], wire_bytes)
+
+Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int64]
 
-_POWERS = np.array([10**exponent for exponent in range(19)], np.int64)
-_MASKS = np.array([(1 << 8 * length) - 1 for length in range(8)], np.uint64)
+_U0, _U1, _BEHIND_SPAN = np.uint64(0), np.uint64(1), np.uint64(1 << SPAN)
+_POWERS: Words = np.array([10**exponent for exponent in range(19)], np.int64)
+_LARGEST = (PRICE_LIMIT - 1) // _POWERS
 _DAYS_BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334], np.int64)
 _DAYS_IN = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 _SECOND_NS = 1_000_000_000
 _BEFORE_1970 = 719_162
 
-# A program is one array of words: two counts, then a record for each template and for each product, then
-# the steps, then the literals. Arrays would have their references counted on every line.
-_TEMPLATES, _PRODUCTS, _RECORDS = range(3)
-_KIND_OF, _ROWS_OF, _FIRST_STEP, _LAST_STEP = range(4)
-_NAME, _NAME_LENGTH, _DECIMALS = range(3)
-_VALUE, _COLUMN, _LITERAL, _LENGTH = range(4)
-_RECORD_WORDS = 4
-
 
 @compiled(forceinline=True)
-def _stands(p: int, end: int, literal: int, length: int) -> bool:
-    """Tell whether the text at address ``literal`` stands at ``p``; nothing is read from ``end`` on."""
-    if p + length + 8 > end:
-        return False
-    whole = p + (length & ~7)
-    while p < whole:
-        if word_at(p) != word_at(literal):
+def _stands(p: int, step: int, out: int) -> bool:
+    """Tell whether the literal of a step stands at ``p``; copy to ``out`` what of it the crc covers."""
+    literal, covered, length = load(step, LITERAL), load(step, COVERED), load(step, LENGTH)
+    while length > SPAN:
+        if differing(p, literal) != _U0:
             return False
-        p += 8
-        literal += 8
-    return bool((word_at(p) ^ word_at(literal)) & _MASKS[length & 7] == np.uint64(0))
-
-
-@compiled()
-def _text_end(p: int, end: int) -> int:
-    """Return where a plain text ends, or -1 near the end of the block."""
-    while p + 8 <= end:
-        length = plain_length(word_at(p))
-        p += length
-        if length < 8:
-            return p
-    return _NO_LINE
+        copy_span(covered, out)
+        p, literal, covered, out, length = p + SPAN, literal + SPAN, covered + SPAN, out + SPAN, length - SPAN
+    copy_span(covered, out)
+    return bool(differing(p, literal) & ((_U1 << np.uint64(length)) - _U1) == _U0)
 
 
 @compiled(forceinline=True)
-def _digits(p: int) -> tuple[int, int]:
-    """Return (value, digits) of the digits at ``p``; 24 digits where they don't fit in 63 bits."""
-    word = word_at(p)
-    length = digit_length(word)
-    if length == 0:
-        return 0, 0
-    value = digits_value(word, length)
-    if length < 8:
-        return value, length
-    word = word_at(p + 8)
-    more = digit_length(word)
-    if more == 0:
-        return value, 8
-    value = value * _POWERS[more] + digits_value(word, more)
-    if more < 8:
-        return value, 8 + more
-    word = word_at(p + 16)
-    last = digit_length(word)
-    if last == 0:
-        return value, 16
-    if last > 3 or (last == 3 and value >= _INT64_MAX // 1000):
-        return 0, _TOO_MANY
-    return value * _POWERS[last] + digits_value(word, last), 16 + last
+def _length(marks: Any, step: int) -> int:
+    """Return how many characters of a span come before the first mark.
+
+    It is mostly what it was the last time. A right guess lets the processor go on before it has looked.
+    """
+    latest = load(step, LATEST)
+    bit = _U1 << np.uint64(latest)
+    if marks & (bit ^ (bit - _U1)) == bit:
+        return latest
+    length = trailing_zeros(marks | _BEHIND_SPAN)
+    store(step, LATEST, length)
+    return length
 
 
 @compiled(forceinline=True)
-def _count(p: int) -> tuple[int, int]:
-    """Return (value, end) of a whole number of JSON, end -1 where it is none within int64."""
-    value, length = _digits(p)
-    if length == 0 or length == _TOO_MANY or (length > 1 and byte_at(p) == 48):
+def _text(p: int, step: int, out: int) -> int:
+    """Copy a plain text to ``out``; return its length."""
+    length = 0
+    marks = special_marks(p)
+    copy_span(p, out)
+    while marks == _U0:  # the end of the line is special
+        length += SPAN
+        marks = special_marks(p + length)
+        copy_span(p + length, out + length)
+    return length + _length(marks, step)
+
+
+@compiled(forceinline=True)
+def _digits(p: int, length: int) -> int:
+    """Return the number of up to 19 digits, negative where they don't fit in 63 bits."""
+    if length <= 8:
+        return digits_value(word_at(p), length)
+    value: Any = digits_value(word_at(p), 8)
+    if length <= 16:
+        value = value * _POWERS[length - 8] + digits_value(word_at(p + 8), length - 8)
+        return int(value)
+    value = value * _POWERS[8] + digits_value(word_at(p + 8), 8)
+    value = value * _POWERS[length - 16] + digits_value(word_at(p + 16), length - 16)
+    return int(value)
+
+
+@compiled(forceinline=True)
+def _count(p: int, step: int) -> tuple[int, int]:
+    """Return (value, length) of a whole number of JSON, length -1 where it is none within int64."""
+    marks = no_digit_marks(p)
+    length = _length(marks, step)
+    if length == 0 or length > 19 or (length > 1 and byte_at(p) == 48):
         return 0, _NO_LINE
-    return value, p + length
+    value = _digits(p, length)
+    return (value, length) if value >= 0 else (0, _NO_LINE)
 
 
 @compiled(forceinline=True)
-def _decimal(p: int, decimals: int) -> tuple[int, int]:
-    """Return (units, end) of a decimal above 0, end -1 where it has no exact integer at the scale."""
-    value, length = _digits(p)
-    if length == 0:
+def _decimal(p: int, step: int, decimals: int) -> tuple[int, int]:
+    """Return (units, length) of a decimal above 0, length -1 where it has no exact integer at the scale."""
+    no_decimal = no_decimal_marks(p)
+    length = _length(no_decimal, step)
+    points = (no_digit_marks(p) ^ no_decimal) & ((_U1 << np.uint64(length)) - _U1)
+    if length == 0 or length > _MAX_DIGITS + (points != _U0):
         return 0, _NO_LINE
-    p += length
-    fraction_length = 0
-    if byte_at(p) == 46:
-        fraction, fraction_length = _digits(p + 1)
-        if fraction_length == 0 or length + fraction_length > _MAX_DIGITS:
+    if points == _U0:
+        value, fraction_length = _digits(p, length), 0
+    else:
+        whole = trailing_zeros(points)
+        fraction_length = length - whole - 1
+        if whole == 0 or fraction_length == 0 or fraction_length > decimals or points & (points - _U1) != _U0:
             return 0, _NO_LINE
-        value = value * _POWERS[fraction_length] + fraction
-        p += 1 + fraction_length
-    if length + fraction_length > _MAX_DIGITS or fraction_length > decimals:
+        value = _digits(p, whole) * _POWERS[fraction_length] + _digits(p + whole + 1, fraction_length)
+    if value <= 0 or value > _LARGEST[decimals - fraction_length]:
         return 0, _NO_LINE
-    power = _POWERS[decimals - fraction_length]
-    if value == 0 or value > (PRICE_LIMIT - 1) // power:
-        return 0, _NO_LINE
-    return value * power, p
+    return value * _POWERS[decimals - fraction_length], length
 
 
 @compiled(forceinline=True)
@@ -180,186 +221,230 @@ def _epoch_day(p: int) -> int:
     return days + int(_DAYS_BEFORE[month - 1]) + (is_leap and month > 2) + day - 1 - _BEFORE_1970
 
 
+@compiled()
+def _minute(p: int, program: int) -> bool:
+    """Read ``YYYY-MM-DDTHH:MM`` into the program, which keeps the latest; False where it is none."""
+    day, hour, minute = _epoch_day(p), _pair(p + 11), _pair(p + 14)
+    if day < 0 or hour > 23 or minute > 59 or byte_at(p + 10) != 84 or byte_at(p + 13) != 58:
+        return False
+    store(program, MINUTE, signed(word_at(p)))
+    store(program, MINUTE_END, signed(word_at(p + 8)))
+    store(program, MINUTE_NS, (day * 86_400 + hour * 3600 + minute * 60) * _SECOND_NS)
+    return True
+
+
 @compiled(forceinline=True)
-def _time(p: int) -> tuple[int, int]:
-    """Return (nanoseconds, end) of an RFC 3339 time in UTC, end -1 where it is none, or a leap second."""
-    day = _epoch_day(p)
-    hour, minute, second = _pair(p + 11), _pair(p + 14), _pair(p + 17)
-    if day < 0 or hour > 23 or minute > 59 or second > 59:
+def _time(p: int, step: int, program: int) -> tuple[int, int]:
+    """Return (ns, length) of an RFC 3339 time in UTC, length -1 where it is none, or a leap second."""
+    latest = program + 8 * MINUTE
+    if (word_at(p) != word_at(latest) or word_at(p + 8) != word_at(latest + 8)) and not _minute(p, program):
         return 0, _NO_LINE
-    if byte_at(p + 10) != 84 or byte_at(p + 13) != 58 or byte_at(p + 16) != 58:
+    second = _pair(p + 17)
+    if second > 59 or byte_at(p + 16) != 58:
         return 0, _NO_LINE
-    time_ns = (day * 86_400 + hour * 3600 + minute * 60 + second) * _SECOND_NS
-    p += 19
-    if byte_at(p) == 46:
-        fraction, length = _digits(p + 1)
-        if length == 0 or length > 9:
+    time_ns, length = load(program, MINUTE_NS) + second * _SECOND_NS, 19
+    if byte_at(p + length) == 46:
+        digits = _length(no_digit_marks(p + length + 1), step)
+        if digits == 0 or digits > 9:
             return 0, _NO_LINE
-        time_ns += fraction * _POWERS[9 - length]
-        p += 1 + length
-    return (time_ns, p + 1) if byte_at(p) == 90 else (0, _NO_LINE)
+        time_ns += _digits(p + length + 1, digits) * _POWERS[9 - digits]
+        length += 1 + digits
+    return (time_ns, length + 1) if byte_at(p + length) == 90 else (0, _NO_LINE)
 
 
 @compiled(forceinline=True)
 def _record(program: int, index: int) -> int:
-    return program + 8 * (_RECORDS + _RECORD_WORDS * index)
+    return program + 8 * (HEAD_WORDS + RECORD_WORDS * index)
 
 
 @compiled()
-def _product(p: int, end: int, program: int) -> tuple[int, int]:
-    """Return (index, end) of a known product's name, end -1 where it is none."""
-    stop = _text_end(p, end)
-    for i in range(load(program, _PRODUCTS)):
-        name = _record(program, load(program, _TEMPLATES) + i)
-        length = load(name, _NAME_LENGTH)
-        if stop - p == length and _stands(p, end, program + 8 * load(name, _NAME), length):
-            return i, stop
-    return 0, _NO_LINE
-
-
-@compiled(forceinline=True)
-def _number(p: int, value: int, decimals: int) -> tuple[int, int]:
-    if value == COUNT:
-        return _count(p)
-    if value == TIME:
-        return _time(p)
-    return _decimal(p, decimals)
+def _product(p: int, step: int, program: int) -> tuple[int, int, int]:
+    """Return (index, decimals, length) of a known product's name, length -1 where it is none."""
+    length = _length(special_marks(p), step)
+    first = load(program, TEMPLATES)
+    for i in range(load(program, PRODUCTS)):
+        name = _record(program, first + i)
+        if load(name, NAME_LENGTH) == length:
+            marks = differing(p, load(name, NAME)) & ((_U1 << np.uint64(length)) - _U1)
+            if marks == _U0:
+                return i, load(name, DECIMALS), length
+    return 0, 0, _NO_LINE
 
 
 @compiled()
-def _walk(p: int, end: int, program: int, template: int, items: int) -> int:
-    """Walk a template over the text at ``p`` into the items; return its end, or -1."""
+def _walk(p: int, out: int, program: int, template: int, items: int) -> tuple[int, int, int]:
+    """Walk a template over the line at ``p``: its items to ``items``, what its crc covers to ``out``.
+
+    Returns
+    -------
+    p, out, crc : int
+        Where the two end, ``p`` -1 where the line is another; the crc it claims, -1 where it has none.
+    """
     record = _record(program, template)
-    step = program + 8 * load(record, _FIRST_STEP)
-    last = program + 8 * load(record, _LAST_STEP)
-    item, decimals = items, 0
-    while step <= last:
-        length, value = load(step, _LENGTH), load(step, _VALUE)
-        if not _stands(p, end, program + 8 * load(step, _LITERAL), length):
-            return _NO_LINE
-        p += length
+    step, behind = load(record, FIRST_STEP), load(record, BEHIND_STEPS)
+    item, rows, decimals, crc = items, 1, 0, _NO_CRC
+    _clear(item)
+    while step < behind:
+        value = load(step, VALUE)
+        if not _stands(p, step, out):
+            if value != NEXT_ROW:
+                return _NO_LINE, out, crc
+            step += 8 * STEP_WORDS
+            continue
+        p += load(step, LENGTH)
+        out += load(step, COVERED_LENGTH)
+        length = 0
         if value == TEXT:
-            p = _text_end(p, end)
-        elif value == PRODUCT:
-            product, p = _product(p, end, program)
-            store(item, PRODUCT_INDEX, product)
-            decimals = load(_record(program, load(program, _TEMPLATES) + product), _DECIMALS)
+            length = _text(p, step, out)
+        elif value == CHECK:
+            crc, length = _count(p, step)
+            out -= length
         elif value == NEXT_ROW:
+            if rows == MAX_ROWS:
+                return _NO_LINE, out, crc
+            rows += 1
             item += 8 * ITEM_WIDTH
-        elif value != END:
-            if p + _LONGEST_VALUE > end:
-                return _NO_LINE
-            number, p = _number(p, value, decimals if value == PRICE else SIZE_DECIMALS)
-            column = load(step, _COLUMN)
+            _clear(item)
+            step -= 8 * STEP_WORDS * (load(step, COLUMN) + 1)
+        elif value != NOTHING:
+            if value == TIME:
+                number, length = _time(p, step, program)
+            elif value == PRODUCT:
+                number, decimals, length = _product(p, step, program)
+            elif value == COUNT:
+                number, length = _count(p, step)
+            else:
+                number, length = _decimal(p, step, decimals if value == PRICE else SIZE_DECIMALS)
+            column = load(step, COLUMN)
             if column >= 0:
                 store(items if column < KIND else item, column, number)
-        if p < 0:
-            return _NO_LINE
-        step += 8 * _RECORD_WORDS
-    return p
+            copy_span(p, out)
+        if length < 0:
+            return _NO_LINE, out, crc
+        p += length
+        out += length
+        step += 8 * STEP_WORDS
+    store(items, ROWS, rows)
+    return p, out, crc
 
 
 @compiled(forceinline=True)
-def _clear(items: int, rows: int) -> None:
-    store(items, SEQUENCE, UNKNOWN)
-    for row in range(rows):
-        item = items + 8 * ITEM_WIDTH * row
-        store(item, PRODUCT_INDEX, UNKNOWN)
-        store(item, TRADE_ID, UNKNOWN)
-        store(item, BID_SIZE, UNKNOWN)
-        store(item, ASK_SIZE, UNKNOWN)
+def _clear(item: int) -> None:
+    store(item, SEQUENCE, UNKNOWN)
+    store(item, PRODUCT_INDEX, UNKNOWN)
+    store(item, TRADE_ID, UNKNOWN)
+    store(item, BID_SIZE, UNKNOWN)
+    store(item, ASK_SIZE, UNKNOWN)
+    store(item, LAST_PRICE, UNKNOWN)
+    store(item, LAST_SIZE, UNKNOWN)
 
 
 @compiled(forceinline=True)
-def _finish(items: int, line: int, kind: int, rows: int) -> bool:
+def _finish(items: int, line: int, kind: int) -> bool:
     """Complete a frame's items; False where a quote is crossed."""
+    store(items, LINE, line)
+    store(items, KIND, kind)
+    rows = load(items, ROWS)
     for row in range(rows):
         item = items + 8 * ITEM_WIDTH * row
-        store(item, LINE, line)
-        store(item, KIND, kind)
         store(item, ROW, row)
-        store(item, ROWS, rows)
-        for column in range(SEQ, KIND):
-            store(item, column, load(items, column))
         if kind == QUOTE and load(item, BID) > load(item, ASK):
             return False
+        if row > 0:
+            store(item, ROWS, rows)
+            for column in range(LINE, KIND + 1):
+                store(item, column, load(items, column))
     return True
 
 
 @compiled()
-def _read_line(p: int, end: int, line: int, program: int, latest: int, items: int) -> tuple[int, int]:
-    """Return (end, template) of the line at ``p``, end -1 where none fits; the latest goes first."""
-    p = _walk(p, end, program, 0, items)
-    if p < 0:
-        return _NO_LINE, latest
-    for attempt in range(load(program, _TEMPLATES)):
-        # The prefix is template 0: its turn is the latest's.
-        template = latest if attempt == 0 else attempt
-        if attempt > 0 and template == latest:
-            continue
-        record = _record(program, template)
-        rows = load(record, _ROWS_OF)
-        _clear(items, rows)
-        stop = _walk(p, end, program, template, items)
-        if stop >= 0:
-            whole = _finish(items, line, load(record, _KIND_OF), rows)
-            return (stop if whole else _NO_LINE), template
-    return _NO_LINE, latest
-
-
-@compiled("UniTuple(int64, 3)(int64, int64, int64, int64, int64, int64)")
-def scan(start: int, end: int, offset: int, program: int, items: int, capacity: int) -> tuple[int, int, int]:
+def _scan(
+    start: int, offset: int, stop: int, program: int, covered: int, items: int, capacity: int
+) -> tuple[int, int, int]:
     """Scan lines.
 
     Parameters
     ----------
-    start, end : int
-        Addresses of a block of whole lines.
-    offset : int
-        Where in the block to begin.
-    program, items : int
-        Addresses of the program, and of room for ``capacity`` items.
+    start : int
+        Address of a block.
+    offset, stop : int
+        Where in the block its lines begin and end; ``SPARE_BYTES`` readable bytes lie behind.
+    program, covered, items : int
+        Addresses of the program, of room for what a line's crc covers, and of room for ``capacity`` items.
 
     Returns
     -------
     n, offset, status : int
         Items found; where the next line begins; ``SCANNED`` at the end of the block, ``ITEMS_FULL``, or
-        ``MISMATCH`` where that line is of no known shape.
+        ``MISMATCH`` where that line is of no known shape or fails its crc.
     """
-    n, latest = 0, 1
-    if load(program, _TEMPLATES) < 2:
-        return n, offset, MISMATCH
-    while start + offset < end:
+    n, template, templates = 0, 0, load(program, TEMPLATES)
+    while offset < stop:
         if n + MAX_ROWS > capacity:
             return n, offset, ITEMS_FULL
         item = items + 8 * ITEM_WIDTH * n
-        stop, latest = _read_line(start + offset, end, offset, program, latest, item)
-        if stop < 0:
+        p, out, crc, attempt = _NO_LINE, covered, _NO_CRC, 0
+        while p < 0 and attempt < templates:
+            p, out, crc = _walk(start + offset, covered, program, template, item)
+            attempt += 1
+            if p < 0:
+                template = template + 1 if template + 1 < templates else 0
+        if p < 0 or not _finish(item, offset, load(_record(program, template), KIND_OF)):
+            return n, offset, MISMATCH
+        if crc != _NO_CRC and crc32(covered, out) != crc:
             return n, offset, MISMATCH
         n += load(item, ROWS)
-        offset = stop - start
+        offset = p - start
     return n, offset, SCANNED
 
 
+@compiled(forceinline=True)
+def _keyed_by(digest: int) -> None:
+    """Do nothing; but naming the digest makes it a part of the cache's key."""
+
+
+def _entry_point(digest: int) -> Callable[..., tuple[int, int, int]]:
+    @compiled("UniTuple(int64, 3)(int64, int64, int64, int64, int64, int64, int64)")
+    def scan(
+        start: int, offset: int, stop: int, program: int, covered: int, items: int, capacity: int
+    ) -> tuple[int, int, int]:
+        _keyed_by(digest)
+        return _scan(start, offset, stop, program, covered, items, capacity)
+
+    return scan
+
+
+# scan(start, offset, stop, program, covered, items, capacity) -> as ``_scan``.
+scan = _entry_point(sources_digest(*_SOURCES))
+
+
 class LineScanner:
-    """The shapes of one session's lines, learned as they come.
+    """The shapes of one session's frames, learned as they come.
 
     Parameters
     ----------
-    session : str
-        Named in every line.
+    session : str or None
+        Named in every line of an archive; None for frames off the wire, each ended by a newline.
     products : sequence of (str, int)
         Names and price decimals of the products that may be met.
     capacity : int
-        Items a scan may return at once.
+        Items a scan may return at once, at least ``MAX_ROWS``.
     """
 
-    def __init__(self, session: str, products: Sequence[tuple[str, int]], capacity: int = 4096) -> None:
+    def __init__(
+        self, session: str | None, products: Sequence[tuple[str, int]], capacity: int = 1024
+    ) -> None:
         self._session = session
-        self._products = products
+        self._products = list(products)
         self._templates: list[Template] = []
-        self._program = self._compile()
+        self._program = Program((), self._products, session)
+        self._covered = np.zeros(ROOM, np.uint8)
         self.items: Words = np.zeros((capacity, ITEM_WIDTH), np.int64)
+
+    def add_product(self, name: str, price_decimals: int) -> None:
+        """Take another product."""
+        self._products.append((name, price_decimals))
+        self._program = Program(self._templates, self._products, self._session)
 
     @property
     def is_full(self) -> bool:
@@ -371,44 +456,26 @@ class LineScanner:
         if template in self._templates:
             return False
         self._templates.append(template)
-        self._program = self._compile()
+        self._program = Program(self._templates, self._products, self._session)
         return True
 
-    def scan(self, block: npt.NDArray[np.uint8], offset: int) -> tuple[int, int, int]:
-        """Scan whole lines into ``items``; see the compiled ``scan``."""
-        start = block.ctypes.data
-        program, items = self._program.ctypes.data, self.items.ctypes.data
-        return scan(start, start + len(block), offset, program, items, len(self.items))
+    def scan(self, block: Bytes, offset: int, stop: int) -> tuple[int, int, int]:
+        """Scan the whole lines of a block into ``items``; see ``_scan``.
 
-    def _compile(self) -> Words:
-        shapes = [Template(prefix_steps(self._session), QUOTE, 0), *self._templates]
-        first_step = _RECORDS + _RECORD_WORDS * (len(shapes) + len(self._products))
-        literals = _Literals(first_step + _RECORD_WORDS * sum(len(shape.steps) for shape in shapes))
-        records: list[tuple[int, ...]] = []
-        steps: list[tuple[int, ...]] = []
-        for shape in shapes:
-            at = first_step + _RECORD_WORDS * len(steps)
-            records.append((shape.kind, shape.rows, at, at + _RECORD_WORDS * (len(shape.steps) - 1)))
-            steps += [(step.value, step.column, *literals.place(step.literal)) for step in shape.steps]
-        records += [(*literals.place(name.encode()), decimals, 0) for name, decimals in self._products]
-        counts = [len(shapes), len(self._products)]
-        numbers = np.array([*counts, *(word for record in records + steps for word in record)], np.int64)
-        return np.concatenate([numbers, literals.words()])
+        Raises
+        ------
+        ValueError
+            If the last line has no end, or ``SPARE_BYTES`` bytes behind it are missing.
+        """
+        if len(block) < stop + SPARE_BYTES or (offset < stop and block[stop - 1] != _NEWLINE):
+            raise ValueError("a block of whole lines, and bytes to spare, are needed")
+        return scan(block.ctypes.data, offset, stop, *self.addresses(len(block)), len(self.items))
 
+    def addresses(self, longest: int) -> tuple[int, int, int]:
+        """Return where ``scan`` finds what it needs for lines of up to ``longest`` bytes.
 
-class _Literals:
-    """Texts padded to whole words, one word more than they need; the last one is read too."""
-
-    def __init__(self, first: int) -> None:
-        self._first = first
-        self._text = bytearray()
-
-    def place(self, text: bytes) -> tuple[int, int]:
-        """Add a text; return the word at which it begins, and its length."""
-        at = self._first + len(self._text) // 8
-        self._text += text.ljust(len(text) // 8 * 8 + 8, b"\0")
-        return at, len(text)
-
-    def words(self) -> Words:
-        """Return all texts."""
-        return np.frombuffer(bytes(self._text), np.int64)
+        It is there until another shape or product is taken, or longer lines are announced.
+        """
+        if len(self._covered) < ROOM + longest + SPARE_BYTES:
+            self._covered = np.zeros(ROOM + longest + SPARE_BYTES, np.uint8)
+        return self._program.address, self._covered.ctypes.data + ROOM, self.items.ctypes.data

@@ -24,11 +24,13 @@ from zlib import crc32
 import msgspec
 
 from volspike.errors import ArchiveError
-from volspike.recording.frame import Frame, SegmentHeader
+from volspike.recording.frame import FEEDS, Frame, SegmentHeader
 
 FRAME_START = b'{"seq":'
 HEADER_START = b'{"header":'
 MARKER_START = b'{"recovered":'
+
+_NEWLINE, _RETURN = b"\n\r"
 
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _REMEDY = "the line is skipped and counted; what follows it is whole"
@@ -66,14 +68,18 @@ _decode_header = msgspec.json.Decoder(SegmentHeader).decode
 _decode_marker_line = msgspec.json.Decoder(_MarkerLine).decode
 
 
-def check_session(session: str) -> None:
-    """Refuse a session id that can't stand unescaped in a line and in a file name.
+def check_names(header: SegmentHeader) -> None:
+    """Refuse a feed that is unknown, or a session id that can't stand unescaped in a line and a file name.
 
     Raises
     ------
     ArchiveError
-        If it holds anything but letters, digits, dot, underscore and hyphen, or is too long.
+        If the feed is none of `FEEDS`, or the session holds anything but letters, digits, dot, underscore
+        and hyphen, or is too long.
     """
+    session = header.session
+    if header.feed not in FEEDS:
+        raise ArchiveError(f"feed {header.feed!r}", "is unknown", f"say one of {', '.join(FEEDS)}")
     if not _SESSION.fullmatch(session):
         raise ArchiveError(
             f"session {session!r}",
@@ -92,13 +98,13 @@ def encode_line(seq: int, receive_ns: int, session: str, raw: bytes) -> bytes:
     receive_ns : int
         Receive time, nanoseconds UTC.
     session : str
-        A name accepted by `check_session`.
+        A name accepted by `check_names`.
     raw : bytes
         The frame as it came off the wire, any bytes.
     """
     prefix = b'{"seq":%d,"receive_ns":%d,"session":"%b"' % (seq, receive_ns, session.encode())
     crc = crc32(raw, crc32(prefix))
-    if b"\n" not in raw and b"\r" not in raw:
+    if _NEWLINE not in raw and _RETURN not in raw:
         try:
             return b'%b,"crc":%d,"raw":%b}\n' % (prefix, crc, _encode(raw.decode()))
         except UnicodeDecodeError:

@@ -27,7 +27,7 @@ from volspike.recording.foreign_values import (
     resolve,
     scalar_text,
 )
-from volspike.recording.frame import FlatMapping
+from volspike.recording.frame import FEEDS, FlatMapping
 
 SAMPLE_LINES = 200
 _DEPTH = 3
@@ -118,6 +118,8 @@ def _check_options(options: ImportOptions) -> None:
     for field in options.mapping:
         if field not in _MAPPED:
             raise ImportFormatError(f"--map {field}=", "is no field", f"map one of {' '.join(_MAPPED)}")
+    if options.feed not in ("", *FEEDS):
+        raise ImportFormatError(f"--feed {options.feed}", "is unknown", f"say one of {', '.join(FEEDS)}")
     if options.time_source not in ("", "exchange", "receive"):
         raise ImportFormatError(
             f"--time-source {options.time_source}", "is unknown", "say exchange or receive"

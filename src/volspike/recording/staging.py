@@ -15,7 +15,7 @@ from volspike.recording.file_system import FileSystem, make_directory, publish, 
 from volspike.recording.frame import SegmentHeader
 from volspike.recording.layout import COMMIT, HOUR_NS, STAGING, closed_path, segment_name
 from volspike.recording.recovery import roll_forward
-from volspike.recording.segment import check_session, encode_header, encode_line
+from volspike.recording.segment import check_names, encode_header, encode_line
 
 _BUFFER_BYTES = 1 << 20
 
@@ -74,9 +74,9 @@ class Staging:
         Raises
         ------
         ArchiveError
-            If its id can't be a file name.
+            If its feed is unknown or its id can't be a file name.
         """
-        check_session(header.session)
+        check_names(header)
         self._headers[header.session] = header
         self.sessions.add(header.session)
 

@@ -1,26 +1,29 @@
-"""Learn the shape of an archive line, so that its like can be read without a JSON parser.
+"""Learn the shape of a frame, so that its like can be read without a JSON parser.
 
-One program writes an archive, so the lines of a session repeat a few shapes. A shape is a row of steps: a
-literal that must stand there, then a value that is skipped or read. The scanner walks a shape over a line;
-a line that differs anywhere, or holds a value out of the ordinary, is left to the general decoder.
+One program writes a feed, so its frames repeat a few shapes. A shape is a row of steps: a literal that must
+stand there, then a value that is skipped or read. The scanner walks a shape over a frame, off the wire or in
+a line of an archive; what differs anywhere, or holds a value out of the ordinary, is left to the general
+decoder.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from volspike.exchange.items import Decoded, Heartbeat, Quote
 
-MAX_ROWS = 16
+MAX_ROWS = 64
 
-# What a step does with the value behind its literal; ``END`` and ``NEXT_ROW`` have none.
-END, TEXT, COUNT, TIME, PRODUCT, PRICE, SIZE, NEXT_ROW = range(8)
+# What a step does with the value behind its literal. ``NOTHING`` has none; ``CHECK`` is the crc, which is no
+# part of what it covers; ``NEXT_ROW`` goes back to the first step of a row where its literal stands, else on.
+NOTHING, TEXT, PRICE, SIZE, COUNT, TIME, PRODUCT, CHECK, NEXT_ROW = range(9)
 
-# Columns of a scanned item; the value of a step without a column is checked and dropped.
+# Columns of a scanned item. What comes before ``KIND`` is told once a frame.
 LINE, SEQ, RECEIVE_NS, EVENT_NS, SEQUENCE, KIND, PRODUCT_INDEX, TRADE_ID = range(8)
-BID, ASK, BID_SIZE, ASK_SIZE, ROW, ROWS = range(8, 14)
+BID, ASK, BID_SIZE, ASK_SIZE, ROW, ROWS, LAST_PRICE, LAST_SIZE = range(8, 16)
 ITEM_WIDTH = 16
 NO_COLUMN = -1
 
@@ -43,7 +46,7 @@ class Role(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A literal, as it stands in the archive, and what to do with the value behind it."""
+    """A literal, and what to do behind it; the column of ``NEXT_ROW`` is the number of a row's steps."""
 
     literal: bytes
     value: int
@@ -51,11 +54,27 @@ class Step(NamedTuple):
 
 
 class Template(NamedTuple):
-    """The shape of a frame's text; ``rows`` items of one ``kind``."""
+    """The shape of frames with items of one ``kind``, in any number of rows."""
 
     steps: tuple[Step, ...]
     kind: int
-    rows: int
+
+
+class LineStep(NamedTuple):
+    """A step as it stands in a block of lines, and what of its literal is covered by the line's crc."""
+
+    step: Step
+    covered: bytes
+
+
+class _Field(NamedTuple):
+    """A value in a frame's text; ``row`` is -1 outside of rows."""
+
+    row: int
+    start: int
+    stop: int
+    value: int
+    column: int
 
 
 _ROW = ("events", 0, "tickers", "*")
@@ -64,8 +83,8 @@ _QUOTE = {
     "product_id": Role(PRODUCT, PRODUCT_INDEX),
     "best_bid": Role(PRICE, BID),
     "best_ask": Role(PRICE, ASK),
-    "price": Role(PRICE, NO_COLUMN),
-    "last_size": Role(SIZE, NO_COLUMN),
+    "price": Role(PRICE, LAST_PRICE),
+    "last_size": Role(SIZE, LAST_SIZE),
 }
 _EXCHANGE_SIZES = {"best_bid_size": Role(SIZE, BID_SIZE), "best_ask_size": Role(SIZE, ASK_SIZE)}
 _ADVANCED_SIZES = {"best_bid_quantity": Role(SIZE, BID_SIZE), "best_ask_quantity": Role(SIZE, ASK_SIZE)}
@@ -85,23 +104,12 @@ _ROLES: Mapping[tuple[str, int], Mapping[Path, Role]] = {
     ("advanced", BEAT): _ENVELOPE | {("events", 0, "heartbeat_counter"): Role(COUNT, NO_COLUMN)},
 }
 _PINNED: frozenset[Path] = frozenset({("type",), ("channel",), ("events", 0, "type")})
-_PER_ROW = {QUOTE: (PRODUCT_INDEX, BID, ASK), BEAT: ()}
-_PER_FRAME = {
-    ("exchange", QUOTE): (EVENT_NS, TRADE_ID),
+_NEEDED = {
+    ("exchange", QUOTE): (EVENT_NS, TRADE_ID, PRODUCT_INDEX, BID, ASK),
     ("exchange", BEAT): (EVENT_NS, PRODUCT_INDEX),
-    ("advanced", QUOTE): (EVENT_NS, SEQUENCE),
+    ("advanced", QUOTE): (EVENT_NS, SEQUENCE, PRODUCT_INDEX, BID, ASK),
     ("advanced", BEAT): (EVENT_NS, SEQUENCE),
 }
-
-
-def prefix_steps(session: str) -> tuple[Step, ...]:
-    """Return the steps of an archive line up to its wire text."""
-    return (
-        Step(b'{"seq":', COUNT, SEQ),
-        Step(b',"receive_ns":', COUNT, RECEIVE_NS),
-        Step(b',"session":"%b","crc":' % session.encode(), COUNT),
-        Step(b',"raw":"', END),
-    )
 
 
 def learn_template(dialect: str, raw: bytes, decoded: Decoded) -> Template | None:
@@ -125,11 +133,36 @@ def learn_template(dialect: str, raw: bytes, decoded: Decoded) -> Template | Non
     kind = _kind(decoded)
     if kind is None or not raw.isascii() or not _PLAIN.fullmatch(text := raw.decode()):
         return None
-    steps = _steps(text, _ROLES[dialect, kind])
-    rows = 1 + sum(step.value == NEXT_ROW for step in steps)
-    if rows != len(decoded.items) or not _is_complete(steps, rows, _PER_FRAME[dialect, kind], _PER_ROW[kind]):
+    fields = _fields(text, _ROLES[dialect, kind])
+    rows = len({field.row for field in fields if field.row >= 0})
+    if (rows or 1) != len(decoded.items):
         return None
-    return Template(steps, kind, rows)
+    steps = _steps_with_rows(text, fields) if rows else _steps(text, 0, fields)
+    if not _is_complete(steps, _NEEDED[dialect, kind]):
+        return None
+    return Template((*steps, _step(text[fields[-1].stop :], NOTHING)), kind)
+
+
+def line_steps(template: Template, session: str | None) -> list[LineStep]:
+    """Return the steps of a frame's line in an archive; without a session, of the frame and a newline."""
+    *steps, last = template.steps
+    if session is None:
+        ended = last._replace(literal=last.literal + b"\n")
+        return [LineStep(step, step.literal) for step in (*steps, ended)]
+    first, *rest = (LineStep(step._replace(literal=_escaped(step.literal)), step.literal) for step in steps)
+    named = b',"session":"%b"' % session.encode()
+    return [
+        LineStep(Step(b'{"seq":', COUNT, SEQ), b'{"seq":'),
+        LineStep(Step(b',"receive_ns":', COUNT, RECEIVE_NS), b',"receive_ns":'),
+        LineStep(Step(named + b',"crc":', CHECK), named),
+        first._replace(step=first.step._replace(literal=b',"raw":"' + first.step.literal)),
+        *rest,
+        LineStep(Step(_escaped(last.literal) + b'"}\n', NOTHING), last.literal),
+    ]
+
+
+def _escaped(literal: bytes) -> bytes:
+    return literal.replace(b'"', b'\\"')
 
 
 def _kind(decoded: Decoded) -> int | None:
@@ -137,48 +170,68 @@ def _kind(decoded: Decoded) -> int | None:
     if len(items) == 1 and type(items[0]) is Heartbeat:
         return BEAT
     quotes = all(type(item) is Quote and not item.snapshot for item in items)
-    return QUOTE if quotes and len(items) <= MAX_ROWS else None
+    return QUOTE if quotes and 0 < len(items) <= MAX_ROWS else None
 
 
-def _steps(text: str, roles: Mapping[Path, Role]) -> tuple[Step, ...]:
-    """Cut a text into steps; none where a field is not what it usually is."""
-    steps: list[Step] = []
+def _fields(text: str, roles: Mapping[Path, Role]) -> list[_Field]:
+    """Return the values that differ from line to line; none where a field is not what it usually is."""
+    fields: list[_Field] = []
     seen: set[Path] = set()
-    done, row = 0, 0
-    for path, is_text, start, end in _scalars(text):
-        at = int(path[3]) if path[:3] == _ROW[:3] and len(path) == 5 else row
-        role = roles.get((*_ROW, path[-1]) if len(path) == 5 else path)
-        is_count = not is_text and _COUNT.fullmatch(text, start, end) is not None
+    for path, is_text, start, stop in _scalars(text):
+        row = int(path[3]) if path[:3] == _ROW[:3] and len(path) == 5 else -1
+        role = roles.get(path if row < 0 else (*_ROW, path[-1]))
+        is_count = not is_text and _COUNT.fullmatch(text, start, stop) is not None
         fits = role is None or (is_count if role.value == COUNT else is_text)
         if path in seen or not fits:
-            return ()
+            return []
         seen.add(path)
-        if path in _PINNED or not (is_text or is_count):
-            continue  # it stays in the literal
-        if at != row:
-            steps.append(Step(b"", NEXT_ROW))
-            row = at
-        value, column = role or (TEXT if is_text else COUNT, NO_COLUMN)
-        steps.append(Step(_escaped(text[done:start]), value, column))
-        done = end
-    return (*steps, Step(_escaped(text[done:]) + b'"}\n', END))
+        if path not in _PINNED and (is_text or is_count):  # anything else stays in the literal
+            value, column = role or (TEXT if is_text else COUNT, NO_COLUMN)
+            fields.append(_Field(row, start, stop, value, column))
+    return fields
 
 
-def _is_complete(
-    steps: tuple[Step, ...], rows: int, per_frame: tuple[int, ...], per_row: tuple[int, ...]
-) -> bool:
-    """Tell whether nothing needed is missing, and each row names its product before its prices."""
-    columns = [step.column for step in steps]
-    if any(columns.count(column) != rows for column in per_row):
+def _steps(text: str, start: int, fields: Sequence[_Field]) -> list[Step]:
+    """Return the steps from ``start`` to the end of the last field."""
+    steps = []
+    for field in fields:
+        steps.append(_step(text[start : field.start], field.value, field.column))
+        start = field.stop
+    return steps
+
+
+def _steps_with_rows(text: str, fields: Sequence[_Field]) -> list[Step]:
+    """Return the steps of a text with rows; none where the rows are not flat objects of one shape."""
+    rows = [list(row) for index, row in groupby(fields, key=lambda field: field.row) if index >= 0]
+    spans = [(text.rfind("{", 0, row[0].start), text.find("}", row[-1].stop) + 1) for row in rows]
+    shapes = {
+        (*_steps(text, start, row), _step(text[row[-1].stop : stop], NEXT_ROW, len(row)))
+        for row, (start, stop) in zip(rows, spans, strict=True)
+    }
+    between = {text[one[1] : other[0]] for one, other in pairwise(spans)} or {","}
+    is_flat = all(text.count("{", *span) == 1 and text.count("[", *span) == 0 for span in spans)
+    if not is_flat or len(shapes) != 1 or len(between) != 1:
+        return []
+    *row_steps, row_end = shapes.pop()
+    separator = between.pop().encode()
+    again = row_end._replace(literal=row_end.literal + separator)
+    before = [field for field in fields if field.stop <= spans[0][0]]
+    after = [field for field in fields if field.start >= spans[-1][1]]
+    into_rows = _step(text[before[-1].stop if before else 0 : spans[0][0]], NOTHING)
+    return [*_steps(text, 0, before), into_rows, *row_steps, again, *_steps(text, rows[-1][-1].stop, after)]
+
+
+def _step(literal: str, value: int, column: int = NO_COLUMN) -> Step:
+    return Step(literal.encode(), value, column)
+
+
+def _is_complete(steps: Sequence[Step], needed: Sequence[int]) -> bool:
+    """Tell whether each column that is needed stands once, and the product before its prices."""
+    columns = [step.column for step in steps if step.value != NEXT_ROW]
+    values = [step.value for step in steps]
+    if any(columns.count(column) != 1 for column in needed):
         return False
-    if any(columns.count(column) != 1 for column in per_frame):
-        return False
-    named = False
-    for step in steps:
-        named = (named or step.value == PRODUCT) and step.value != NEXT_ROW
-        if step.value == PRICE and not named:
-            return False
-    return True
+    return PRICE not in values or PRODUCT in values[: values.index(PRICE)]
 
 
 def _scalars(text: str) -> Iterator[tuple[Path, bool, int, int]]:
@@ -203,7 +256,3 @@ def _scalars(text: str) -> Iterator[tuple[Path, bool, int, int]]:
         else:
             name = "other" if key is None else "text"
             yield tuple(path), key is not None, token.start(name), token.end(name)
-
-
-def _escaped(text: str) -> bytes:
-    return text.replace('"', '\\"').encode()
