@@ -7,6 +7,7 @@ STAMP  := $(VENV)/.installed
 .PHONY: setup demo test check bench clean
 
 setup: $(STAMP)
+	@echo "ready: $(BIN)/volspike demo shows everything, $(BIN)/volspike run watches the market; README.md tells more"
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "volspike needs Python 3.11 to 3.13; run: make setup PYTHON=python3.12")'
@@ -16,18 +17,18 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup
+demo: $(STAMP)
 	$(BIN)/volspike demo
 
-test: setup
+test: $(STAMP)
 	$(BIN)/python -m pytest
 
-check: setup
+check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup
+bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 clean:

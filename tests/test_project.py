@@ -26,6 +26,7 @@ VERBS = (
     "evaluate",
     "predict",
     "models",
+    "topics",
     "doctor",
     "config",
 )
@@ -43,6 +44,7 @@ HEAVY = (
     "pydantic_settings",
     "websockets",
     "zstandard",
+    "confluent_kafka",
 )
 HELP_OF_ALL = f"""
 import io, json, sys, contextlib

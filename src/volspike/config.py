@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field, ValidationError, field_validator
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
 
 from volspike.errors import ConfigError
 
 ENV_PREFIX = "VOLSPIKE_"
 CONFIG_FILE = "volspike.toml"
+MAX_SEED = 2**31 - 1
+YEAR_S = 366 * 86_400
+MAX_PRICE_DECIMALS = 15
+PRODUCT = re.compile(r"[A-Z0-9]{1,20}(-[A-Z0-9]{1,20}){1,3}")
 
 
 class Settings(BaseSettings):
     """Everything a user can set; each field's description is what ``volspike config`` prints."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=ENV_PREFIX,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        nested_model_default_partial_update=True,
     )
 
     data_dir: Path = Field(Path("volspike-data"), description="where everything is kept")
@@ -43,24 +55,67 @@ class Settings(BaseSettings):
     target: Literal["rv", "std", "next-row"] = Field("rv", description="what a label measures")
     tau_mode: Literal["adaptive", "fixed"] = Field("adaptive", description="how the spike threshold is set")
     tau_quantile: float = Field(0.95, gt=0, lt=1, description="quantile of volatility that makes a spike")
-    tau_floor_bps: float = Field(4.0, ge=0, description="adaptive tau is never below this (bps a minute)")
+    tau_floor_bps: float = Field(
+        4.0, ge=0, le=1e6, description="adaptive tau is never below this (bps a minute)"
+    )
     class_weight: Literal["none", "balanced"] = Field("none", description="weight of spikes in training")
-    seed: int = Field(7, ge=0, description="seed of everything random")
+    seed: int = Field(7, ge=0, le=MAX_SEED, description="seed of everything random")
     model: str = Field("", description="bundle directory or models:/NAME@alias; empty: the champion")
     alert_open: float | None = Field(
         None, gt=0, le=1, description="open at this p(spike); empty: the model's"
     )
     alert_close: float | None = Field(None, ge=0, le=1, description="close below it; empty: the model's")
-    alert_cooldown_s: float = Field(60.0, ge=0, description="event-time pause after an alert closed")
-    log_retention_hours: float = Field(168.0, gt=0, description="how long the log keeps records")
-    price_decimals: dict[str, int] = Field(default_factory=dict, description="price scale per product")
+    alert_cooldown_s: float = Field(
+        60.0, ge=0, le=YEAR_S, description="event-time pause after an alert closed (s)"
+    )
+    log_retention_hours: float = Field(
+        168.0, gt=0, le=YEAR_S / 360, description="how long the log keeps records (h)"
+    )
+    bus: Literal["embedded", "kafka"] = Field("embedded", description="where topics are kept")
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port with commas between")
+    kafka_options: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, description="librdkafka settings of every client, such as credentials"
+    )
+    kafka_partitions: int = Field(4, ge=1, description="partitions of topics that are created")
+    kafka_cache: Path = Field(Path("~/.cache/volspike"), description="jars of the local broker")
+    price_decimals: Annotated[dict[str, Annotated[int, Field(ge=0, le=MAX_PRICE_DECIMALS)]], NoDecode] = (
+        Field(default_factory=dict, description="price scale per product")
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="log detail")
 
     @field_validator("products", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        """Read the environment's ``BTC-USD,ETH-USD``."""
-        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+        """Read the environment's ``BTC-USD,ETH-USD``; write every product in capitals."""
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, (list, tuple)):
+            return names
+        listed = tuple(filter(None, (str(name).strip().upper() for name in names)))
+        if not listed:
+            raise ValueError("no product is named")
+        for name in listed:
+            if not PRODUCT.fullmatch(name):
+                raise ValueError(f"{name!r} is no product")
+        return tuple(dict.fromkeys(listed))
+
+    @field_validator("price_decimals", "kafka_options", mode="before")
+    @classmethod
+    def _mapped(cls, value: Any) -> Any:
+        """Read the environment's JSON."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"it is no JSON ({error})") from None
+
+    @field_validator("alert_close")
+    @classmethod
+    def _not_above_open(cls, value: float | None, info: ValidationInfo) -> float | None:
+        opens = info.data.get("alert_open")
+        if value is not None and opens is not None and value > opens:
+            raise ValueError(f"{value:g} is above alert_open, {opens:g}: the alert would never stay open")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -72,7 +127,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: flags, environment, file."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file())
+        known = {name: value for name, value in _read_file().items() if name in settings_cls.model_fields}
+        return init_settings, env_settings, InitSettingsSource(settings_cls, known)
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
@@ -88,14 +144,92 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     ConfigError
         An unknown key, or a value of the wrong type or range, with the name of its source.
     """
+    found = inspect_settings(flags)
+    for error in found.wrong.values():
+        raise error
+    return found.settings
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Settings as far as they can be used.
+
+    Attributes
+    ----------
+    settings : Settings
+        With the default in place of every value that is wrong.
+    wrong : dict of str to ConfigError
+        What is wrong, by the name of the setting, or by the unknown name.
+    """
+
+    settings: Settings
+    wrong: dict[str, ConfigError]
+
+
+def inspect_settings(flags: Mapping[str, Any] | None = None) -> Inspection:
+    """Return the settings that are good, and what is wrong with the others.
+
+    Raises
+    ------
+    ConfigError
+        If the file can't be read at all.
+    """
     given = _given(flags)
-    _refuse_unknown_environment()
+    wrong = _unknown_names()
     try:
-        return Settings(**given)
+        return Inspection(Settings(**given), wrong)
     except ValidationError as error:
-        raise _explain(error, given) from None
-    except SettingsError as error:
-        raise ConfigError("environment", str(error), 'mappings are written as JSON: {"BTC-USD": 8}') from None
+        wrong |= _explain(error, given)
+    defaults = Settings.model_construct()
+    replaced = {name: getattr(defaults, name) for name in wrong if name in Settings.model_fields}
+    return Inspection(Settings(**(given | replaced)), wrong)
+
+
+def expected(name: str) -> str:
+    """Return in words what a setting may be.
+
+    Examples
+    --------
+    >>> expected("tau_quantile"), expected("target")
+    ('a number above 0 and below 1', 'rv, std or next-row')
+    """
+    if name in _EXPECTED:
+        return _EXPECTED[name]
+    field = Settings.model_fields[name]
+    if get_origin(field.annotation) is Literal:
+        *others, last = get_args(field.annotation)
+        return f"{', '.join(others)} or {last}"
+    if field.annotation is str:
+        return "a text"
+    if field.annotation is Path:
+        return "a path"
+    kind = "a whole number" if field.annotation is int else "a number"
+    bounds = [_bound(part) for part in field.metadata if isinstance(part, (Gt, Ge, Lt, Le))]
+    return " ".join([kind, " and ".join(bounds).replace(" and to ", " to ")]).strip()
+
+
+def _bound(part: Gt | Ge | Lt | Le) -> str:
+    match part:
+        case Gt(gt=limit):
+            return f"above {limit}"
+        case Ge(ge=limit):
+            return f"from {limit}"
+        case Lt(lt=limit):
+            return f"below {limit}"
+        case Le(le=limit):
+            return f"to {limit:,}" if isinstance(limit, int) else f"to {limit:,.0f}"
+    raise AssertionError(part)
+
+
+_EXPECTED = {
+    "products": "BASE-QUOTE such as BTC-USD; several in a TOML list, or with commas: BTC-USD,ETH-USD",
+    "alert_open": "a number above 0 to 1, or nothing",
+    "alert_close": "a number from 0 to 1 and not above alert_open, or nothing",
+    "kafka_options": 'a TOML table, or JSON: {"security.protocol": "SSL"}',
+    "price_decimals": f'numbers from 0 to {MAX_PRICE_DECIMALS}: a TOML table, or JSON: {{"BTC-USD": 8}}',
+    "exchange_url": "a ws:// or wss:// address, or nothing",
+    "feature_set": "core or core-sized",
+}
 
 
 def sources(flags: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -136,17 +270,31 @@ def _read_file() -> dict[str, Any]:
         raise ConfigError(str(path), str(error), "correct the file") from None
 
 
-def _refuse_unknown_environment() -> None:
-    known = {_variable(name) for name in Settings.model_fields} | {ENV_PREFIX + "CONFIG"}
-    for name in os.environ:
-        if name.upper().startswith(ENV_PREFIX) and name.upper() not in known:
-            raise ConfigError(name, "no such setting", "volspike config lists them all")
+def _unknown_names() -> dict[str, ConfigError]:
+    """Return what the environment and the file set and nobody reads."""
+    known = {_variable(name): name for name in Settings.model_fields} | {ENV_PREFIX + "CONFIG": "the file"}
+    variables = [name for name in os.environ if name.upper().startswith(ENV_PREFIX)]
+    wrong = {name: _unknown(name, "", known) for name in variables if name.upper() not in known}
+    keys = [name for name in _read_file() if name not in Settings.model_fields]
+    return wrong | {name: _unknown(name, f" in {_config_path()}", Settings.model_fields) for name in keys}
 
 
-def _explain(error: ValidationError, given: Mapping[str, Any]) -> ConfigError:
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else "settings"
-    if name not in Settings.model_fields:
-        return ConfigError(name, f"no such setting in {_config_path()}", "volspike config lists them all")
-    source = _source_of(name, given, _read_file())
-    return ConfigError(f"{name} ({source})", first["msg"].lower(), "volspike config shows what is expected")
+def _unknown(name: str, where: str, known: Mapping[str, object]) -> ConfigError:
+    near = get_close_matches(name, known, 1)
+    hint = f"is {near[0]} meant? " if near else ""
+    return ConfigError(name, f"no such setting{where}", f"{hint}volspike config lists them all")
+
+
+def _explain(error: ValidationError, given: Mapping[str, Any]) -> dict[str, ConfigError]:
+    """Return what is wrong with each setting, the first thing of each."""
+    file = _read_file()
+    wrong: dict[str, ConfigError] = {}
+    for found in error.errors():
+        name = str(found["loc"][0])
+        reason = found["msg"].removeprefix("Value error, ")
+        within = "".join(f"{place}: " for place in found["loc"][1:])
+        subject = f"{name} ({_source_of(name, given, file)})"
+        wrong.setdefault(
+            name, ConfigError(subject, within + reason[0].lower() + reason[1:], f"give {expected(name)}")
+        )
+    return wrong

@@ -7,10 +7,15 @@ VolspikeError                  one line: what, why, and what to do about it
 ├── ArchiveError               the raw archive can't be written, read or locked
 ├── ImportFormatError          a foreign recording has no shape we know
 ├── BusError                   a topic, group or log file is unusable
+│   ├── DamagedLogError        the log file is damaged: set it aside and begin another
+│   ├── FencedError            another process has taken this one's place: stop
+│   └── UnavailableError       the broker is away or undid the batch: read again and go on
 ├── FeatureError               a feature set is unknown, or a features file doesn't match
 ├── NotEnoughDataError         too few rows, windows, clusters or classes for what was asked
 ├── ModelError                 a model bundle is missing, corrupt or made for something else
-└── VerificationError          replayed and recorded rows differ
+├── VerificationError          replayed and recorded rows differ
+├── StoppedError               a signal came before the work was done
+└── UsageError                 the command line was used wrongly (exit 2)
 """
 
 from __future__ import annotations
@@ -73,6 +78,18 @@ class BusError(VolspikeError):
     """A topic, a consumer group or the log file is unusable."""
 
 
+class DamagedLogError(BusError):
+    """The log file is damaged; its records follow from the archive."""
+
+
+class FencedError(BusError):
+    """Another process of the same name has taken over; this one must stop, and has written nothing since."""
+
+
+class UnavailableError(BusError):
+    """The broker can't be reached or undid the batch; sound after ``rewind`` is to read and try again."""
+
+
 class FeatureError(VolspikeError):
     """A feature set is unknown, or a features file doesn't match it."""
 
@@ -87,3 +104,11 @@ class ModelError(VolspikeError):
 
 class VerificationError(VolspikeError):
     """Replayed rows differ from the recorded ones."""
+
+
+class StoppedError(VolspikeError):
+    """A signal came before the work was done."""
+
+
+class UsageError(VolspikeError):
+    """The command line was used wrongly; the process exits with 2."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from volspike.exchange.decimals import format_time_ns
-from whole_runs import NS, ORIGIN_NS, Ran, one_line_failure, tree, volspike
+from whole_runs import NS, ORIGIN_NS, finished, one_line_failure, start, tree, volspike, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -175,6 +176,11 @@ def test_rows_of_another_feature_set_than_the_models_are_refused(trained: Callab
     assert tree(root) == before
 
 
+def champion_file(root: Path) -> Path:
+    (path,) = (root / "models" / "champions").iterdir()
+    return path
+
+
 SPOILED: dict[str, Callable[[Path], Any]] = {
     "a flipped bit": lambda d: flip(d / "weights.json"),
     "a cut file": lambda d: (d / "weights.json").write_bytes((d / "weights.json").read_bytes()[:-9]),
@@ -192,7 +198,7 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize("name", SPOILED)
 def test_a_corrupt_model_is_refused_everywhere(name: str, trained: Callable[[], Path]) -> None:
     root = trained()
-    pointer = json.loads((root / "models" / "champion.json").read_text())
+    pointer = json.loads(champion_file(root).read_text())
     SPOILED[name](root / "models" / pointer["name"] / pointer["version"])
     before = tree(root)
     for verb in ("evaluate", "predict", "run --exit-after 1"):
@@ -208,7 +214,7 @@ def test_a_corrupt_model_is_refused_everywhere(name: str, trained: Callable[[], 
 @pytest.mark.parametrize("pointer", ["", "{}", '{"name": "../..", "version": "x"}', "\x00"])
 def test_a_spoiled_pointer_to_the_champion_is_told(pointer: str, trained: Callable[[], Path]) -> None:
     root = trained()
-    (root / "models" / "champion.json").write_text(pointer)
+    champion_file(root).write_text(pointer)
     refused("predict", "--data-dir", root)
     refused("run", "--exit-after", 1, "--data-dir", root)
 
@@ -267,6 +273,19 @@ SETTINGS: dict[str, tuple[dict[str, str], str | None, str]] = {
     "variable that is no choice": ({"VOLSPIKE_DIALECT": "morse"}, None, "VOLSPIKE_DIALECT"),
     "mapping that is no JSON": ({"VOLSPIKE_PRICE_DECIMALS": "BTC=8"}, None, "price_decimals"),
     "no product": ({"VOLSPIKE_PRODUCTS": " , "}, None, "VOLSPIKE_PRODUCTS"),
+    "product without a quote": ({"VOLSPIKE_PRODUCTS": "BTCUSD"}, None, "BTCUSD"),
+    "products as JSON": ({"VOLSPIKE_PRODUCTS": '["ETH-USD"]'}, None, "VOLSPIKE_PRODUCTS"),
+    "close above open": (
+        {"VOLSPIKE_ALERT_OPEN": "0.2", "VOLSPIKE_ALERT_CLOSE": "0.5"},
+        None,
+        "above alert_open",
+    ),
+    "infinite cooldown": ({"VOLSPIKE_ALERT_COOLDOWN_S": "inf"}, None, "finite"),
+    "endless retention": ({"VOLSPIKE_LOG_RETENTION_HOURS": "1e300"}, None, "VOLSPIKE_LOG_RETENTION_HOURS"),
+    "infinite tau": ({}, "tau_floor_bps = inf\n", "finite"),
+    "tau that is no number": ({"VOLSPIKE_TAU_FLOOR_BPS": "nan"}, None, "finite"),
+    "seed too large": ({"VOLSPIKE_SED": "9"}, "seed = 99999999999\n", "VOLSPIKE_SED"),
+    "price decimals out of range": ({"VOLSPIKE_PRICE_DECIMALS": '{"BTC-USD": 99}'}, None, "BTC-USD"),
     "missing file": ({"VOLSPIKE_CONFIG": "none.toml"}, None, "none.toml"),
     "directory as a file": ({"VOLSPIKE_CONFIG": "."}, None, "."),
     "unknown setting": ({}, "sed = 7\n", "sed"),
@@ -292,12 +311,17 @@ def test_a_setting_that_is_wrong_is_named(
     assert tree(tmp_path) == before
 
 
-def used_wrongly(*arguments: object) -> Ran:
+def used_wrongly(*arguments: object) -> None:
     ran = volspike(*arguments)
-    assert ran.code == 2, (ran.code, ran.err)
-    assert not ran.out
-    assert "Traceback" not in ran.err
-    return ran
+    assert (ran.code, ran.out) == (2, ""), (ran.code, ran.err)
+    (line,) = ran.err.splitlines()
+    told = volspike(*arguments, "--json")
+    assert told.code == 2
+    error = told.report
+    assert set(error) == {"error", "subject", "remedy"}
+    assert error["remedy"].endswith("--help")
+    assert line == f"volspike: {error['subject']}: {error['error']}; {error['remedy']}"
+    assert told.err.splitlines() == [line]
 
 
 @pytest.mark.parametrize(
@@ -316,23 +340,57 @@ def used_wrongly(*arguments: object) -> Ran:
         "simulate --speed -5",
         "simulate --exchange-port 99999",
         "run --dialect morse",
+        "run --exit-after -1",
+        "run --exit-after 0",
+        "run --exit-after nan",
+        "run --exit-after inf",
+        "run --exit-after 1e300",
+        "demo --speed nan",
+        "demo --history-hours nan",
+        "demo --history-hours inf",
+        "demo --history-hours 1e9",
+        "demo --seed -3",
+        "train --seed 99999999999",
+        "train --feed both",
+        "evaluate --feed both",
+        "predict --feed both",
+        "predict --max-latency-us nan",
+        "predict --max-latency-us -1",
+        "simulate --speed nan",
+        "simulate --seed -3",
+        "simulate --start-ns -5",
+        "simulate --origin-ns 99999999999999999999999",
         "run --exit-after soon",
     ],
 )
-def test_wrong_usage_exits_2_and_prints_no_report(arguments: str, tmp_path: Path) -> None:
+def test_wrong_usage_exits_2_and_is_told_in_one_line(arguments: str, tmp_path: Path) -> None:
     used_wrongly(*arguments.split())
     assert not tree(tmp_path)
 
 
 @pytest.mark.parametrize("url", ["http://example.com", "not an address", "wss://"])
-def test_an_address_that_is_none_is_told(url: str) -> None:
+def test_an_address_that_is_none_is_told_and_leaves_nothing(url: str, tmp_path: Path) -> None:
     refused("run", "--exit-after", 5, "--exchange-url", url, "--data-dir", "data")
+    assert not tree(tmp_path)
 
 
 def test_a_synthetic_market_knows_its_products_only(tmp_path: Path) -> None:
     assert refused("simulate", "--product", "DOGE-USD")["subject"] == "DOGE-USD"
     refused("demo", "--product", "DOGE-USD", "--data-dir", "data")
     assert not tree(tmp_path)
+
+
+def test_products_are_written_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOLSPIKE_PRODUCTS", "btc-usd, ETH-usd,BTC-USD")
+    assert volspike("config", "--json").report["products"]["value"] == ["BTC-USD", "ETH-USD"]
+
+
+def test_a_close_above_the_models_open_is_refused(trained: Callable[[], Path]) -> None:
+    root = trained()
+    before = tree(root / "models")
+    error = refused("run", "--alert-close", 1, "--exit-after", 1, "--data-dir", root)
+    assert "close" in error["subject"] + error["error"]
+    assert tree(root / "models") == before
 
 
 def test_a_history_too_short_to_train_on_leaves_nothing(tmp_path: Path) -> None:
@@ -357,3 +415,35 @@ def test_several_products_have_to_be_chosen_from(trained: Callable[[], Path]) ->
     products = ("BTC-USD", "ETH-USD")
     live_run(root, SyntheticMarket(7, products, ORIGIN_NS), ticks_at_least(300), products=products)
     assert "BTC-USD, ETH-USD" in refused("train", "--data-dir", root)["error"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_demo_stopped_while_it_prepares_says_so_and_leaves_nothing(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    process = start("demo", "--data-dir", "data", "--json")
+    wait_until(lambda: (tmp_path / "data" / "raw").exists())
+    process.send_signal(number)
+    ran = finished(process)
+    assert ran.report["error"] == f"stopped by {number.name} before it was done"
+    assert one_line_failure(ran).startswith("volspike: volspike demo: stopped by")
+    assert not tree(tmp_path)
+
+
+def test_a_stopped_import_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    (tmp_path / "good.ndjson").write_text(flat_rows(5))
+    before = tree(tmp_path)
+    monkeypatch.setattr("volspike.recording.importer.import_recordings", interrupt)
+    assert refused("import", "good.ndjson", "--data-dir", "data")["error"].startswith("stopped by SIGTERM")
+    assert tree(tmp_path) == before
+
+
+def test_doctor_makes_no_data_directory(tmp_path: Path) -> None:
+    ran = volspike("doctor", "--data-dir", "not/yet", "--json")
+    assert ran.code == 0, ran.err
+    found = {check["what"]: check["found"] for check in ran.report["checks"]}
+    assert found["data directory"] == "not/yet, not made yet"
+    assert not tree(tmp_path)

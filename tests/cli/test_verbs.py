@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +76,8 @@ def test_models_lists_every_bundle_and_marks_the_champion(trained: Callable[[], 
     rows = volspike("models", "--data-dir", root, "--json").report["models"]
     assert {row["model"] for row in rows} == {"zscore", "logistic", "xgboost"}
     assert [row["state"] for row in rows].count("champion") == 1
-    pointer = json.loads((root / "models" / "champion.json").read_text())
+    (path,) = (root / "models" / "champions").iterdir()
+    pointer = json.loads(path.read_text())
     champion = next(row for row in rows if row["state"] == "champion")
     assert (champion["model"], champion["version"]) == (pointer["name"], pointer["version"])
 
@@ -133,8 +136,9 @@ def test_simulate_tells_what_it_sent(tmp_path: Path) -> None:
     (tmp_path / "r.ndjson").write_text("\n".join(lines) + "\n")
     process = start("simulate", "--recording", tmp_path / "r.ndjson", "--speed", 1000, "--json")
     assert process.stderr is not None
-    address = process.stderr.readline().split()[-1]
-    assert address.startswith("ws://127.0.0.1:")
+    command = process.stderr.readline().split()  # ready to be pasted
+    assert command[-5:-3] + command[-2:] == ["run", "--exchange-url", "--dialect", "advanced"]
+    address = command[-3]
     from websockets.sync.client import connect
 
     with connect(address) as socket:
@@ -169,3 +173,10 @@ def test_a_run_without_a_model_records_and_makes_features(tmp_path: Path) -> Non
     assert report["predictions"] == 0
     assert report["features"] == report["ticks"] >= 300
     assert_identical(tmp_path / "data")
+
+
+def test_log_lines_go_to_stderr_even_where_nobody_configured_them() -> None:
+    script = "from volspike.pipeline.log_guard import log; log.error('the log has stopped')"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == ""
+    assert "the log has stopped" in ran.stderr

@@ -92,7 +92,7 @@ FATES: dict[str, tuple[str, str]] = {
     "negative": (DEAD, DEAD),
     "zero": (DEAD, DEAD),
     "empty": (DEAD, IGNORED),
-    "zerosize": (DEAD, DEAD),
+    "zerosize": (TICK, TICK),
     "crossed": (DEAD, DEAD),
     "locked": (TICK, TICK),
     "wide": (TICK, TICK),

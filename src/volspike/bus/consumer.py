@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from volspike.bus.port import GroupOffset, Log, LogRecord, OffsetGap
+from volspike.bus.port import Changes, GroupOffset, Log, LogRecord, OffsetGap, Place
 from volspike.clock import Clock
 
 _SHORTEST_PAUSE_S = 0.0005
@@ -45,6 +45,8 @@ class PollingConsumer:
         }
         self._gaps: list[OffsetGap] = []
         self._position: dict[str, int] = {}
+        self._lost: tuple[tuple[str, int], ...] = ()
+        self._moved = False
         self.rewind()
 
     def poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
@@ -74,12 +76,27 @@ class PollingConsumer:
 
     def rewind(self) -> None:
         """Go back to the group's committed offsets."""
+        self._lost = tuple((topic, 0) for topic in self._position)
+        self._moved = True
         self._position = {topic: self._start(topic) for topic in self._topics}
 
     def take_gaps(self) -> list[OffsetGap]:
         """Return, once, the stretches that retention removed unread."""
         gaps, self._gaps = self._gaps, []
         return gaps
+
+    def take_changes(self) -> Changes:
+        """Return, once, all topics as gained at first, and as lost and gained after a ``rewind``."""
+        gained = tuple(Place(topic, 0, self._start(topic)) for topic in self._topics if self._moved)
+        changes = Changes(self._lost, gained)
+        self._lost, self._moved = (), False
+        return changes
+
+    def before_revoke(self, callback: Callable[[Sequence[tuple[str, int]]], None]) -> None:
+        """Nobody takes a topic of the embedded log away: ``callback`` is never called."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
     def _start(self, topic: str) -> int:
         committed = self._committed[topic]

@@ -12,7 +12,7 @@ from volspike.bus.consumer import PollingConsumer
 from volspike.bus.port import Consumer, GroupOffset, LogRecord, Outgoing, Retention
 from volspike.bus.schema import LANDMARK_ROWS, bus_errors, connect
 from volspike.clock import Clock
-from volspike.errors import BusError
+from volspike.errors import FencedError
 
 _DELETE_ROWS = 2_000
 
@@ -145,6 +145,12 @@ class EmbeddedLog:
         state = self._state(topic)
         return 0 if state is None else state.next
 
+    def topics(self) -> list[str]:
+        """Return the names of the topics that something was appended to, sorted."""
+        with bus_errors(self._path):
+            rows = self._connection.execute("SELECT name FROM topics ORDER BY name").fetchall()
+        return [name for (name,) in rows]
+
     def partitions(self, topic: str) -> int:
         """Return 1: the embedded log doesn't split topics."""
         return 1
@@ -225,7 +231,7 @@ class EmbeddedLog:
     def _move_group(self, progress: GroupOffset) -> None:
         if self.group_offset(progress.group, progress.topic) != progress.first:
             reason = f"group {progress.group} was moved on in {progress.topic} by another member"
-            raise BusError(str(self._path), reason, "run one worker per group and partition")
+            raise FencedError(str(self._path), reason, "run one worker per group and partition")
         self._connection.execute(
             "INSERT INTO group_offsets VALUES (?, ?, ?)"
             " ON CONFLICT (group_name, topic) DO UPDATE SET next_offset = excluded.next_offset",

@@ -16,7 +16,7 @@ and ``end_offset`` are the watermarks, ``retain`` is delete_records.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -83,6 +83,24 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
     rows: int | None = None
 
 
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """An offset of a partition: the next to be read."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Changes(msgspec.Struct, frozen=True, gc=False):
+    """What a member no longer reads, and what it reads from now on, from where.
+
+    A partition may be in both: it was taken away and came back, or the member went back in it.
+    """
+
+    lost: tuple[tuple[str, int], ...]
+    gained: tuple[Place, ...]
+
+
 class Consumer(Protocol):
     """One member of a group, reading some topics from where the group left off."""
 
@@ -100,6 +118,15 @@ class Consumer(Protocol):
 
     def take_gaps(self) -> list[OffsetGap]:
         """Return, once, the stretches that retention removed unread."""
+
+    def take_changes(self) -> Changes:
+        """Return, once, how the partitions that this member reads have changed; forget state of lost ones."""
+
+    def before_revoke(self, callback: Callable[[Sequence[tuple[str, int]]], None]) -> None:
+        """Call ``callback`` inside ``poll`` while partitions to be taken away are still this member's."""
+
+    def close(self) -> None:
+        """Stop reading; what wasn't committed is read again by the next member."""
 
 
 class Log(Protocol):
@@ -128,6 +155,9 @@ class Log(Protocol):
 
     def end_offset(self, topic: str, partition: int = 0) -> int:
         """Return the offset that the next record will get; 0 for a topic nobody has written to."""
+
+    def topics(self) -> list[str]:
+        """Return the names of the topics that exist, sorted."""
 
     def partitions(self, topic: str) -> int:
         """Return the number of partitions."""

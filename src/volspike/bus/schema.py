@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from volspike.errors import BusError
+from volspike.errors import BusError, DamagedLogError
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x766F6C73
@@ -45,6 +45,7 @@ CREATE TABLE group_offsets (
 
 _WAL_ATTEMPTS = 50
 _WAL_PAUSE_S = 0.05
+_ANOTHER = "move the file away: the next run begins another, with the archive's last day in it"
 
 
 @contextmanager
@@ -53,12 +54,13 @@ def bus_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise BusError(str(path), str(error), _remedy(str(error))) from error
+        text = str(error)
+        if "not a database" in text or "malformed" in text:
+            raise DamagedLogError(str(path), text, _ANOTHER) from error
+        raise BusError(str(path), text, _remedy(text)) from error
 
 
 def _remedy(text: str) -> str:
-    if "not a database" in text or "malformed" in text:
-        return "move the file away: the archive is the source, and a replay writes the log again"
     if "locked" in text or "busy" in text:
         return "another process holds a long write; stop it or try again"
     if "full" in text:
@@ -137,4 +139,4 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
         raise BusError(str(path), "a SQLite file of another program", "point the data directory elsewhere")
     if version != SCHEMA_VERSION:
         reason = f"log schema {version}, this volspike reads {SCHEMA_VERSION}"
-        raise BusError(str(path), reason, "move the file away and replay the archive")
+        raise BusError(str(path), reason, _ANOTHER)

@@ -21,7 +21,8 @@ class LogWriter:
 
     ``put`` only appends to a queue; encoding and SQLite happen on the thread. What a killed process had not
     yet logged (at most ``interval_s`` of it, or the queue when the disk is slow) is missing from the log; the
-    archive, which every frame entered before its records existed, still holds what it was made of.
+    archive, which every frame entered before its records existed, still holds what it was made of, and the
+    next start of the live job logs it from there.
 
     Parameters
     ----------

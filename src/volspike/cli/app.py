@@ -15,6 +15,7 @@ from volspike.cli import (
     replay,
     run,
     simulate,
+    topics,
     train,
     verify,
 )
@@ -38,6 +39,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("models")(models.models)
+app.command("topics")(topics.topics)
 app.command("doctor")(doctor.doctor)
 app.command("config")(config.config)
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.output import AsJson, DataDir, configure_logging, console, emit_json, say, show_counts
+from volspike.cli.options import MAX_HISTORY_HOURS, ExitAfter, Seed, finite
+from volspike.cli.output import AsJson, DataDir, conclude, configure_logging, console, program, say, tell
 
 
 def demo(
@@ -15,21 +16,27 @@ def demo(
     recording: Annotated[
         list[Path] | None, typer.Option("--recording", help="Recorded market; default: a synthetic one.")
     ] = None,
-    speed: Annotated[float, typer.Option(help="Market seconds per wall second.", min=0.1, max=1000)] = 10.0,
+    speed: Annotated[
+        float, typer.Option(help="Market seconds per wall second.", min=0.1, max=1000, callback=finite)
+    ] = 10.0,
     model: Annotated[
         str, typer.Option("--model", help="Serve this model.  [default: train one on the history]")
     ] = "",
     product: Annotated[str, typer.Option(help="Product to watch.")] = "BTC-USD",
-    history_hours: Annotated[float, typer.Option(help="Synthetic history to train on.", min=0.1)] = 6.0,
+    history_hours: Annotated[
+        float,
+        typer.Option(help="Synthetic history to train on.", min=0.1, max=MAX_HISTORY_HOURS, callback=finite),
+    ] = 6.0,
     tz: Annotated[str, typer.Option(help="Zone of recorded times without one.")] = "UTC",
-    seed: Annotated[int | None, typer.Option(help="Seed of the market and the models.")] = None,
-    exit_after: Annotated[float | None, typer.Option(help="Stop after so many seconds in all.")] = None,
+    seed: Seed = None,
+    exit_after: ExitAfter = None,
     as_json: AsJson = False,
 ) -> None:
     """Simulate an exchange, train on its history, then predict, grade and alert over a real WebSocket."""
     from functools import partial
 
     from volspike.cli.live import drive
+    from volspike.cli.summary import show_summary
     from volspike.config import load_settings
     from volspike.pipeline.demo import Demo, DemoPlan
 
@@ -50,11 +57,24 @@ def demo(
         finally:
             job.close()
         report = prepared.report(job)
+    failure = job.pipeline.failure
     if as_json:
-        emit_json(report)
+        conclude("Demo", report, as_json, failure)
         return
-    show_counts("Demo", {name: value for name, value in report.items() if name != "scoreboard"})
-    console().print(f"prove it: volspike verify --data-dir {settings.data_dir}", markup=False, soft_wrap=True)
+    sent = (
+        "unknown: the simulator could not be asked"
+        if report["sent"] is None
+        else f"{report['sent']:,} frames"
+    )
+    show_summary("Demo", job, sent)
+    for line in (
+        f"prove it: {program()} verify --data-dir {settings.data_dir}",
+        f"everything is in {settings.data_dir}; to be rid of it, remove that directory",
+    ):
+        console().print(line, markup=False, soft_wrap=True)
+    if failure is not None:
+        tell(failure)
+        raise SystemExit(1)
 
 
 def _fresh_directory() -> Path:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from volspike.cli.options import Model, Product
+from volspike.cli.options import All, Feed, Model, Product
 from volspike.cli.output import AsJson, DataDir, emit_json
 
 
@@ -14,9 +10,8 @@ def evaluate(
     data_dir: DataDir = None,
     model: Model = "",
     product: Product = None,
-    feed: Annotated[
-        str | None, typer.Option(help="Feed; needed where a product is stored from both.")
-    ] = None,
+    feed: Feed = None,
+    all_: All = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a model and its siblings on the stored rows, beside the reference, part by part."""
@@ -30,4 +25,4 @@ def evaluate(
     if as_json:
         emit_json(report)
     else:
-        show_report(report)
+        show_report(report, all_)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,7 +25,10 @@ def import_recording(
         ),
     ] = None,
     product: Annotated[str, typer.Option(help="Product of rows that name none.")] = "",
-    feed: Annotated[str, typer.Option(help="exchange or advanced, where the rows don't tell.")] = "",
+    feed: Annotated[
+        Literal["exchange", "advanced", "flat"] | None,
+        typer.Option(help="Where the rows come from, where they don't tell."),
+    ] = None,
     time_source: Annotated[str, typer.Option(help="Whose clock stamped the rows: exchange or receive.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -35,24 +38,26 @@ def import_recording(
     from volspike.cli.progress import counting
     from volspike.clock import SystemClock
     from volspike.config import load_settings
-    from volspike.errors import VolspikeError
     from volspike.exchange.products import PriceScales
     from volspike.pipeline.home import Home
+    from volspike.pipeline.stored_rows import StoredRows
     from volspike.recording.archive import ArchiveWriter
     from volspike.recording.importer import import_recordings
+    from volspike.recording.reader import Archive
     from volspike.recording.sniff import ImportOptions
 
     settings = load_settings({"data_dir": data_dir})
     options = ImportOptions(
-        zone=tz, mapping=_mapping(map_ or []), product=product, feed=feed, time_source=time_source
+        zone=tz, mapping=_mapping(map_ or []), product=product, feed=feed or "", time_source=time_source
     )
     home = Home(settings.data_dir)
     is_new = home.create()
     writer = ArchiveWriter(home.root, SystemClock())
     try:
+        writer.last_seq = max(writer.last_seq, StoredRows(home, Archive(home.root)).last_seq)
         with counting("reading", "lines", hidden=as_json) as advance:
             report = import_recordings(files, writer, options, PriceScales(settings.price_decimals), advance)
-    except VolspikeError:
+    except BaseException:
         if home.is_bare:  # under the lock: nobody else can have begun to fill it
             home.clear(is_new)
         raise

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from rich.live import Live
 
 from volspike.cli.output import console, say
-from volspike.cli.view import render, status_line
+from volspike.cli.view import View, status_line
 from volspike.pipeline.assembly import LiveJob
 
 REFRESH_S = 0.5
@@ -20,6 +20,8 @@ LINE_EVERY_S = 5.0
 SWITCH_INTERVAL_S = 0.0005
 # Records hold no cycles, so collecting often finds nothing and holds up predictions.
 COLLECT_AFTER = (20_000, 50, 100)
+
+STOPPED_BY = (signal.SIGINT, signal.SIGTERM)
 
 Watch = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -35,7 +37,12 @@ def drive(
         Run beside the job and told when the end is asked for; when it returns, the job is stopped.
     """
     prepare_process()
-    asyncio.run(_drive(job, title, exit_after_s, as_json, watch))
+    handlers = {number: signal.getsignal(number) for number in STOPPED_BY}
+    try:
+        asyncio.run(_drive(job, title, exit_after_s, as_json, watch))
+    finally:
+        for number, handler in handlers.items():  # asyncio would leave the defaults: death without a word
+            signal.signal(number, handler)
 
 
 def prepare_process() -> None:
@@ -51,7 +58,7 @@ async def _drive(
 ) -> None:
     asked, stop = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPED_BY:
         loop.add_signal_handler(number, asked.set)
     if exit_after_s is not None:
         loop.call_later(exit_after_s, asked.set)
@@ -94,11 +101,12 @@ async def _show(job: LiveJob, title: str, as_json: bool) -> None:
         while True:
             await asyncio.sleep(LINE_EVERY_S)
             say(status_line(job))
-    with Live(render(job, title), console=screen, auto_refresh=False, screen=False) as live:
+    view = View(job, title)
+    with Live(view.render(screen), console=screen, auto_refresh=False, screen=False) as live:
         try:
             while True:
                 await _refresh_scoreboards(job)
-                live.update(render(job, title), refresh=True)
+                live.update(view.render(screen), refresh=True)
                 await asyncio.sleep(REFRESH_S)
         finally:
-            live.update(render(job, title), refresh=True)
+            live.update(view.render(screen), refresh=True)

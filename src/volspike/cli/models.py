@@ -4,42 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from volspike.cli.output import AsJson, DataDir, emit_json, say, show_table
+from volspike.cli.figures import short_text
+from volspike.cli.options import All
+from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def models(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """List the model bundles, checked whole, with their lineage; the champion is marked."""
+def models(data_dir: DataDir = None, all_: All = False, as_json: AsJson = False) -> None:
+    """List the model bundles, checked whole, with their lineage; the champions are marked."""
     from volspike.config import load_settings
     from volspike.models.shelf import bundle_paths
     from volspike.pipeline.home import Home
 
     home = Home(load_settings({"data_dir": data_dir}).data_dir)
     home.require()
-    champion = _champion(home.models)
-    rows = [_describe(path, champion) for path in bundle_paths(home.models)]
+    served = _champions(home.models)
+    rows = [_describe(path, served) for path in bundle_paths(home.models)]
     if as_json:
         emit_json({"models": rows})
     elif not rows:
         say(f"no models in {home.models}; run volspike train")
     else:
-        cells = [tuple(row[field] for field in _SHOWN) for row in rows]
-        show_table(f"Models in {home.models}", tuple(_SHOWN.values()), cells, words=7)
+        shown = _ALL if all_ else _SHOWN
+        cells = [tuple(_cell(row, field, all_) for field in shown) for row in rows]
+        show_table(f"Models in {home.models}", tuple(shown.values()), cells, words=6)
+        console().print(_LEGEND, markup=False)
 
 
-def _champion(directory: Path) -> Path | None:
+def _cell(row: dict[str, Any], field: str, whole: bool) -> object:
+    value = short_text(row[field])
+    return value[:10] if field == "trained_to" and isinstance(value, str) and not whole else value
+
+
+def _champions(directory: Path) -> set[Path]:
     from volspike.errors import ModelError
-    from volspike.models.shelf import champion_path
+    from volspike.models.shelf import champions
 
     try:
-        return champion_path(directory)
+        return {champion.path(directory) for champion in champions(directory)}
     except ModelError:
-        return None
+        return set()
 
 
-def _describe(path: Path, champion: Path | None) -> dict[str, Any]:
+def _describe(path: Path, served: set[Path]) -> dict[str, Any]:
     from volspike.errors import ModelError
     from volspike.exchange.decimals import format_time_ns
     from volspike.models.bundle import load_bundle
@@ -58,7 +67,7 @@ def _describe(path: Path, champion: Path | None) -> dict[str, Any]:
     values: tuple[Any, ...] = (
         manifest.name,
         manifest.version,
-        "champion" if path == champion else "whole",
+        "champion" if path in served else "whole",
         None,
         manifest.product,
         manifest.feed,
@@ -97,10 +106,16 @@ _SHOWN = {
     "state": "state",
     "product": "product",
     "feed": "feed",
-    "target": "target",
     "trained_to": "trained to",
-    "fit_rows": "fit rows",
-    "test_pr_auc": "test PR-AUC",
-    "test_reference_pr_auc": "reference",
-    "enough_data": "enough data",
+    "test_pr_auc": "PR-AUC",
+    "test_reference_pr_auc": "ref.",
 }
+_ALL = {
+    **_SHOWN,
+    "features": "features",
+    "target": "target",
+    "fit_rows": "labelled fit rows",
+    "enough_data": "enough data",
+    "reason": "reason",
+}
+_LEGEND = "PR-AUC on the test part, and the reference's there (ref.); --all: what each was trained on."

@@ -1,13 +1,56 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, and the bounds of numbers that settings do not check."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import Annotated, Literal
 
 import typer
+
+MAX_SEED = 2**31 - 1  # as in config.py, which help does not import
+MAX_TIME_NS = 4_102_444_800 * 10**9  # the year 2100
+LONGEST_S = 366 * 86_400.0
+MAX_HISTORY_HOURS = 1_000.0
+
+
+def above_zero(value: float | None) -> float | None:
+    """Refuse a number that is not finite and above 0."""
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"{value} is no finite number above 0")
+    return value
+
+
+def finite(value: float) -> float:
+    """Refuse NaN, which lies in no range and outside none."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
+
+
+def _seconds(value: float | None) -> float | None:
+    if value is not None and value > LONGEST_S:
+        raise typer.BadParameter(f"{value} s is more than a year")
+    return above_zero(value)
+
+
+def _capitals(value: str | None) -> str | None:
+    return None if value is None else value.upper()
+
 
 Model = Annotated[
     str, typer.Option("--model", help="Bundle directory or models:/NAME@ALIAS.  [default: the champion]")
 ]
-Product = Annotated[str | None, typer.Option(help="Product; needed where several are stored.")]
-Feed = Annotated[str | None, typer.Option(help="Feed; needed where a product is stored from both.")]
+Product = Annotated[
+    str | None, typer.Option(help="Product; needed where several are stored.", callback=_capitals)
+]
+Feed = Annotated[
+    Literal["exchange", "advanced"] | None,
+    typer.Option(help="Feed; needed where a product is stored from both."),
+]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed of everything random.  [default: 7]", min=0, max=MAX_SEED)
+]
+ExitAfter = Annotated[
+    float | None, typer.Option(help="Stop after so many seconds in all.", callback=_seconds)
+]
+All = Annotated[bool, typer.Option("--all", help="Every column there is.")]

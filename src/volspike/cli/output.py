@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from volspike.errors import VolspikeError
 
@@ -83,12 +85,12 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < words else "right")
     for row in rows:
         table.add_row(*(cell_text(cell) for cell in row))
-    console().print(table)
+    _print_below(title, table)
 
 
 def cell_text(cell: object) -> str:
@@ -103,14 +105,27 @@ def cell_text(cell: object) -> str:
 
 
 def show_counts(title: str, counts: Mapping[str, object]) -> None:
-    """Print a two-column table of named counts; nested counts are listed in one cell."""
-    from rich import box
-    from rich.table import Table
+    """Print named counts, one a line, under words instead of keys; nested counts are listed in one cell."""
+    show_pairs(title, {name.replace("_", " "): cell_text(_joined(value)) for name, value in counts.items()})
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False)
-    for name, value in counts.items():
-        table.add_row(name, cell_text(_joined(value)))
-    console().print(table)
+
+def show_pairs(title: str, pairs: Mapping[str, str]) -> None:
+    """Print named texts, one a line; long ones wrap in their column."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    for name, text in pairs.items():
+        table.add_row(name, Text(text, overflow="fold"))
+    _print_below(title, table)
+
+
+def _print_below(title: str, table: Table) -> None:
+    """Print a title, never broken in the middle of a path, and what belongs to it."""
+    out = console()
+    out.print(title, style="bold", markup=False, soft_wrap=True)
+    out.print(table)
 
 
 def _joined(value: object) -> object:
@@ -121,13 +136,21 @@ def _joined(value: object) -> object:
     return value
 
 
+def program() -> str:
+    """Return how this program can be started again: by its name where that is found, else by its path."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{sys.executable} -m volspike"
+    found = shutil.which(called.name)
+    return called.name if found and Path(found).resolve() == called.resolve() else str(called)
+
+
 def configure_logging(level: str) -> None:
-    """Send log lines to stderr, from a level on."""
+    """Show log lines from a level on."""
     import logging
 
     import structlog
 
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()])
     )

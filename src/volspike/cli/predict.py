@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import Model, Product
+from volspike.cli.options import Feed, Model, Product, above_zero
 from volspike.cli.output import AsJson, DataDir, conclude
 
 
@@ -15,12 +15,11 @@ def predict(
     data_dir: DataDir = None,
     model: Model = "",
     product: Product = None,
-    feed: Annotated[
-        str | None, typer.Option(help="Feed; needed where a product is stored from both.")
-    ] = None,
+    feed: Feed = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
     max_latency_us: Annotated[
-        float | None, typer.Option(help="Exit 1 if the p99 of one row takes longer (microseconds).")
+        float | None,
+        typer.Option(help="Exit 1 if the p99 of one row takes longer (microseconds).", callback=above_zero),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -30,16 +29,14 @@ def predict(
     from volspike.config import load_settings
     from volspike.errors import ModelError
     from volspike.pipeline.home import Home
-    from volspike.pipeline.judging import open_model, predict_offline, write_predictions
-    from volspike.pipeline.training import stored_table
+    from volspike.pipeline.judging import open_model, predict_offline, rows_for, write_predictions
 
     settings = load_settings({"data_dir": data_dir})
     home = Home(settings.data_dir)
     home.require()
-    bundle = open_model(home, model)
+    bundle = open_model(home, model, product, feed)
     manifest = bundle.manifest
-    rows_of = settings.model_copy(update={"feature_set": manifest.feature_set})
-    offline = predict_offline(bundle, stored_table(home, rows_of, product or manifest.product, feed))
+    offline = predict_offline(bundle, rows_for(home, settings, manifest, product, feed))
     path = out or home.predictions / f"{manifest.name}-{manifest.version}.parquet"
     write_predictions(offline, path)
     p50, p99 = (float(value) for value in np.quantile(offline.row_us, [0.5, 0.99]))

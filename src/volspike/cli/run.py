@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from volspike.cli.output import AsJson, DataDir, configure_logging, emit_json, say, show_counts
+from volspike.cli.options import ExitAfter
+from volspike.cli.output import AsJson, DataDir, configure_logging, emit_json, failure_fields, say, tell
 
 if TYPE_CHECKING:
     from volspike.alerts.sinks import AlertSink
+    from volspike.errors import VolspikeError
+    from volspike.pipeline.assembly import LiveJob
 
 
 def run(
@@ -25,17 +28,18 @@ def run(
         str | None, typer.Option(help="Another address than the production feed.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Bundle or models:/NAME@ALIAS.  [default: champion]")
+        str | None, typer.Option(help="Bundle or models:/NAME@ALIAS.  [default: champions]")
     ] = None,
     alert_open: Annotated[
         float | None, typer.Option(help="Alert at this p(spike).  [default: the model's]")
     ] = None,
     alert_close: Annotated[float | None, typer.Option(help="Alert ends below this p(spike).")] = None,
-    exit_after: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
+    exit_after: ExitAfter = None,
     as_json: AsJson = False,
 ) -> None:
     """Watch the live feed: archive, predict, grade, alert. Ctrl-C ends in order."""
     from volspike.cli.live import drive
+    from volspike.cli.summary import show_summary
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings
     from volspike.pipeline.assembly import open_live
@@ -46,14 +50,31 @@ def run(
     configure_logging(settings.log_level)
     clock = SimulatedClock()  # follows UTC, or a simulator that states its clock
     job = open_live(settings, clock, _sinks(as_json))
-    if job.bundle is None:
-        say("no model yet: recording and computing features; then volspike replay and volspike train")
+    unserved = ", ".join(product for product in settings.products if product not in job.bundles)
+    if unserved:
+        say(f"no model of {unserved}: recording and computing features; then volspike train")
     try:
         drive(job, f"volspike {', '.join(settings.products)}", exit_after, as_json)
     finally:
         job.close()
-    report = job.as_dict()
-    emit_json(report) if as_json else show_counts("Run", report)
+    failure = job.pipeline.failure or (None if job.pipeline.accounting.frames else _unheard(job))
+    if as_json:
+        emit_json(job.as_dict() | ({} if failure is None else failure_fields(failure)))
+    else:
+        show_summary("Run", job)
+    if failure is not None:
+        tell(failure)
+        raise SystemExit(1)
+
+
+def _unheard(job: LiveJob) -> VolspikeError:
+    from volspike.errors import FeedError
+
+    return FeedError(
+        f"feed {job.dialect.name}",
+        f"no frame ever came: {job.client.status.last_error or 'there was no time to connect'}",
+        "check the network, --exchange-url and --dialect; volspike doctor --exchange tells more",
+    )
 
 
 def _sinks(as_json: bool) -> list[AlertSink]:

@@ -1,43 +1,91 @@
-"""How scores are shown: one row a model and part, the reference below, thin figures marked."""
+"""How scores are shown: the part that counts in few columns; with ``--all`` every part and figure."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from volspike.cli.figures import short_text
 from volspike.cli.output import cell_text, console, show_table
 
-COLUMNS = (
+PARTS = ("test", "calibrate", "tune", "fit")
+SHORT = (
     ("log_loss", "log-loss"),
-    ("brier", "Brier"),
     ("qlike", "QLIKE"),
     ("pr_auc", "PR-AUC"),
-    ("base_rate", "base"),
-    ("lift", "lift"),
     ("reference_pr_auc", "ref."),
-    ("onset_pr_auc", "onset"),
-    ("roc_auc", "ROC"),
-    ("f1", "F1"),
-    ("precision", "prec."),
-    ("recall", "rec."),
-    ("clusters", "cl."),
-    ("windows", "win."),
+    ("lift", "lift"),
+    ("clusters", "clusters"),
+)
+# Two tables, since one would not fit a terminal.
+FULL = (
+    (
+        ("log_loss", "log-loss"),
+        ("brier", "Brier"),
+        ("qlike", "QLIKE"),
+        ("pr_auc", "PR-AUC"),
+        ("base_rate", "base"),
+        ("lift", "lift"),
+        ("reference_pr_auc", "ref."),
+    ),
+    (
+        ("onset_pr_auc", "onset"),
+        ("roc_auc", "ROC"),
+        ("f1", "F1"),
+        ("precision", "prec."),
+        ("recall", "rec."),
+        ("clusters", "clusters"),
+        ("windows", "windows"),
+    ),
+)
+LEGEND = (
+    "* champion, ( ) reference, ! not enough data for any claim. Lower log-loss and QLIKE are better, higher "
+    "PR-AUC is; lift = PR-AUC / base rate of spikes; ref. = PR-AUC of the reference."
 )
 
 
-def show_report(report: dict[str, Any]) -> None:
-    """Print the evaluation of every model on every part."""
-    rows = [
-        (f"{name}{' *' if name == report['champion'] else ''}", part, *_cells(scores))
-        for name, parts in report["models"].items()
-        for part, scores in parts.items()
-    ]
-    rows += [
-        (f"({report['reference']['name']})", part, *_cells(scores))
-        for part, scores in report["reference"]["parts"].items()
-    ]
-    header = ("model", "part", *(title for _, title in COLUMNS))
-    show_table("Scores: * champion, ( ) reference, ! not enough data for any claim", header, rows, words=2)
+def show_report(report: dict[str, Any], everything: bool = False) -> None:
+    """Print the evaluation of every model: on the test part, or on every part that has rows."""
+    scored = {name: _with_rows(parts) for name, parts in _sides(report).items()}
+    parts = [part for part in PARTS if any(part in sides for sides in scored.values())]
+    if everything:
+        for index, columns in enumerate(FULL):
+            _show("Scores" if index == 0 else "and", scored, parts[::-1], columns)
+    elif parts:
+        _show(f"Scores on the {parts[0]} part (--all: every part)", scored, parts[:1], SHORT)
+    console().print(LEGEND, markup=False)
     _show_words(report)
+
+
+def _sides(report: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    champion = report["champion"]
+    models = {f"{name}{' *' if name == champion else ''}": parts for name, parts in report["models"].items()}
+    return {**models, f"({report['reference']['name']})": report["reference"]["parts"]}
+
+
+def _with_rows(parts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {part: scores for part, scores in parts.items() if scores["rows"]}
+
+
+def _show(
+    title: str,
+    scored: dict[str, dict[str, dict[str, Any]]],
+    parts: list[str],
+    columns: tuple[tuple[str, str], ...],
+) -> None:
+    several = len(parts) > 1
+    rows = [
+        (
+            name,
+            *((part.replace("calibrate", "calib."),) if several else ()),
+            *(short_text(sides[part].get(field)) for field, _ in columns),
+            "" if sides[part]["enough_data"] else "!",
+        )
+        for name, sides in scored.items()
+        for part in parts
+        if part in sides
+    ]
+    header = ("model", *(("part",) if several else ()), *(heading for _, heading in columns), "")
+    show_table(title, header, rows, words=2 if several else 1)
 
 
 def _shared_notes(notes: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -47,15 +95,6 @@ def _shared_notes(notes: dict[str, list[str]]) -> dict[str, list[str]]:
         for note in words:
             shared.setdefault(note, []).append(name)
     return shared
-
-
-def _cells(scores: dict[str, Any]) -> list[object]:
-    cells: list[object] = [_figure(scores.get(name)) for name, _ in COLUMNS]
-    return cells if scores["enough_data"] else [*cells[:-1], f"{cells[-1]} !"]
-
-
-def _figure(value: object) -> object:
-    return f"{value:.3f}".replace("0.", ".", 1) if isinstance(value, float) else value
 
 
 def _show_words(report: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from volspike.cli.output import AsJson, emit_json, say, show_counts
+from volspike.cli.options import MAX_SEED, MAX_TIME_NS, finite
+from volspike.cli.output import AsJson, emit_json, program, say, show_counts
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,8 +31,13 @@ Faults = Annotated[
 
 def simulate(
     recording: Recordings = None,
-    speed: Annotated[float, typer.Option(help="Market seconds per wall second.", min=0.1, max=1000)] = 1.0,
-    seed: Annotated[int, typer.Option(help="Seed of the synthetic market and of all else invented.")] = 7,
+    speed: Annotated[
+        float, typer.Option(help="Market seconds per wall second.", min=0.1, max=1000, callback=finite)
+    ] = 1.0,
+    seed: Annotated[
+        int,
+        typer.Option(help="Seed of the synthetic market and of all else invented.", min=0, max=MAX_SEED),
+    ] = 7,
     product: Annotated[list[str] | None, typer.Option(help="Products; default: all the market has.")] = None,
     stamps: Annotated[
         Literal["kept", "rebased"] | None,
@@ -43,8 +49,12 @@ def simulate(
     advanced_port: Annotated[
         int, typer.Option(help="Port of the Advanced Trade dialect; 0: any.", min=0, max=65535)
     ] = 0,
-    start_ns: Annotated[int | None, typer.Option(help="Leave out what is before this market time.")] = None,
-    origin_ns: Annotated[int | None, typer.Option(help="Where the synthetic market begins.")] = None,
+    start_ns: Annotated[
+        int | None, typer.Option(help="Leave out what is before this market time.", min=0, max=MAX_TIME_NS)
+    ] = None,
+    origin_ns: Annotated[
+        int | None, typer.Option(help="Where the synthetic market begins.", min=0, max=MAX_TIME_NS)
+    ] = None,
     fault: Faults = None,
     tz: Annotated[str, typer.Option(help="Zone of recorded times without one.")] = "UTC",
     ready_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
@@ -53,10 +63,14 @@ def simulate(
     """Serve a recorded or synthetic market on loopback, in both Coinbase dialects."""
     import asyncio
 
+    from volspike.clock import SystemClock
     from volspike.simulation.faults import parse_fault
     from volspike.simulation.server import SimulatorSettings
 
     plan = tuple(parse_fault(text) for text in fault or ())
+    if origin_ns is None and stamps != "kept":
+        # The stamps say now in any case; so the market's trade ids are not those of an earlier one.
+        origin_ns = SystemClock().market_ns() if start_ns is None else start_ns
     market = _market(recording or [], tuple(product or ()), seed, start_ns, origin_ns, tz)
     settings = SimulatorSettings(
         speed=speed,
@@ -141,8 +155,8 @@ def _signalled(stop: asyncio.Event) -> asyncio.Event:
 
 
 def _announce(simulator: Simulator) -> None:
-    for dialect, url in simulator.urls.items():
-        say(f"{dialect}: {url}")
+    for dialect, url in sorted(simulator.urls.items(), reverse=True):  # the default dialect first
+        say(f"{program()} run --exchange-url {url} --dialect {dialect}")
     say(f"control: {simulator.admin_url}/admin/state (Ctrl-C ends)")
 
 

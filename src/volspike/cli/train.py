@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from volspike.cli.options import Feed, Product
+from volspike.cli.options import All, Feed, Product, Seed
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 
@@ -23,8 +23,9 @@ def train(
     class_weight: Annotated[
         Literal["none", "balanced"] | None, typer.Option(help="Weight of spikes.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
+    seed: Seed = None,
     feature_set: Annotated[str | None, typer.Option(help="Feature set of the stored rows.")] = None,
+    all_: All = False,
     as_json: AsJson = False,
 ) -> None:
     """Train, calibrate, score and register the models; the best on the tune slice becomes champion."""
@@ -40,7 +41,7 @@ def train(
     if as_json:
         emit_json(report)
         return
-    show_report(report)
+    show_report(report, all_)
     champion = report["champion"]
     console().print(f"champion: {champion}, {report['champion_reason']}", markup=False)
     console().print(f"bundle: {report['bundles'][champion]}", markup=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from volspike.cli.output import AsJson, DataDir, conclude
+from volspike.cli.output import AsJson, DataDir, conclude, say
 
 
 def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
@@ -23,5 +23,7 @@ def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     failure = VerificationError(
         str(home.features), f"{wrong:,} rows do not equal the archive", "run volspike replay to rebuild them"
     )
-    title = f"Stored rows of {home.features} against the archive"
+    if report["open"]:
+        say(f"a job is running: {report['open']:,} rows of its open file are not compared yet")
+    title = f"Stored rows against the archive: {home.features}"
     conclude(title, report, as_json, failure if wrong else None)

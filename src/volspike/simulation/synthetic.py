@@ -27,6 +27,8 @@ Integers = NDArray[np.int64]
 CENTS = 2
 MAX_FILLS = 100
 MAX_STALE_S = 107.0
+# More than are ever traded in a second, at any speed: so a later market takes none of an earlier one's.
+TRADE_IDS_PER_S = 10_000
 _BLOCK_NS = BLOCK_S * SECOND_NS
 
 
@@ -136,7 +138,8 @@ class SyntheticMarket:
 
     def events(self) -> Iterator[MarketEvent]:
         """Yield the market from its beginning; every call yields the same events."""
-        tapes = [_ProductTape(self._seed, i, name) for i, name in enumerate(self._products)]
+        start_s = self._start_ns // SECOND_NS
+        tapes = [_ProductTape(self._seed, i, name, start_s) for i, name in enumerate(self._products)]
         stale = tuple(tape.stale_trade(self._start_ns) for tape in tapes)
         yield MarketBreak("start", self._start_ns, stale)
         for index in range(2**31):
@@ -176,7 +179,7 @@ def _event_ns(tick: MarketTick) -> int:
 class _ProductTape:
     """The trades of one product, block by block."""
 
-    def __init__(self, seed: int, column: int, product: str) -> None:
+    def __init__(self, seed: int, column: int, product: str, start_s: int) -> None:
         self.column = column
         self._seed = seed
         self._product = product
@@ -186,7 +189,7 @@ class _ProductTape:
         self._unspent_jump = 0.0
         rng = np.random.default_rng([seed, 3, column])
         self._log_price = float(np.log(self._spec.price) + 0.05 * rng.standard_normal())
-        self._trade_id = int(rng.integers(10**8, 10**9))
+        self._trade_id = start_s * TRADE_IDS_PER_S + int(rng.integers(10**8, 10**9)) % TRADE_IDS_PER_S
         self._stale_s = float(rng.uniform(0.0, MAX_STALE_S))
 
     def stale_trade(self, start_ns: int) -> MarketTick:

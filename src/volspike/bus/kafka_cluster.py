@@ -1,0 +1,176 @@
+"""A Kafka cluster seen from outside: settings of its clients, which topics exist and how they are kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+)
+
+from volspike.bus.kafka_errors import kafka_errors, when_settled
+from volspike.bus.topic_plan import TopicPlan
+from volspike.errors import BusError, UnavailableError
+
+REPLY_S = 15.0
+# A transaction that was open when its process died is ended by the broker after this time.
+TRANSACTION_S = 15.0
+_PAUSE_S = 0.02
+_TRY_S = 5.0
+# What matters comes back from calls; librdkafka's own lines on stderr would say it again, unasked.
+_QUIET = logging.Logger("librdkafka")
+_QUIET.addHandler(logging.NullHandler())
+
+
+class KafkaCluster:
+    """The cluster at ``bootstrap``.
+
+    Parameters
+    ----------
+    bootstrap : str
+        ``host:port``, with commas between several.
+    options : mapping, optional
+        librdkafka settings of every client, such as ``security.protocol`` and the credentials.
+
+    Raises
+    ------
+    BusError
+        No broker answers, or an option is unknown.
+    """
+
+    def __init__(self, bootstrap: str, options: Mapping[str, str] | None = None) -> None:
+        self.bootstrap = bootstrap
+        self._options = dict(options or {})
+        self._partitions: dict[str, int] = {}
+        with kafka_errors(f"Kafka at {bootstrap}"):
+            self.admin = AdminClient(self.settings())
+        self._look()
+
+    def settings(self, **more: object) -> dict[str, Any]:
+        """Return the settings of a client; names in ``more`` have underscores for dots."""
+        own = {name.replace("_", "."): value for name, value in more.items()}
+        return {"bootstrap.servers": self.bootstrap, "logger": _QUIET, **own, **self._options}
+
+    def topics(self) -> list[str]:
+        """Return the names of the topics that exist, sorted, without the broker's own."""
+        self._look()
+        return sorted(name for name in self._partitions if not name.startswith("__"))
+
+    def partitions(self, topic: str) -> int:
+        """Return the number of partitions, 0 if there is no such topic."""
+        if topic not in self._partitions:
+            self._look()
+        return self._partitions.get(topic, 0)
+
+    def require(self, topics: Iterable[str]) -> None:
+        """Raise BusError unless all ``topics`` exist."""
+        for topic in topics:
+            if self.partitions(topic) == 0:
+                remedy = "create the topics: volspike topics --bus kafka"
+                raise BusError(topic, f"no such topic on {self.bootstrap}", remedy)
+
+    def create(self, plans: Sequence[TopicPlan]) -> list[str]:
+        """Create the topics that don't exist yet, with as many copies as the brokers make by default.
+
+        Returns
+        -------
+        list of str
+            The names of those created.
+        """
+        existing = set(self.topics())
+        new = [plan for plan in plans if plan.name not in existing]
+        requests = [NewTopic(plan.name, plan.partitions, config=plan.settings()) for plan in new]
+        if requests:
+            self._done(self.admin.create_topics(requests, operation_timeout=REPLY_S, request_timeout=REPLY_S))
+            self._await([plan.name for plan in new])
+        return [plan.name for plan in new]
+
+    def alter(self, plans: Sequence[TopicPlan]) -> None:
+        """Give existing topics the retention and clean-up of their plans; partitions stay as they are."""
+        resources = [
+            ConfigResource(
+                ConfigResource.Type.TOPIC,
+                plan.name,
+                incremental_configs=[
+                    ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                    for name, value in plan.settings().items()
+                ],
+            )
+            for plan in plans
+        ]
+        if resources:
+            self._done(self.admin.incremental_alter_configs(resources, request_timeout=REPLY_S))
+
+    def plan(self, topic: str) -> TopicPlan:
+        """Return how an existing topic is laid out and kept."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        (settings,) = self._done(self.admin.describe_configs([resource], request_timeout=REPLY_S))
+        compacted = "compact" in settings["cleanup.policy"].value
+        by_append = settings["message.timestamp.type"].value == "LogAppendTime"
+        retention_ms = -1 if compacted or by_append else int(settings["retention.ms"].value)
+        return TopicPlan(topic, self.partitions(topic), retention_ms, compacted)
+
+    def delete(self, topics: Sequence[str]) -> None:
+        """Delete topics and what is in them."""
+        self._done(self.admin.delete_topics(list(topics), operation_timeout=REPLY_S, request_timeout=REPLY_S))
+        self._look()
+
+    def group_offset(self, group: str, topic: str, partition: int) -> int | None:
+        """Return what a group has committed in a partition, None if nothing."""
+        return self.group_offsets(group, [(topic, partition)])[topic, partition]
+
+    def group_offsets(
+        self, group: str, partitions: Sequence[tuple[str, int]]
+    ) -> dict[tuple[str, int], int | None]:
+        """Return what a group has committed; waits for transactions that are about to move it."""
+
+        def ask() -> dict[tuple[str, int], int | None]:
+            return self._ask_group(group, partitions)
+
+        with kafka_errors(f"group {group}"):
+            return when_settled(ask, lambda: None, TRANSACTION_S + REPLY_S)
+
+    def delete_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete a partition's records in front of ``offset``."""
+        place = TopicPartition(topic, partition, offset)
+        self._done(self.admin.delete_records([place], request_timeout=REPLY_S))
+
+    def _ask_group(
+        self, group: str, partitions: Sequence[tuple[str, int]]
+    ) -> dict[tuple[str, int], int | None]:
+        request = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in partitions])
+        # A client of its own: one that lived through an outage may never be answered this question again.
+        asked = AdminClient(self.settings()).list_consumer_group_offsets(
+            [request], require_stable=True, request_timeout=_TRY_S
+        )
+        known: dict[tuple[str, int], int | None] = {}
+        for place in asked[group].result().topic_partitions:
+            if place.error is not None:
+                raise KafkaException(place.error)
+            known[place.topic, place.partition] = place.offset if place.offset >= 0 else None
+        return known
+
+    def _await(self, topics: Sequence[str]) -> None:
+        deadline = time.monotonic() + REPLY_S
+        while not set(topics) <= set(self.topics()):
+            if time.monotonic() > deadline:
+                raise UnavailableError(topics[0], "made, but not to be seen", "see the broker's log")
+            time.sleep(_PAUSE_S)
+
+    def _look(self) -> None:
+        with kafka_errors(f"Kafka at {self.bootstrap}"):
+            found = self.admin.list_topics(timeout=REPLY_S).topics
+        self._partitions = {name: len(topic.partitions) for name, topic in found.items()}
+
+    def _done(self, futures: Mapping[Any, Future[Any]]) -> list[Any]:
+        with kafka_errors(f"Kafka at {self.bootstrap}"):
+            return [future.result() for future in futures.values()]

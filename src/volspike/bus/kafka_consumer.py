@@ -1,0 +1,238 @@
+"""A group member that reads Kafka topics: where it stands, what it is given and loses, what retention ate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from volspike.bus.kafka_cluster import REPLY_S, KafkaCluster
+from volspike.bus.kafka_errors import bus_error, kafka_errors
+from volspike.bus.kafka_reader import to_record
+from volspike.bus.port import Changes, GroupOffset, LogRecord, OffsetGap, Place
+
+Partition = tuple[str, int]
+
+
+class KafkaConsumer:
+    """Reads topics as a member of a group, committed records only.
+
+    Partitions move between members one by one (cooperative-sticky). A member with a name is *static*: it may
+    be killed and started again within the session time and goes on with the same partitions at once, while
+    its former self, should it still run, is fenced. That is why the group uses the classic protocol: the
+    newer one refuses a name for as long as the session of its former owner lasts. A static member that hears
+    nothing from the broker for a whole session may be told that it is fenced when the broker is back;
+    started again, it goes on.
+
+    Parameters
+    ----------
+    cluster : KafkaCluster
+        Where the topics are.
+    group : str
+        The group whose offsets are used.
+    topics : sequence of str
+        What to read.
+    name : str or None
+        The static name of this member in the group.
+    origins : mapping
+        Offset at which a group without offsets starts, per topic and partition; elsewhere at the oldest.
+    session_s : float
+        How long the group waits for a member it doesn't hear from before it gives its partitions to others.
+    settle : callable
+        Called before committed offsets are read again: brings a transaction in doubt to its end.
+    """
+
+    def __init__(
+        self,
+        cluster: KafkaCluster,
+        group: str,
+        topics: Sequence[str],
+        name: str | None,
+        origins: Mapping[Partition, int],
+        session_s: float,
+        settle: Callable[[], object],
+    ) -> None:
+        self.group = group
+        self._cluster = cluster
+        self._origins = origins
+        self._settle = settle
+        self._position: dict[Partition, int] = {}
+        self._settled: dict[Partition, int] = {}
+        self._committed: dict[Partition, int | None] = {}
+        self._lost: list[Partition] = []
+        self._gained: dict[Partition, int] = {}
+        self._gaps: list[OffsetGap] = []
+        self._callback: Callable[[Sequence[Partition]], None] | None = None
+        self._torn = False
+        self._closed = False
+        self._consumer = Consumer(cluster.settings(**_settings(group, name, session_s)))
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
+        """Return up to ``limit`` records as soon as some are there; empty after ``timeout_s``."""
+        with kafka_errors(f"group {self.group}"):
+            first = self._consumer.poll(timeout_s)
+            if first is None:
+                return []
+            # Whatever else is here already; a timeout would be waited out in full.
+            messages = [first, *(self._consumer.consume(limit - 1, 0) if limit > 1 else [])]
+        records: list[LogRecord] = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._handle(error, message)
+            elif self._advance(message):
+                records.append(to_record(message))
+        return records
+
+    def pending(self) -> tuple[GroupOffset, ...]:
+        """Return what was polled and not yet committed."""
+        return tuple(
+            GroupOffset(self.group, topic, partition, self._committed[topic, partition], position)
+            for (topic, partition), position in self._position.items()
+            if position != self._settled[topic, partition]
+        )
+
+    def committed(self) -> None:
+        """Note that the log has committed the positions."""
+        self._committed.update(self._position)
+        self._settled.update(self._position)
+
+    def rewind(self) -> None:
+        """Go back to the group's committed offsets, as the broker knows them."""
+        self._settle()
+        self._torn = False
+        with kafka_errors(f"group {self.group}"):
+            mine = self._consumer.assignment()
+            starts = self._starts(mine)
+            self._lost += self._position
+            self._position.clear()
+            self._consumer.incremental_unassign(mine)
+            self._take_up(starts)
+
+    def take_gaps(self) -> list[OffsetGap]:
+        """Return, once, the stretches that retention removed unread."""
+        gaps, self._gaps = self._gaps, []
+        return gaps
+
+    def take_changes(self) -> Changes:
+        """Return, once, the partitions lost and gained."""
+        gained = tuple(Place(*partition, offset) for partition, offset in self._gained.items())
+        changes = Changes(tuple(self._lost), gained)
+        self._lost, self._gained = [], {}
+        return changes
+
+    def before_revoke(self, callback: Callable[[Sequence[Partition]], None]) -> None:
+        """Call ``callback`` inside ``poll`` before partitions are given back in order."""
+        self._callback = callback
+
+    def close(self) -> None:
+        """Leave; a static member's partitions wait for it until its session ends."""
+        if not self._closed:
+            self._closed = True
+            with kafka_errors(f"group {self.group}"):
+                self._consumer.close()
+
+    @property
+    def torn(self) -> bool:
+        """True if partitions went while records of them were polled and not committed: rewind first."""
+        return self._torn
+
+    @property
+    def reads(self) -> bool:
+        """True if this member has partitions."""
+        return bool(self._position)
+
+    def standing(self) -> tuple[list[TopicPartition], object]:
+        """Return the positions that a transaction commits, and the membership that the broker checks."""
+        places = [TopicPartition(*partition, offset) for partition, offset in self._position.items()]
+        return places, self._consumer.consumer_group_metadata()
+
+    def _advance(self, message: Message) -> bool:
+        """Move on to behind ``message``; False if it is of a partition given away or went back in."""
+        partition = (message.topic() or "", message.partition() or 0)
+        offset = message.offset() or 0
+        position = self._position.get(partition)
+        if position is None or offset < position:
+            return False
+        self._position[partition] = offset + 1
+        return True
+
+    def _handle(self, error: KafkaError, message: Message) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._skip_to_oldest((message.topic() or "", message.partition() or 0))
+        elif error.code() not in (KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT):
+            # The two others heal: the partitions are lost and assigned anew, the broker is asked again.
+            raise bus_error(error, message.topic() or f"group {self.group}")
+
+    def _skip_to_oldest(self, partition: Partition) -> None:
+        """Go on where retention has left something, and note what is gone."""
+        expected = self._position.get(partition)
+        if expected is None:
+            return
+        place = TopicPartition(*partition)
+        with kafka_errors(partition[0]):
+            oldest, _ = self._consumer.get_watermark_offsets(place, REPLY_S)
+            self._gaps.append(OffsetGap(*partition, expected, oldest))
+            self._position[partition] = oldest
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([TopicPartition(*partition, oldest)])
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._take_up(self._starts(partitions))
+
+    def _starts(self, partitions: list[TopicPartition]) -> dict[Partition, int | None]:
+        """Ask what the group has committed, before anything is changed: the broker may be away."""
+        places = [(p.topic, p.partition) for p in partitions]
+        return self._cluster.group_offsets(self.group, places) if places else {}
+
+    def _take_up(self, starts: Mapping[Partition, int | None]) -> None:
+        places = []
+        for partition, committed in starts.items():
+            offset = self._origin(partition) if committed is None else committed
+            self._committed[partition] = committed
+            self._position[partition] = self._settled[partition] = self._gained[partition] = offset
+            places.append(TopicPartition(*partition, offset))
+        self._consumer.incremental_assign(places)
+
+    def _origin(self, partition: Partition) -> int:
+        if partition in self._origins:
+            return self._origins[partition]
+        oldest, _ = self._consumer.get_watermark_offsets(TopicPartition(*partition), REPLY_S)
+        return oldest
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._callback is not None and not self._closed:
+            self._callback([(p.topic, p.partition) for p in partitions])
+        self._give_up(partitions)
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._give_up(partitions)
+
+    def _give_up(self, partitions: list[TopicPartition]) -> None:
+        for partition in ((p.topic, p.partition) for p in partitions):
+            position = self._position.pop(partition, None)
+            self._gained.pop(partition, None)
+            if position is not None:
+                self._torn |= position != self._settled[partition]
+                self._lost.append(partition)
+        self._consumer.incremental_unassign(partitions)
+
+
+def _settings(group: str, name: str | None, session_s: float) -> dict[str, object]:
+    settings: dict[str, object] = {
+        "group_id": group,
+        "partition_assignment_strategy": "cooperative-sticky",
+        "session_timeout_ms": int(session_s * 1e3),
+        "heartbeat_interval_ms": 1_000,
+        "isolation_level": "read_committed",
+        "enable_auto_commit": False,
+        # An offset that retention has passed is an error here, so that the gap is told and not skipped.
+        "auto_offset_reset": "error",
+        "queued_max_messages_kbytes": 16_384,
+        # The usual second without a fetch, once the queue was full, would show in every batch.
+        "fetch_queue_backoff_ms": 10,
+    }
+    return settings if name is None else {**settings, "group_instance_id": name}

@@ -1,0 +1,164 @@
+"""Read, transform, write, each batch exactly once: the loop of a stage that stands between topics.
+
+One round:
+
+1. *poll* a batch; the partitions gained meanwhile are restored in the stage, those lost are dropped.
+2. *transform* it in memory. A death here or before leaves no trace.
+3. *append* what came of it, now and then the stage's state, and the new offsets: one transaction, whose own
+   steps and deaths ``kafka.py`` and ``embedded.py`` list.
+4. If the bus undid the batch or is away, go back to the committed offsets and restore the stage from there:
+   its memory is ahead of what anybody has seen.
+
+Before partitions are handed to another member their state is written, so that it has little to replay. A
+member that was frozen while another took its place is fenced at step 3: ``FencedError`` ends the loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from volspike.bus.port import Log, LogRecord, Outgoing, Place
+from volspike.clock import Clock
+from volspike.errors import UnavailableError
+
+Partition = tuple[str, int]
+_PAUSE_S = 0.2
+
+
+class Stage(Protocol):
+    """What is done with records; keeps its memory per partition."""
+
+    def restore(self, place: Place) -> None:
+        """Make the partition's memory what it was in front of ``place``, emitting nothing."""
+
+    def drop(self, topic: str, partition: int) -> None:
+        """Forget the partition: another member has it, or it will be restored."""
+
+    def process(self, records: Sequence[LogRecord]) -> Sequence[Outgoing]:
+        """Take a batch, in order within each partition; return what is to be written with its offsets."""
+
+    def state(self, partitions: Sequence[Partition]) -> Sequence[Outgoing]:
+        """Return the records from which ``restore`` can rebuild the memory of ``partitions``."""
+
+
+class ExactlyOnce:
+    """Runs a stage on a member of a group.
+
+    Parameters
+    ----------
+    log : Log
+        Read from and written to; closed by its owner.
+    group : str
+        Whose offsets are used.
+    topics : sequence of str
+        What the stage reads.
+    stage : Stage
+        What it does.
+    clock : Clock
+        Times the writing of state.
+    batch_rows : int
+        Most records in one transaction.
+    poll_s : float
+        Longest wait for a first record; a batch is what is there when it comes.
+    state_s : float
+        Time between two writings of the state.
+
+    Attributes
+    ----------
+    processed : int
+        Records whose results are committed.
+    undone : int
+        Batches that were undone and read again.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        group: str,
+        topics: Sequence[str],
+        stage: Stage,
+        clock: Clock,
+        *,
+        batch_rows: int = 2_000,
+        poll_s: float = 0.1,
+        state_s: float = 5.0,
+    ) -> None:
+        self._log = log
+        self._stage = stage
+        self._clock = clock
+        self._batch_rows = batch_rows
+        self._poll_s = poll_s
+        self._state_ns = int(state_s * 1e9)
+        self._state_due_ns = clock.monotonic_ns() + self._state_ns
+        self._mine: set[Partition] = set()
+        self._astray = False
+        self.processed = 0
+        self.undone = 0
+        self._consumer = log.consumer(group, topics)
+        self._consumer.before_revoke(self._hand_over)
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Go on until ``stopped``, then write the state and leave.
+
+        Raises
+        ------
+        FencedError
+            Another process of this name has taken over.
+        BusError
+            The bus can't be used, for a reason that waiting doesn't heal.
+        """
+        while not stopped():
+            self.step()
+        self.close()
+
+    def step(self) -> int:
+        """Do one round; return how many records were read, processed and committed."""
+        try:
+            if self._astray:
+                self._consumer.rewind()
+                self._astray = False
+            return self._round()
+        except UnavailableError:
+            self.undone += 1
+            self._astray = True
+            time.sleep(_PAUSE_S)
+            return 0
+
+    def close(self) -> None:
+        """Write the state of what this member has, and leave the group."""
+        if self._mine and not self._astray:
+            self._hand_over(sorted(self._mine))
+        self._consumer.close()
+
+    def _round(self) -> int:
+        records = self._consumer.poll(self._batch_rows, self._poll_s)
+        self._follow()
+        written = list(self._stage.process(records)) if records else []
+        now_ns = self._clock.monotonic_ns()
+        due = bool(self._mine) and now_ns >= self._state_due_ns
+        if due:
+            written += self._stage.state(sorted(self._mine))
+        self._log.append(written, self._consumer)
+        if due:
+            self._state_due_ns = now_ns + self._state_ns
+        self.processed += len(records)
+        return len(records)
+
+    def _follow(self) -> None:
+        changes = self._consumer.take_changes()
+        for partition in changes.lost:
+            self._mine.discard(partition)
+            self._stage.drop(*partition)
+        for place in changes.gained:
+            self._stage.restore(place)
+            self._mine.add((place.topic, place.partition))
+
+    def _hand_over(self, partitions: Sequence[Partition]) -> None:
+        mine = [partition for partition in partitions if partition in self._mine]
+        try:
+            self._log.append(self._stage.state(mine) if mine else (), self._consumer)
+        except UnavailableError:
+            # The next member restores from an older state, and replays more.
+            self.undone += 1

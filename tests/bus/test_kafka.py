@@ -1,0 +1,128 @@
+"""What Kafka alone does: partitions, back-pressure, open transactions, retention by event time, errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from buses import drain, numbered, read_all, values
+from volspike.bus.kafka import KafkaLog
+from volspike.bus.local_broker import free_port
+from volspike.bus.port import Log, Outgoing, Retention
+from volspike.bus.topic_plan import TopicPlan, planned_topics
+from volspike.clock import SystemClock
+from volspike.errors import BusError, UnavailableError
+
+HOUR_NS = 3_600_000_000_000
+
+
+def test_a_product_stays_in_one_partition_and_in_order(kafka) -> None:
+    log, topic = kafka.open(), kafka.topic("a", 4)
+    log.append([Outgoing(topic, f"P{n % 20}", str(n).encode(), n) for n in range(400)])
+    assert log.partitions(topic) == 4
+    records = drain(log.consumer(kafka.name("g"), [topic]), 400, limit=50)
+    assert len(records) == 400
+    assert {record.partition for record in records} == {0, 1, 2, 3}
+    for product in range(20):
+        mine = [record for record in records if record.key == f"P{product}"]
+        assert len({record.partition for record in mine}) == 1
+        assert values(mine) == list(range(product, 400, 20))
+
+
+def test_a_full_queue_holds_append_back_and_loses_nothing(kafka) -> None:
+    topic = kafka.topic("a")
+    log = KafkaLog(kafka.bootstrap, options={"queue.buffering.max.messages": "50"})
+    log.append(numbered(topic, range(3_000)))
+    assert values(read_all(kafka.open(), topic, 3_000)) == list(range(3_000))
+    log.close()
+
+
+def test_nobody_sees_a_transaction_before_its_commit(kafka) -> None:
+    topic, seen = kafka.topic("a"), []
+    reader: Log = kafka.open()
+
+    def look(step: str) -> None:
+        if step == "bus.append.before_commit":
+            seen.append(reader.read(topic, 0, 10))
+
+    log = kafka.open(reached=look)
+    log.append(numbered(topic, range(3)))
+    assert seen == [[]]
+    assert values(read_all(reader, topic, 3)) == [0, 1, 2]
+
+
+def test_a_second_member_takes_over_half_and_nothing_is_read_twice(kafka) -> None:
+    topic, group = kafka.topic("a", 4), kafka.name("g")
+    logs = [kafka.open(), kafka.open()]
+    feeder = kafka.open()
+    members = [logs[0].consumer(group, [topic])]
+    seen: list[int] = []
+    for n in range(0, 2_000, 20):
+        feeder.append([Outgoing(topic, f"P{n + i}", str(n + i).encode(), 1) for i in range(20)])
+        if n == 600:
+            members.append(logs[1].consumer(group, [topic]))
+        seen += _poll_and_commit(members, logs)
+    owned = [len({p.partition for p in member.pending()}) for member in members]
+    for _ in range(300):
+        seen += _poll_and_commit(members, logs)
+        if len(seen) >= 2_000 and members[1].reads and len(members[0].standing()[0]) == 2:
+            break
+    assert owned == [0, 0]
+    assert sorted(seen) == list(range(2_000))
+    assert [len(member.standing()[0]) for member in members] == [2, 2]
+
+
+def _poll_and_commit(members: list, logs: list[Log]) -> list[int]:
+    seen: list[int] = []
+    for member, log in zip(members, logs, strict=False):
+        records = member.poll(500, 0.05)
+        try:
+            log.append((), member)
+            seen += values(records)
+        except UnavailableError:
+            member.rewind()
+    return seen
+
+
+def test_a_topic_that_goes_by_age_refuses_records_of_long_ago(kafka) -> None:
+    name, now_ns = kafka.name("live"), SystemClock().market_ns()
+    kafka.cluster.create([TopicPlan(name, 1, 3_600_000)])
+    log = kafka.open()
+    log.append([Outgoing(name, "k", b"1", now_ns - HOUR_NS // 2)])
+    with pytest.raises(BusError, match=r"keeps 1 h by event time .* volspike topics --bus kafka --keep"):
+        log.append([Outgoing(name, "k", b"2", now_ns - 2 * HOUR_NS)])
+    kafka.cluster.alter([TopicPlan(name, 1, -1)])
+    patient = kafka.open()
+    patient.append([Outgoing(name, "k", b"3", now_ns - 2 * HOUR_NS)])
+    # A simulated market may run ahead of the broker's clock.
+    patient.append([Outgoing(name, "k", b"4", now_ns + 1_000 * HOUR_NS)])
+    assert values(read_all(log, name, 3)) == [1, 3, 4]
+
+
+def test_a_plan_comes_back_from_the_broker_as_it_was_given(kafka) -> None:
+    for plan in planned_topics(3, 2.5):
+        named = TopicPlan(kafka.name(plan.name), plan.partitions, plan.retention_ms, plan.compacted)
+        assert kafka.cluster.create([named]) == [named.name]
+        assert kafka.cluster.create([named]) == []
+        assert kafka.cluster.plan(named.name) == named
+
+
+def test_what_is_missing_or_wrong_is_said_in_one_line(kafka) -> None:
+    log, absent = kafka.open(), kafka.name("absent")
+    for attempt in (
+        lambda: log.append(numbered(absent, range(1))),
+        lambda: log.consumer(kafka.name("g"), [absent]),
+    ):
+        with pytest.raises(BusError, match=r"no such topic on .*; create the topics") as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+    with pytest.raises(BusError, match=r"retention\.ms"):
+        log.retain(kafka.topic("a"), Retention(appended_before_ns=1))
+    with pytest.raises(BusError, match=r"No such configuration property.*correct VOLSPIKE_KAFKA_OPTIONS"):
+        KafkaLog(kafka.bootstrap, options={"no.such": "x"})
+
+
+def test_no_broker_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("volspike.bus.kafka_cluster.REPLY_S", 0.5)
+    with pytest.raises(UnavailableError, match="check that the broker runs") as caught:
+        KafkaLog(f"127.0.0.1:{free_port()}")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,80 @@
+"""The live view at several widths: every figure whole, and nothing higher than the terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from shown_job import job, manifest
+from volspike.cli.summary import gaps_text
+from volspike.cli.view import View
+from volspike.cli.view_scores import model_words
+
+SCREENS = Path(__file__).parent / "screens"
+SIZES = {80: 24, 100: 30, 120: 40}
+FIGURES = ("73,790.91", "0.0000123455", "15.54", "10.80", "7.1 - 12.8", "14.85 a", "0.512")
+
+
+def screen(width: int, height: int, shown: Any) -> list[str]:
+    """Return the lines of a view on a terminal of a size."""
+    out = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, color_system=None)
+    out.print(View(shown, "volspike demo: a synthetic market at x10").render(out))
+    assert isinstance(out.file, io.StringIO)
+    return [line.rstrip() for line in out.file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", SIZES)
+def test_the_view_is_as_drawn(width: int) -> None:
+    drawn = (SCREENS / f"view-{width}.txt").read_text(encoding="utf-8").splitlines()
+    assert screen(width, SIZES[width], job()) == drawn
+
+
+@pytest.mark.parametrize("width", [80, 89, 95, 96, 97, 100, 114, 115, 120, 200])
+def test_no_figure_is_ever_cut(width: int) -> None:
+    text = "\n".join(screen(width, 50, job()))
+    assert all(figure in text for figure in FIGURES), text
+    assert "…" not in text
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 30), (100, 24), (120, 24), (120, 60)])
+@pytest.mark.parametrize("alerts", [0, 1, 6])
+def test_the_view_fits_the_terminal_and_always_shows_an_alert(width: int, height: int, alerts: int) -> None:
+    lines = screen(width, height, job(alerts=alerts))
+    assert len(lines) <= height
+    assert any(
+        ("closed after" if alerts > 1 else "opened" if alerts else "none yet") in line for line in lines
+    )
+    assert lines[-1] == ""  # the terminal's ^C goes here
+
+
+def test_what_is_left_out_for_want_of_room_is_said() -> None:
+    assert "1 scoreboard in a higher window" in "\n".join(screen(80, 24, job()))
+    assert "higher window" not in "\n".join(screen(80, 40, job()))
+
+
+def test_without_a_model_the_market_is_shown_and_a_note() -> None:
+    lines = screen(80, 24, job(models=False))
+    (shib,) = [line for line in lines if line.strip().startswith("SHIB-USD  ")]
+    assert "0.0000123455" in shib
+    assert "15.54" in shib
+    assert "BTC-USD: no model; recorded 0.0 h in this run, then volspike train" in lines
+
+
+def test_a_model_is_named_with_what_must_be_known_of_it() -> None:
+    assert model_words(manifest()) == "logistic"
+    note = "does not beat the reference, persistence, on tune: log-loss 0.3 against 0.2"
+    words = model_words(manifest(False, "fit: not enough data", note))
+    assert words == "logistic (uncalibrated, does not beat the reference on tune)"
+
+
+def test_a_start_after_an_earlier_run_is_no_fault_of_the_feed() -> None:
+    shown = job()
+    assert gaps_text(shown) == "2 (start)"
+    shown.pipeline.counts.gaps.update(session=1, heartbeats=2)
+    assert gaps_text(shown) == "5 (heartbeats 2, start 2, reconnect once)"
+    shown.pipeline.counts.gaps.clear()
+    assert gaps_text(shown) == "0"
