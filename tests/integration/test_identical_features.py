@@ -101,4 +101,5 @@ def test_verify_counts_rows_of_an_archive_without_features_as_missing(tmp_path: 
         "missing": rows,
         "extra": 0,
         "corrupt": 0,
+        "open": 0,
     }

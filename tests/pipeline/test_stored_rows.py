@@ -17,6 +17,7 @@ from volspike.clock import SimulatedClock, SystemClock
 from volspike.errors import ArchiveError, ConfigError
 from volspike.features.store import read_features
 from volspike.pipeline.assembly import open_live
+from volspike.pipeline.recordings import synthetic_history
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.file_system import archive_error
 from volspike.simulation.later import LaterMarket
@@ -30,7 +31,6 @@ from whole_runs import (
     assert_identical,
     live_run,
     logged,
-    make_history,
     one_line_failure,
     settings_for,
     simulator_process,
@@ -43,10 +43,13 @@ from whole_runs import (
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data directory of three hourly segments, with one feature file an hour."""
+    """Return a data directory of four minutes in each of three hours: a segment and a feature file each."""
     root = tmp_path_factory.mktemp("history") / "data"
-    make_history(root, 2 * 3600 * NS + 300 * NS)
-    shutil.rmtree(root / "features")
+    writer = ArchiveWriter(root, SystemClock())
+    for hour in range(3):
+        origin_ns = ORIGIN_NS + hour * 3600 * NS
+        synthetic_history(market(origin_ns), SEED + hour, origin_ns + 240 * NS, writer)
+    writer.close()
     start(root)
     assert len(segments(root)) == len(features(root)) == 3
     return root
@@ -203,7 +206,7 @@ def market(origin_ns: int) -> Market:
 def test_a_run_is_refused_where_the_archive_is_ahead_of_the_market_clock(copy: Path, back_s: int) -> None:
     newest_ns = int(read_features(copy / "features").event_ns[-1])
     before = len(segments(copy))
-    served = LaterMarket(market(ORIGIN_NS), newest_ns - back_s * NS)
+    served = LaterMarket(market(ORIGIN_NS + 2 * 3600 * NS), newest_ns - back_s * NS)
     if back_s > 60:
         with pytest.raises(ConfigError, match=r"the market clock says .* choose another --data-dir"):
             live_run(copy, served, ticks_at_least(10), speed=1.0)

@@ -149,9 +149,9 @@ class KafkaCluster:
     ) -> dict[tuple[str, int], int | None]:
         request = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in partitions])
         # A client of its own: one that lived through an outage may never be answered this question again.
-        asked = AdminClient(self.settings()).list_consumer_group_offsets(
-            [request], require_stable=True, request_timeout=_TRY_S
-        )
+        # It is held until the answer is there: with the client its pending answers would go.
+        client = AdminClient(self.settings())
+        asked = client.list_consumer_group_offsets([request], require_stable=True, request_timeout=_TRY_S)
         known: dict[tuple[str, int], int | None] = {}
         for place in asked[group].result().topic_partitions:
             if place.error is not None:

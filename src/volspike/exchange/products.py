@@ -1,7 +1,7 @@
 """What must be known about a product before its first tick: price scale and quote increment.
 
-Both come from a table. A scale is never learned from ticks: it would depend on where one started. An increment
-that the table lacks is found in the fit slice of a training (``labels.dataset``), and goes into its model.
+Both come from a table. A scale is never learned from ticks: it would depend on where one started. An
+increment that the table lacks is found in the fit slice of a training (``labels.dataset``), for its model.
 """
 
 from __future__ import annotations

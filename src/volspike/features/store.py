@@ -105,6 +105,7 @@ class FeatureWriter:
         self._no_values = (np.nan,) * len(feature_set.columns)
         self._layout = np.dtype([*ROW_COLUMNS.items(), ("values", np.float64, len(feature_set.columns))])
         self._pack = struct.Struct(f"={_ROW_CODES}{len(feature_set.columns)}d").pack_into
+        self._used: list[bytearray] = []  # fresh memory would cost the caller more than all the rest
         self._begin_chunk()
 
     def append_row(self, row: FeatureRow) -> None:
@@ -161,7 +162,7 @@ class FeatureWriter:
             self._hand_chunk()
 
     def _begin_chunk(self) -> None:
-        self._chunk = bytearray(_CHUNK_ROWS * self._layout.itemsize)
+        self._chunk = self._used.pop() if self._used else bytearray(_CHUNK_ROWS * self._layout.itemsize)
         self._chunk_rows = 0
 
     def _hand_chunk(self) -> None:
@@ -172,7 +173,9 @@ class FeatureWriter:
 
     def _add_chunk(self, chunk: bytearray, count: int) -> None:
         rows = np.frombuffer(chunk, self._layout, count)
-        self._files.add([*(rows[name] for name in ROW_COLUMNS), *rows["values"].T])
+        columns = [*(rows[name] for name in ROW_COLUMNS), *rows["values"].T]
+        self._files.add([column.copy() for column in columns])
+        self._used.append(chunk)
 
     def _hand(self, rows: int, task: Callable[..., None], *arguments: Any) -> None:
         """Hand a task to the thread; wait while it is more than two row groups behind."""

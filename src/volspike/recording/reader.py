@@ -19,7 +19,7 @@ from volspike.recording.recovery import summarise
 from volspike.recording.scan import Scan, pieces, read_header
 from volspike.recording.segment import decode_header
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 19
 SPARE_BYTES = 64
 NO_END = 1 << 62
 _TAIL_BYTES = 1 << 16
@@ -157,7 +157,7 @@ class Archive:
         log.warning("a segment is damaged", reason=str(damage), read=pieces, lost=lost)
 
     def chunks(self, session: SessionInfo) -> Iterator[LineBlock]:
-        """Yield a session's lines in blocks of about 1 MiB, without headers and a torn tail.
+        """Yield a session's lines in blocks of about 512 KiB, without headers and a torn tail.
 
         Nothing is checked here: a scanner checks the lines it can read, and hands the others to ``pieces``.
 
