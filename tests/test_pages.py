@@ -47,3 +47,13 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 def test_the_hours_that_are_enough_follow_from_the_code() -> None:
     hours = MIN_BLOCKS * BLOCK_S / 3_600 / FRACTIONS[3]
     assert f"about **{hours:.0f} hours**" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_life_of_a_tick_names_every_file() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    files = [path for path in (ROOT / "src" / "volspike").rglob("*.py") if not path.name.startswith("__")]
+    unnamed = [
+        path for path in files if path.parent.name != "cli" and not re.search(rf"\b{path.stem}\b", page)
+    ]
+    assert len(files) > 100
+    assert unnamed == []

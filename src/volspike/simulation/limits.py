@@ -1,4 +1,4 @@
-"""The exchange's limits (research: vendor documentation), as values and as a token bucket."""
+"""The exchange's limits (from the vendor documentation), as values and as a token bucket."""
 
 from __future__ import annotations
 
