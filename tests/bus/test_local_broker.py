@@ -14,7 +14,6 @@ from volspike.bus.kafka import KafkaLog
 from volspike.bus.local_broker import LocalBrokers
 from volspike.bus.topic_plan import TopicPlan
 from volspike.errors import BusError, UnavailableError
-from whole_runs import wait_until
 
 
 @pytest.mark.slow
@@ -41,24 +40,6 @@ def test_a_broker_that_is_away_undoes_a_batch_and_nothing_is_lost_or_repeated(
         assert values(read_all(log, "out", 40)) == list(range(40))
         assert log.group_offset("copy", "in") == 40
         log.close()
-
-
-@pytest.mark.slow
-def test_three_brokers_go_on_without_the_leader(kafka_cache: Path, tmp_path: Path) -> None:
-    with LocalBrokers(tmp_path, kafka_cache, count=3) as brokers:
-        log = KafkaLog(brokers.bootstrap, name="writer")
-        log.cluster.create([TopicPlan("a", 3, -1)])
-        log.append(numbered("a", range(10)))
-        wait_until(lambda: any(log.end_offset("a", n) for n in range(3)))
-        # The one that leads the only partition in use.
-        partition = next(n for n in range(3) if log.end_offset("a", n))
-        leader = log.cluster.admin.list_topics("a", timeout=10).topics["a"].partitions[partition].leader
-        brokers.kill_broker(leader - 1)
-        log.append(numbered("a", range(10, 20)))
-        wait_until(lambda: len(log.read("a", 0, 100, partition)) == 20)
-        assert values(log.read("a", 0, 100, partition)) == list(range(20))
-        log.close()
-    assert not (tmp_path / "broker-1" / "broker.pid").exists()
 
 
 def test_missing_java_and_maven_are_told_with_what_to_install(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -88,11 +88,29 @@ class KafkaCluster:
         """
         existing = set(self.topics())
         new = [plan for plan in plans if plan.name not in existing]
-        requests = [NewTopic(plan.name, plan.partitions, config=plan.settings()) for plan in new]
-        if requests:
-            self._done(self.admin.create_topics(requests, operation_timeout=REPLY_S, request_timeout=REPLY_S))
-            self._await([plan.name for plan in new])
+        for last in (False, False, True):
+            try:
+                self._request([plan for plan in new if plan.name not in set(self.topics())])
+                break
+            except UnavailableError:
+                # While the client gets to know a new cluster it lets go of the connection it asked on.
+                if last:
+                    raise
+        self._await([plan.name for plan in new])
         return [plan.name for plan in new]
+
+    def _request(self, plans: Sequence[TopicPlan]) -> None:
+        requests = [NewTopic(plan.name, plan.partitions, config=plan.settings()) for plan in plans]
+        if not requests:
+            return
+        asked = self.admin.create_topics(requests, operation_timeout=REPLY_S, request_timeout=REPLY_S)
+        for future in asked.values():
+            with kafka_errors(f"Kafka at {self.bootstrap}"):
+                try:
+                    future.result()
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                        raise
 
     def alter(self, plans: Sequence[TopicPlan]) -> None:
         """Give existing topics the retention and clean-up of their plans; partitions stay as they are."""

@@ -35,6 +35,7 @@ _UNAVAILABLE = {
     **dict.fromkeys(
         (
             KafkaError._TRANSPORT,
+            KafkaError._DESTROY_BROKER,
             KafkaError._ALL_BROKERS_DOWN,
             KafkaError._RESOLVE,
             KafkaError._TIMED_OUT,
