@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ Reached = Callable[[str], None]
 _LONGEST_S = 30.0
 
 
-class Bus:
+class Bus(ABC):
     """Opens logs of one bus; topic and group names of a test are its own.
 
     ``where`` is what a child process (log_worker.py) opens the same bus by.
@@ -41,8 +42,9 @@ class Bus:
         for log in self._logs:
             log.close()
 
+    @abstractmethod
     def _open(self, name: str | None, reached: Reached | None) -> Log:
-        raise NotImplementedError
+        """Open another log on the bus."""
 
 
 class EmbeddedBus(Bus):

@@ -46,7 +46,7 @@ def kafka_cache() -> Path:
 def kafka_bootstrap(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Return the address of a Kafka broker: the one in VOLSPIKE_KAFKA_BOOTSTRAP, else one of this session."""
+    """Return the address of a Kafka broker: that in VOLSPIKE_KAFKA_BOOTSTRAP, else of one started here."""
     from volspike.bus.local_broker import LocalBrokers
 
     if KAFKA_BOOTSTRAP:
