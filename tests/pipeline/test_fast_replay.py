@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from volspike.exchange.dialects import get_dialect
 from volspike.exchange.items import Decoded
 from volspike.exchange.products import PriceScales
 from volspike.features.admission import Admitted
@@ -54,15 +53,6 @@ class CountingIngest(Ingest):
     def take(self, frame: Frame) -> tuple[Decoded, list[Admitted]]:
         self.taken += 1
         return super().take(frame)
-
-
-class PlainIngest(Ingest):
-    """Decodes every frame by the definition."""
-
-    def begin(self, header: SegmentHeader) -> None:
-        super().begin(header)
-        if header.dialect != "flat":
-            self._decoder = get_dialect(header.dialect).make_decoder(SCALES)
 
 
 class PiecemealArchive(Archive):
@@ -131,7 +121,7 @@ def by_kind(tables: Iterator[FeatureTable]) -> dict[tuple[str, str, str], Featur
 def check_equal(root: Path, reader: type[Archive] = Archive) -> CountingIngest:
     """Replay both ways and compare; return the fast way's ingest."""
     plain_archive, fast_archive = Archive(root), reader(root)
-    plain, fast = PlainIngest(SCALES), CountingIngest(SCALES)
+    plain, fast = Ingest(SCALES, scanning=False), CountingIngest(SCALES)
     told: list[int] = []
     expected = by_kind(replay_tables(plain_archive, plain, CORE, lambda frames: None))
     found = by_kind(fast_tables(fast_archive, fast, CORE, SCALES, told.append))

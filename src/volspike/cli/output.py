@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -94,14 +95,16 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
 
 
 def cell_text(cell: object) -> str:
-    """Format a table cell: missing as a dash, floats to four significant digits, counts with separators."""
+    """Format a table cell: missing as a dash, floats to four digits or whole, counts with separators."""
     if cell is None:
         return "-"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return f"{cell:,}"
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    if not isinstance(cell, float):
+        return str(cell)
+    return f"{cell:,.0f}" if 1_000 <= abs(cell) < math.inf else f"{cell:.4g}"
 
 
 def show_counts(title: str, counts: Mapping[str, object]) -> None:

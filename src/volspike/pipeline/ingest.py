@@ -9,14 +9,22 @@ from volspike.exchange.items import Decoded, Decoder
 from volspike.exchange.products import PriceScales
 from volspike.features.admission import Admission, Admitted, Dropped
 from volspike.pipeline.accounting import Accounting
-from volspike.pipeline.scanning import ScanningDecoder
 from volspike.recording.flat import FlatDecoder
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.records import DeadLetter
 
 
-def make_decoder(header: SegmentHeader, scales: PriceScales) -> Decoder:
+def make_decoder(header: SegmentHeader, scales: PriceScales, scanning: bool = True) -> Decoder:
     """Return the decoder that a segment's frames are written for.
+
+    Parameters
+    ----------
+    header : SegmentHeader
+        Of the segment.
+    scales : PriceScales
+        Of its products.
+    scanning : bool
+        Whether compiled code may read what it knows; what is decoded is the same.
 
     Raises
     ------
@@ -27,10 +35,21 @@ def make_decoder(header: SegmentHeader, scales: PriceScales) -> Decoder:
         make = get_dialect(header.dialect).make_decoder
         if header.aliases:
             return AliasDecoder(make, header.aliases, header.products, scales)
-        return ScanningDecoder(make(scales), header.dialect)
+        return _scanned(make(scales), header.dialect) if scanning else make(scales)
     if header.mapping is None:
         raise ArchiveError(header.session, "flat rows without a column mapping", "import the recording again")
     return FlatDecoder(header.mapping, scales)
+
+
+def _scanned(general: Decoder, dialect: str) -> Decoder:
+    """Return a decoder with compiled code before it, where numba is installed."""
+    try:
+        from volspike.pipeline.scanning import ScanningDecoder
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise
+        return general
+    return ScanningDecoder(general, dialect)
 
 
 def dead_letter(drop: Dropped, feed: str, frame: Frame) -> DeadLetter:
@@ -48,17 +67,25 @@ def dead_letter(drop: Dropped, feed: str, frame: Frame) -> DeadLetter:
 
 
 class Ingest:
-    """Decode and admit the frames of consecutive sessions, and keep the accounts."""
+    """Decode and admit the frames of consecutive sessions, and keep the accounts.
 
-    def __init__(self, scales: PriceScales) -> None:
+    Parameters
+    ----------
+    scales : PriceScales
+        Of the products.
+    scanning : bool
+        Whether compiled code may read what it knows; the outcome is the same.
+    """
+
+    def __init__(self, scales: PriceScales, scanning: bool = True) -> None:
         self.accounting = Accounting()
-        self._scales = scales
+        self._scales, self._scanning = scales, scanning
         self.admission = Admission()
         self._decoder: Decoder | None = None
 
     def begin(self, header: SegmentHeader) -> None:
         """Begin a session; its frames follow."""
-        self._decoder = make_decoder(header, self._scales)
+        self._decoder = make_decoder(header, self._scales, self._scanning)
         self.admission.begin(header)
 
     def take(self, frame: Frame) -> tuple[Decoded, list[Admitted]]:

@@ -117,7 +117,9 @@ def _tables(
     """Return the fast way through the archive where numba is installed, else the plain one: the same rows."""
     try:
         from volspike.pipeline.fast_replay import fast_tables
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise
         return replay_tables(archive, ingest, feature_set, progress)
     return fast_tables(archive, ingest, feature_set, scales, progress)
 
