@@ -16,6 +16,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 KAFKA_BOOTSTRAP = os.environ.get("VOLSPIKE_KAFKA_BOOTSTRAP", "")
 KAFKA_CACHE = Path(os.environ.get("VOLSPIKE_KAFKA_CACHE", "~/.cache/volspike"))
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+WHOLE_JOBS = {"integration", "faults", "bus", "cli"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that run whole jobs, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in WHOLE_JOBS)
 
 
 @pytest.fixture(scope="session")
