@@ -8,16 +8,15 @@ ticks' columns and an empty window, and allocates its own output. The peers' win
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from benchmarks.figures import Figure, at_least, at_most
+from benchmarks.figures import Figure, at_least, at_most, seconds
 from benchmarks.ticks import NS, PRICE_DECIMALS, Ticks, complete, make_ticks
 from volspike.features.engine import make_engine
 from volspike.features.sets import get_feature_set
@@ -36,13 +35,13 @@ def run(quick: bool) -> list[Figure]:
         n = len(ticks.event_ns)
         check(ticks)
         calls = {
-            "volspike": ours,
-            "polars 5": with_polars,
-            "polars 6": lambda ticks: np.column_stack([with_polars(ticks), rv_polars(ticks)]),
-            "pandas 5": with_pandas,
-            "pandas 6": lambda ticks: np.column_stack([with_pandas(ticks), rv_pandas(ticks)]),
+            "volspike": partial(ours, ticks),
+            "polars 5": partial(with_polars, ticks),
+            "polars 6": partial(both, with_polars, rv_polars, ticks),
+            "pandas 5": partial(with_pandas, ticks),
+            "pandas 6": partial(both, with_pandas, rv_pandas, ticks),
         }
-        taken = cpu_seconds(calls, ticks, 1 if quick else 7)
+        taken = {name: each.processor for name, each in seconds(calls, 1 if quick else 7).items()}
         own = taken["volspike"]
         own_us[rate] = own / n * 1e6
         figures.append(at_most(f"{rate}/s: volspike, 6 columns, a tick", own_us[rate], "us", 0.03))
@@ -54,17 +53,9 @@ def run(quick: bool) -> list[Figure]:
     return [*figures, at_most("120,000 ticks a window / 1,200", growth, "x", 1.3)]
 
 
-def cpu_seconds(
-    calls: Mapping[str, Callable[[Ticks], F8]], ticks: Ticks, repetitions: int
-) -> dict[str, float]:
-    """Return the median CPU seconds of each call; repetitions are interleaved, after one to warm up."""
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repetitions + 1):
-        for name, call in calls.items():
-            started_ns = time.process_time_ns()
-            call(ticks)
-            taken[name].append((time.process_time_ns() - started_ns) / 1e9)
-    return {name: statistics.median(values[1:]) for name, values in taken.items()}
+def both(five: Callable[[Ticks], F8], rv: Callable[[Ticks], F8], ticks: Ticks) -> F8:
+    """Return a peer's five columns and the sixth."""
+    return np.column_stack([five(ticks), rv(ticks)])
 
 
 def ours(ticks: Ticks) -> F8:
@@ -118,14 +109,14 @@ def with_pandas(ticks: Ticks) -> F8:
     return result.to_numpy()
 
 
-def seconds(ticks: Ticks) -> dict[str, npt.NDArray[np.generic]]:
+def closed_seconds(ticks: Ticks) -> dict[str, npt.NDArray[np.generic]]:
     """Return, for the peers' ``rv_60s``, the second each tick closes and the log of its mid."""
     return {"second": (ticks.event_ns - 1) // NS + 1, "log_mid": np.log(ticks.bid + ticks.ask)}
 
 
 def rv_polars(ticks: Ticks) -> F8:
     """Return the sixth column by polars."""
-    frame = pl.DataFrame(seconds(ticks))
+    frame = pl.DataFrame(closed_seconds(ticks))
     last = frame.group_by("second", maintain_order=True).agg(pl.col("log_mid").last().alias("closed"))
     grid = (
         pl.DataFrame({"second": np.arange(last["second"][0], last["second"][-1] + 1)})
@@ -141,7 +132,7 @@ def rv_polars(ticks: Ticks) -> F8:
 
 def rv_pandas(ticks: Ticks) -> F8:
     """Return the sixth column by pandas."""
-    frame = pd.DataFrame(seconds(ticks))
+    frame = pd.DataFrame(closed_seconds(ticks))
     closed = frame.groupby("second")["log_mid"].last()
     closed = closed.reindex(np.arange(closed.index[0], closed.index[-1] + 1)).ffill()
     squares = (closed.diff() ** 2).rolling(60, min_periods=1).sum()

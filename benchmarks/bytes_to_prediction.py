@@ -27,7 +27,7 @@ from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.trained import PRODUCT, data_directory
 from volspike.cli.live import prepare_process
 from volspike.clock import SimulatedClock
-from volspike.config import Settings
+from volspike.config import load_settings
 from volspike.pipeline.assembly import LiveJob, open_live
 from volspike.pipeline.latency import LatencyHistogram
 
@@ -64,7 +64,7 @@ def run(quick: bool) -> list[Figure]:
     wanted, per_second, speed = (500, 20, 60.0) if quick else (120_000, PER_SECOND, 1.0)
     with tempfile.TemporaryDirectory(prefix="volspike-bench-") as name:
         home = data_directory(Path(name), 0.5 if quick else 4.0, "zscore" if quick else "xgboost")
-        settings = Settings(data_dir=home.root, products=(PRODUCT,), dialect="exchange")
+        settings = load_settings({"data_dir": home.root, "products": (PRODUCT,), "dialect": "exchange"})
         with exchange(per_second, speed, Path(name) / "ready.json") as url:
             job = open_live(settings, SimulatedClock(), (), url)
             recorder = job.pipeline.latency = Recorder(job)

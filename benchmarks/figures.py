@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -51,15 +51,24 @@ def at_least(name: str, value: float, unit: str, limit: float) -> Figure:
     return Figure(name, float(value), unit, f">= {limit:g}", bool(value >= limit))
 
 
-def seconds(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
-    """Return the median wall seconds of each call; repetitions are interleaved, so drift hits all."""
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repetitions):
+class Seconds(NamedTuple):
+    """Medians."""
+
+    wall: float
+    processor: float
+
+
+def seconds(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, Seconds]:
+    """Return median times of each call, once warm; repetitions are interleaved, so drift hits all."""
+    taken: dict[str, list[Seconds]] = {name: [] for name in calls}
+    for repetition in range(repetitions + 1):
         for name, call in calls.items():
-            started_ns = time.perf_counter_ns()
+            wall_ns, processor_ns = time.perf_counter_ns(), time.process_time_ns()
             call()
-            taken[name].append((time.perf_counter_ns() - started_ns) / 1e9)
-    return {name: statistics.median(values) for name, values in taken.items()}
+            wall_ns, processor_ns = time.perf_counter_ns() - wall_ns, time.process_time_ns() - processor_ns
+            if repetition:
+                taken[name].append(Seconds(wall_ns / 1e9, processor_ns / 1e9))
+    return {name: Seconds(*map(statistics.median, zip(*each, strict=True))) for name, each in taken.items()}
 
 
 def machine() -> dict[str, str]:

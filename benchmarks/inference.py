@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import xgboost as xgb
 from benchmarks.figures import Figure, at_most
 from benchmarks.trained import train_models
 from volspike.labels.dataset import Dataset
-from volspike.labels.trailing import Context
 from volspike.models.boosted import CLASSIFIER_FILE
 from volspike.models.bundle import Bundle
 from volspike.models.inputs import input_matrix, raw_rows
@@ -30,10 +29,10 @@ def run(quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="volspike-bench-") as name:
         dataset, bundles = train_models(Path(name), 0.5 if quick else 6.0)
     count = min(len(dataset), 50 if quick else 20_000)
-    calls = [(tuple(dataset.features[i].tolist()), context(dataset, i)) for i in range(count)]
+    calls = [(tuple(dataset.features[i].tolist()), dataset.context(i)) for i in range(count)]
     figures, p50_us = [], {}
     for kind, bundle in bundles.items():
-        taken_us = times_us(lambda call, predict=bundle.predictor.predict: predict(*call), calls)
+        taken_us = times_us(bundle.predictor.predict, calls)
         p50_us[kind] = float(np.median(taken_us))
         figures.append(Figure(f"{kind}, p50", p50_us[kind], "us"))
         figures.append(at_most(f"{kind}, p99", float(np.percentile(taken_us, 99)), "us", 10.0))
@@ -55,28 +54,21 @@ def peers(dataset: Dataset, bundle: Bundle, own_us: float, count: int) -> list[F
     arrays = [inputs[i : i + 1] for i in range(count)]
     frames = [pd.DataFrame(row, columns=list(spec.names)) for row in arrays]
     model.get_booster().feature_names = list(spec.names)
-    frame_us = float(np.median(times_us(model.predict_proba, frames)))
+    frame_us = float(np.median(times_us(model.predict_proba, [(frame,) for frame in frames])))
     model.get_booster().feature_names = None
-    array_us = float(np.median(times_us(model.predict_proba, arrays)))
+    array_us = float(np.median(times_us(model.predict_proba, [(array,) for array in arrays])))
     return [
         Figure("XGBClassifier.predict_proba, one-row DataFrame / volspike", frame_us / own_us, "x"),
         Figure("XGBClassifier.predict_proba, one-row array / volspike", array_us / own_us, "x"),
     ]
 
 
-def times_us(call: Callable[[Any], Any], arguments: list[Any]) -> F8:
+def times_us(call: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> F8:
     """Return the microseconds of each call, after a warm-up."""
-    call(arguments[0])
+    call(*arguments[0])
     taken = np.empty(len(arguments))
-    for i, argument in enumerate(arguments):
+    for i, each in enumerate(arguments):
         started_ns = time.perf_counter_ns()
-        call(argument)
+        call(*each)
         taken[i] = (time.perf_counter_ns() - started_ns) / 1e3
     return taken
-
-
-def context(dataset: Dataset, row: int) -> Context:
-    """Return a row's context."""
-    one, five, thirty, four_hours = dataset.har_bps[row].tolist()
-    known = (float(dataset.rv_bps[row]), float(dataset.tau_bps[row]), (one, five, thirty, four_hours))
-    return Context(*known, float(dataset.z[row]), float(dataset.mid[row]), bool(dataset.tau_adaptive[row]))

@@ -114,7 +114,7 @@ def frame_times(ticks: Ticks, count: int) -> tuple[F8, F8]:
         frame = pd.DataFrame(records)
         frame["mid"] = (frame["bid"] + frame["ask"]) / 2.0
         frame["spread"] = frame["ask"] - frame["bid"]
-        returns = np.log(frame["mid"] / frame["mid"].shift(1)).dropna()
+        returns = np.log(frame["mid"] / frame["mid"].shift(1)).dropna()  # type: ignore[attr-defined]
         relative = (frame["spread"] / frame["mid"]).mean()
         values = np.array(
             [returns.mean(), returns.std(), frame["spread"].mean(), len(frame) / 60.0, relative]

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import io
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from benchmarks.figures import Figure, at_least, at_most
-from benchmarks.trained import NS, PRODUCT, SEED, START_NS
+from benchmarks.figures import Figure, at_least, at_most, seconds
+from benchmarks.ticks import NS
+from benchmarks.trained import PRODUCT, SEED, START_NS
 from volspike.clock import SystemClock
 from volspike.exchange.dialects import get_dialect
 from volspike.exchange.products import PriceScales
@@ -44,6 +43,7 @@ from volspike.simulation.scripted import exchange_frames
 from volspike.simulation.synthetic import SyntheticMarket
 
 TITLE = "replay, archive to feature Parquet"
+KINDS = ("plain", "zstd")
 ACTIVITY = 450.0
 SCALES = PriceScales()
 HEADER = SegmentHeader(
@@ -55,13 +55,6 @@ QUICK = dict.fromkeys(MEANS, 0.02)
 SETTLED = dict.fromkeys((*MEANS, "rv_60s"), 1e-6) | {"midprice_return_std": 0.02}
 
 
-class Seconds(NamedTuple):
-    """Medians."""
-
-    wall: float
-    processor: float
-
-
 def run(quick: bool) -> list[Figure]:
     """Measure a plain and a compressed archive of the same frames."""
     with tempfile.TemporaryDirectory(prefix="volspike-bench-") as name:
@@ -69,9 +62,9 @@ def run(quick: bool) -> list[Figure]:
         ticks, megabytes = make_archives(root, 3_000 if quick else 300_000)
         taken = seconds(
             {
-                **{f"{kind} volspike": lambda kind=kind: replay(root / kind) for kind in ("plain", "zstd")},
-                **{f"{kind} parse": lambda kind=kind: parse(root / kind) for kind in ("plain", "zstd")},
-                **{f"{kind} polars": lambda kind=kind: with_polars(root, kind) for kind in ("plain", "zstd")},
+                **{f"{kind} volspike": partial(replay, root / kind) for kind in KINDS},
+                **{f"{kind} parse": partial(parse, root / kind) for kind in KINDS},
+                **{f"{kind} polars": partial(with_polars, root, kind) for kind in KINDS},
             },
             1 if quick else 5,
         )
@@ -93,19 +86,6 @@ def run(quick: bool) -> list[Figure]:
         Figure("zstd: polars / volspike", taken["zstd polars"].processor / zstd.processor, "x"),
         *(at_most("peak memory of a whole process", megabytes, "MB", 500.0) for megabytes in peak),
     ]
-
-
-def seconds(calls: Mapping[str, Callable[[], Any]], repetitions: int) -> dict[str, Seconds]:
-    """Return median times of each call, once warm; repetitions are interleaved."""
-    taken: dict[str, list[Seconds]] = {name: [] for name in calls}
-    for repetition in range(repetitions + 1):
-        for name, call in calls.items():
-            wall_ns, processor_ns = time.perf_counter_ns(), time.process_time_ns()
-            call()
-            wall_ns, processor_ns = time.perf_counter_ns() - wall_ns, time.process_time_ns() - processor_ns
-            if repetition:
-                taken[name].append(Seconds(wall_ns / 1e9, processor_ns / 1e9))
-    return {name: Seconds(*map(statistics.median, zip(*each, strict=True))) for name, each in taken.items()}
 
 
 def make_archives(root: Path, count: int) -> tuple[int, float]:
@@ -237,7 +217,7 @@ def check(root: Path) -> None:
     if not settled.any():
         settled, tolerances = plain.event_ns > plain.event_ns[-100], QUICK
     rows = np.flatnonzero(alone & settled & (plain.kind == TICK))
-    for kind in ("plain", "zstd"):
+    for kind in KINDS:
         peer = pl.read_parquet(root / f"{kind}.parquet")
         found = peer[np.searchsorted(peer["seq"].to_numpy(), plain.seq[rows])]
         for name, rtol in tolerances.items():

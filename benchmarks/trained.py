@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.ticks import NS
 from volspike.clock import SystemClock
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_feature_set
@@ -22,8 +23,7 @@ from volspike.simulation.synthetic import SyntheticMarket
 
 PRODUCT = "BTC-USD"
 SEED = 7
-START_NS = 1_700_000_000 * 1_000_000_000
-NS = 1_000_000_000
+START_NS = 1_700_000_000 * NS
 HOUR_NS = 3_600 * NS
 
 

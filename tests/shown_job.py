@@ -130,7 +130,7 @@ def job(models: bool = True, alerts: int = 2) -> Any:
             frames=16_427, archived=16_427, ticks=13_662, ignored=Counter(late=2_765), deadlettered=0, gaps=2
         ),
         latency=SimpleNamespace(quantile_us=lambda q: 124.0 if q == 0.5 else 3_500.0),
-        archive_failure=None,
+        failures={},
     )
     status = SimpleNamespace(state="live", sessions=1, reconnects=0, last_error="")
     return SimpleNamespace(

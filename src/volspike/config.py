@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     tau_mode: Literal["adaptive", "fixed"] = Field("adaptive", description="how the spike threshold is set")
     tau_quantile: float = Field(0.95, gt=0, lt=1, description="quantile of volatility that makes a spike")
     tau_floor_bps: float = Field(
-        4.0, ge=0, le=1e6, description="adaptive tau is never below this (bps a minute)"
+        4.0, gt=0, le=1e6, description="adaptive tau is never below this (bps a minute)"
     )
     class_weight: Literal["none", "balanced"] = Field("none", description="weight of spikes in training")
     seed: int = Field(7, ge=0, le=MAX_SEED, description="seed of everything random")

@@ -177,11 +177,12 @@ def test_ndjson_repairs_a_torn_tail_and_takes_the_alert_again(tmp_path: Path, cu
 
 def test_ndjson_leaves_foreign_lines_alone(tmp_path: Path) -> None:
     path = tmp_path / "alerts.ndjson"
-    path.write_bytes(b'{"note":"mine"}\n\xff\n')
+    foreign = b'{"note":"mine"}\n\xff\n{"id":"\xff"}\n' + b"[" * 100_000 + b"\n"
+    path.write_bytes(foreign)
     sink = NdjsonSink(path)
     sink.deliver(make_alert(1))
     sink.close()
-    assert path.read_bytes().startswith(b'{"note":"mine"}\n\xff\n{')
+    assert path.read_bytes().startswith(foreign + b"{")
 
 
 def test_ndjson_retries_from_a_clean_line_after_a_short_write(

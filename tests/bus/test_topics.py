@@ -72,8 +72,14 @@ def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     assert TICKS.decode(newer) == MARK
 
 
+NOT_UTF8 = b'{"kind":"tick","product":"\xff"}'
+DEEP = b'{"kind":"tick","x":' + b"[" * 100_000
+
+
 @pytest.mark.parametrize(
-    "junk", [b"", b"{", b"\xff", b"null", b'{"kind":"tick"}', b'{"kind":"alien"}', b"[]"]
+    "junk",
+    [b"", b"{", b"\xff", NOT_UTF8, DEEP, b"null", b'{"kind":"tick"}', b'{"kind":"alien"}', b"[]"],
+    ids=lambda junk: junk[:20],
 )
 def test_a_poison_record_is_a_protocol_error(junk: bytes) -> None:
     with pytest.raises(ProtocolError) as caught:

@@ -211,12 +211,21 @@ def test_a_corrupt_model_is_refused_everywhere(name: str, trained: Callable[[], 
     assert "champion" not in states
 
 
-@pytest.mark.parametrize("pointer", ["", "{}", '{"name": "../..", "version": "x"}', "\x00"])
-def test_a_spoiled_pointer_to_the_champion_is_told(pointer: str, trained: Callable[[], Path]) -> None:
+@pytest.mark.parametrize(
+    "pointer", [b"", b"{}", b'{"name": "../..", "version": "x"}', b"\x00", b'{"name": "\xff"}']
+)
+def test_a_spoiled_pointer_to_the_champion_is_told(pointer: bytes, trained: Callable[[], Path]) -> None:
     root = trained()
-    champion_file(root).write_text(pointer)
+    champion_file(root).write_bytes(pointer)
+    assert champion_file(root).name in volspike("models", "--data-dir", root).err
     refused("predict", "--data-dir", root)
     refused("run", "--exit-after", 1, "--data-dir", root)
+
+
+def test_a_file_of_alerts_that_is_none_is_told(trained: Callable[[], Path]) -> None:
+    root = trained()
+    (root / "alerts.ndjson").mkdir()
+    assert "alerts.ndjson" in refused("run", "--exit-after", 1, "--data-dir", root)["subject"]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_ctrl_c_in_a_terminal_ends_a_demo_with_its_summary(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env=os.environ | {"http_proxy": "http://127.0.0.1:9"},  # no proxy is asked for loopback
     )
     wait_until(lambda: bool(list((tmp_path / "shown" / "raw").rglob("*-p*.ndjson"))))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group at once

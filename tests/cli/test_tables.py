@@ -39,6 +39,7 @@ def report(**parts: dict[str, Any]) -> dict[str, Any]:
         "tau": {"mode": "adaptive", "fixed_bps": 14.2, "median_bps": 13.8},
         "gaps": {},
         "notes": {},
+        "audit": {"checks": {}},
     }
 
 

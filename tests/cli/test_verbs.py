@@ -180,3 +180,15 @@ def test_log_lines_go_to_stderr_even_where_nobody_configured_them() -> None:
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == ""
     assert "the log has stopped" in ran.stderr
+
+
+def test_models_fit_a_narrow_terminal_and_a_damaged_one_is_explained(
+    trained: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volspike.cli.output.PLAIN_WIDTH", 80)
+    root = trained()
+    (weights,) = (root / "models" / "logistic").glob("*/weights.json")
+    weights.write_bytes(b"{}")
+    told = volspike("models", "--all", "--data-dir", root).out
+    assert "…" not in told
+    assert f"logistic {weights.parent.name}: weights.json was altered" in told

@@ -71,6 +71,14 @@ def test_a_model_is_named_with_what_must_be_known_of_it() -> None:
     assert words == "logistic (uncalibrated, does not beat the reference on tune)"
 
 
+def test_what_has_stopped_is_shown() -> None:
+    shown = job()
+    shown.pipeline.failures = {"features": "no space left", "log": "is damaged"}
+    text = "\n".join(screen(80, 40, shown))
+    assert "FEATURES STOPPED: no space left" in text
+    assert "LOG STOPPED: is damaged" in text
+
+
 def test_a_start_after_an_earlier_run_is_no_fault_of_the_feed() -> None:
     shown = job()
     assert gaps_text(shown) == "2 (start)"

@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from evaluation_rows import dataset
 
+from volspike.errors import ConfigError
 from volspike.evaluation.plots import plot_confusion, plot_precision_recall
 from volspike.evaluation.scores import Scores, score
 
@@ -31,6 +33,13 @@ def test_pictures_are_written_and_repeat_to_the_byte(tmp_path: Path) -> None:
     for first, second in zip(*written, strict=True):
         assert first.read_bytes().startswith(PNG)
         assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_picture_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "reports").touch()
+    scores, _, _ = scored([0] * 50 + [1] * 50)
+    with pytest.raises(ConfigError, match="can't be written"):
+        plot_confusion(tmp_path / "reports" / "c.png", scores, "zscore", "test")
 
 
 def test_one_class_and_no_rows_still_give_pictures(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volspike.exchange.backoff import NS_PER_SECOND, BackoffPolicy, TokenBucket
+from volspike.exchange.backoff import BackoffPolicy, TokenBucket
+from volspike.exchange.decimals import NS_PER_SECOND
 
 
 def test_backoff_doubles_up_to_its_cap() -> None:

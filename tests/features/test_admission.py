@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volspike.exchange.items import Control, Decoded, Heartbeat, Ignored, Item, Quote, Rejected
-from volspike.features.admission import Admission, Admitted, Dropped
+from volspike.features.admission import Admission, Admitted, Dropped, is_jump
 from volspike.recording.frame import FlatMapping, Frame, SegmentHeader
 from volspike.records import UNKNOWN, Gap, Mark, Tick
 
@@ -426,3 +426,10 @@ def test_invariant_03_every_item_is_answered_once(
                     assert answer.covered_since_ns == before
                 since[answer.product] = answer.covered_since_ns
                 newest[answer.product] = answer.event_ns
+
+
+def test_a_jump_is_a_move_beyond_a_factor_of_2() -> None:
+    assert not is_jump(1000, 2000)
+    assert not is_jump(2000, 1000)
+    assert is_jump(1000, 2001)
+    assert is_jump(2001, 1000)

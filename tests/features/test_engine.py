@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
-import re
 import sys
 from itertools import pairwise
 
@@ -23,14 +21,11 @@ from feature_streams import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba.core import caching
 
 import volspike.features
 from volspike.errors import FeatureError
-from volspike.features import builtin, kernel, kernel_block, kernel_grid, kernel_sums, wide
 from volspike.features import engine as engine_module
 from volspike.features.engine import Engine, WindowEngine, make_engine
-from volspike.features.jit import direct, entry, sources_digest
 from volspike.features.memory import MASK, Words, grown, most_inside
 from volspike.features.sets import get_feature_set
 from volspike.features.window import PureWindowEngine, return_mean, return_std
@@ -315,29 +310,9 @@ def test_a_foreign_or_torn_snapshot_is_refused(make: type[WindowEngine]) -> None
         make(CORE, 2).restore(data)
 
 
-def test_the_kernels_cache_is_keyed_by_all_it_is_compiled_from() -> None:
-    sources = {module.__name__.rpartition(".")[2] for module in kernel._SOURCES}
-    imports = re.compile(r"^from volspike\.features\.(\w+) import", re.MULTILINE)
-    for module in (builtin, kernel, kernel_block, kernel_grid, kernel_sums, wide):
-        assert sources.issuperset(imports.findall(inspect.getsource(module)))
-    assert sources_digest(wide) != sources_digest(kernel_grid)
-
-
 def test_without_numba_the_pure_engine_steps_in(monkeypatch: pytest.MonkeyPatch) -> None:
     assert make_engine(CORE, 8).compiled
     monkeypatch.delattr(volspike.features, "kernel")
     monkeypatch.delitem(sys.modules, "volspike.features.kernel")
     monkeypatch.setitem(sys.modules, "numba", None)
     assert isinstance(make_engine(CORE, 8), PureWindowEngine)
-
-
-def test_where_no_cache_can_be_written_an_entry_point_is_compiled_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def twice(x: int) -> int:
-        return 2 * x
-
-    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
-    uncached = entry("int64(int64)")(twice)
-    assert uncached.stats.cache_path is None
-    assert direct(uncached)(21) == 42

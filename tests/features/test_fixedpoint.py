@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from volspike.features.admission import is_jump
 from volspike.features.fixedpoint import (
     LN2_FIXED,
     PRICE_LIMIT,
     imbalance_fixed,
-    is_jump,
     log_return_fixed,
     log_returns_fixed,
     relative_spread_fixed,
@@ -69,13 +69,6 @@ def test_a_move_beyond_a_factor_of_4_counts_as_one_of_4() -> None:
     assert log_return_fixed(10**12, 1000) == -2 * LN2_FIXED
     assert abs(log_return_fixed(1000, 3000) - exact_log_return(1000, 3000)) < 2**9
     assert 61 * (2 * LN2_FIXED) ** 2 < 2**127
-
-
-def test_a_jump_is_a_move_beyond_a_factor_of_2() -> None:
-    assert not is_jump(1000, 2000)
-    assert not is_jump(2000, 1000)
-    assert is_jump(1000, 2001)
-    assert is_jump(2001, 1000)
 
 
 @given(value=st.one_of(st.integers(-(2**190), 2**190), st.integers(-(2**70), 2**70)))

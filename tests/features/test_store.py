@@ -18,6 +18,7 @@ from volspike.features import feature_file, sets, store
 from volspike.features.engine import WindowEngine
 from volspike.features.feature_file import FeatureFiles
 from volspike.features.sets import FeatureSet, get_feature_set
+from volspike.features.spans import damaged_files
 from volspike.features.store import (
     FeatureTable,
     FeatureWriter,
@@ -296,6 +297,13 @@ def test_overlapping_files_are_refused(tmp_path: Path) -> None:
     write(tmp_path, table.slice(500, 1000))
     with pytest.raises(FeatureError, match="overlap"):
         read_features(tmp_path)
+
+
+def test_of_files_set_aside_only_ours_are_told(tmp_path: Path) -> None:
+    ours = tmp_path / "BTC-USD-exchange-000000000007.parquet.damaged"
+    for path in (ours, tmp_path / "notes.parquet.damaged"):
+        path.touch()
+    assert damaged_files(tmp_path) == {ours: (("BTC-USD", "exchange"), 7)}
 
 
 def test_a_finished_file_is_never_replaced(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from label_streams import (
 )
 
 from volspike.errors import ConfigError, FeatureError, NotEnoughDataError
-from volspike.labels.dataset import Dataset, build_dataset, fixed_tau, with_fixed_tau
+from volspike.labels.dataset import Dataset, build_dataset, fixed_tau
 from volspike.labels.grid import mid_price
 from volspike.labels.splits import chronological_split
 from volspike.labels.targets import UNLABELLED_REASONS, make_labeller
@@ -67,10 +67,11 @@ def test_thin_windows_give_no_row() -> None:
 
 
 def test_spike_is_sigma_at_or_above_tau() -> None:
-    data = build_dataset([feature_table(steady(1_000))], tau=FIXED, fixed_tau_bps=1.0)
+    table = feature_table(steady(1_000))
+    data = build_dataset([table], tau=FIXED, fixed_tau_bps=1.0)
     labelled = data.spike >= 0
     exact = float(np.sort(data.sigma_future_bps[labelled])[100])
-    at_tie = with_fixed_tau(data, exact)
+    at_tie = build_dataset([table], tau=FIXED, fixed_tau_bps=exact)
     assert np.array_equal(at_tie.spike[labelled] == 1, data.sigma_future_bps[labelled] >= exact)
     assert np.count_nonzero(at_tie.spike == 0) == 100
     assert at_tie.sha256 != data.sha256

@@ -30,7 +30,6 @@ from volspike.labels.targets import (
     future_rv,
     future_std,
     make_labeller,
-    next_row_shared_frac,
     next_row_std,
 )
 
@@ -186,11 +185,9 @@ def test_std_labeller_forgets_ticks_that_no_row_needs() -> None:
 
 
 def test_next_row_is_the_present_again() -> None:
-    """At 20 ticks a second the next row's window shares all but one of its 1,200 ticks with the features."""
     events = [tick(i / 20.0, 20_000 + i % 7, 0.0) for i in range(4_000)]
     ticks = tick_arrays(events)
     rows = np.arange(1_300, 3_999)
-    assert next_row_shared_frac(ticks, rows) == pytest.approx(1_199 / 1_200, abs=1e-6)
     std = np.linspace(1e-5, 2e-5, len(events))
     labels = next_row_std(ticks, std, np.full(len(events), 1_200, np.int32), rows)
     assert labels.sigma_future_bps.tolist() == (std[1_301:4_000] * 1e4).tolist()

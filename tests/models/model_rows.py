@@ -8,7 +8,6 @@ import numpy as np
 
 from volspike.labels.dataset import Dataset
 from volspike.labels.tau import TauSpec
-from volspike.labels.trailing import Context
 
 START_NS = 1_700_000_000_000_000_000
 INCREMENT = 0.01
@@ -97,14 +96,3 @@ def of_one_class(dataset: Dataset, index: np.ndarray) -> Dataset:
     spike = dataset.spike.copy()
     spike[index] = 0
     return replace(dataset, spike=spike, sha256="one class")
-
-
-def context(dataset: Dataset, i: int) -> Context:
-    return Context(
-        rv_bps=float(dataset.rv_bps[i]),
-        tau_bps=float(dataset.tau_bps[i]),
-        har_bps=tuple(dataset.har_bps[i].tolist()),
-        z=float(dataset.z[i]),
-        mid=float(dataset.mid[i]),
-        tau_adaptive=True,
-    )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from model_rows import context, market, of_one_class, relabelled
+from model_rows import market, of_one_class, relabelled
 
 from volspike.errors import ConfigError, ModelError, NotEnoughDataError
 from volspike.evaluation.episodes import choose_thresholds
@@ -55,7 +55,7 @@ def test_one_row_equals_the_batch_to_the_bit(dataset, trained, name: str) -> Non
     holes = replace(holes, features=features, har_bps=har, z=z)
     batch = np.column_stack(predictor.predict_batch(holes))
     single = np.array(
-        [predictor.predict(tuple(features[i].tolist()), context(holes, i)) for i in range(len(holes))]
+        [predictor.predict(tuple(features[i].tolist()), holes.context(i)) for i in range(len(holes))]
     )
     np.testing.assert_array_equal(single, batch)
     assert len(np.unique(batch[:, 0])) > 10
@@ -69,7 +69,7 @@ def test_an_unsound_context_is_an_error_and_no_number(dataset, trained, name: st
     predictor = trained.bundles[name].predictor
     values = tuple(dataset.features[0].tolist())
     with pytest.raises(ModelError, match="no finite prediction"):
-        predictor.predict(values, context(dataset, 0)._replace(**broken))
+        predictor.predict(values, dataset.context(0)._replace(**broken))
     column, value = next(iter(broken.items()))
     array = getattr(dataset, column).copy()
     array[7] = value
@@ -81,7 +81,7 @@ def test_an_infinite_feature_gives_an_error_or_a_finite_prediction(dataset, trai
     values = [float("inf")] * 6
     for name in KINDS:
         try:
-            scored = trained.bundles[name].predictor.predict(values, context(dataset, 0))
+            scored = trained.bundles[name].predictor.predict(values, dataset.context(0))
         except ModelError:
             continue
         assert np.isfinite(scored).all()

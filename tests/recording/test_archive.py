@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from volspike.clock import Clock, SystemClock
 from volspike.errors import ArchiveError
 from volspike.recording.archive import ArchiveWriter
+from volspike.recording.file_system import OsFileSystem
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.recording.layout import HOUR_NS
 from volspike.recording.reader import Archive
@@ -67,9 +68,9 @@ def test_invariant_03_every_frame_appended_is_in_the_archive_counted_from_outsid
             [sys.executable, "-c", _INDEPENDENT_READER, str(path)], check=True, capture_output=True
         )
         lines += text.stdout.count(b'"raw"')
-    archive = Archive(tmp_path)
-    assert lines == 400 == archive.frame_count()
-    assert archive.last_seq() == 400
+    sessions = Archive(tmp_path).sessions()
+    assert lines == 400 == sum(session.frames for session in sessions)
+    assert max(session.last_seq for session in sessions) == 400
     assert sorted(frame.seq for frame in frames_of(tmp_path)) == list(range(1, 401))
 
 
@@ -247,6 +248,30 @@ def test_a_failed_compression_leaves_the_plain_segment_and_is_made_up_for(
     ArchiveWriter(tmp_path, clock).close()
     assert [path.name for path in tmp_path.glob("raw/exchange/*/*")] == ["17-s.ndjson.zst"]
     assert [frame.raw for frame in frames_of(tmp_path)] == [b"x"]
+
+
+class FirstCloseFails(OsFileSystem):
+    failed = False
+
+    def close(self, descriptor: int) -> None:
+        super().close(descriptor)
+        if not self.failed:
+            self.failed = True
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_failed_close_costs_the_compression_of_that_segment_alone(
+    tmp_path: Path, clock: Clock, make_header: Header, start_ns: int
+) -> None:
+    writer = ArchiveWriter(tmp_path, clock, FirstCloseFails(), NEVER_S)
+    writer.begin(make_header("s"))
+    for hour in range(2):
+        writer.append("s", start_ns + hour * HOUR_NS, b"x")
+    writer.close()
+    assert len(writer.compression_failures) == 1
+    names = sorted(path.name for path in tmp_path.glob("raw/exchange/*/*"))
+    assert names == ["17-s.ndjson", "18-s.ndjson.zst"]
+    assert [frame.raw for frame in frames_of(tmp_path)] == [b"x", b"x"]
 
 
 _CHILD = """

@@ -168,13 +168,8 @@ CAMEL = '{"Symbol":"BTC/USD","bidPrice":1.5,"askPrice":1.6,"eventTime":193677552
         (FLAT.replace("4567Z", "456+00:00"), "flat", "receive", "timestamp"),
         (FLAT.replace("timestamp", "received_at"), "flat", "receive", "received_at"),
         (FLAT.replace("}", ',"time":"2031-05-17T09:12:04Z"}'), "flat", "exchange", "time"),
-        ('{"s":"BTC-USD","b":"1.5","B":"3","a":1.6,"A":"4","T":0,"t":1936775525}', "flat", "receive", "t"),
-        (
-            '{"Symbol":"BTC/USD","bidPrice":1.5,"askPrice":1.6,"eventTime":1936775525123}',
-            "flat",
-            "exchange",
-            "eventTime",
-        ),
+        (BINANCE_LIKE, "flat", "receive", "t"),
+        (CAMEL, "flat", "exchange", "eventTime"),
         ('{"data":{"pair":"BTC-USD","bid":1.5,"ask":1.6},"ts":1936775525123456}', "flat", "receive", "ts"),
     ],
 )
@@ -250,6 +245,22 @@ def test_csv_gzip_and_zstd_are_read(desk: Desk) -> None:
         zstandard.compress(ticker(1, 1).encode() + b"\n") + zstandard.compress(ticker(2, 2).encode())
     )
     assert desk.take(zipped).frames == 2
+
+
+@pytest.mark.parametrize("odd", ["1936775526,BTC-USD\r,1.5,1.6", f'1936775526,"{"x" * 140_000}",1.5,1.6'])
+def test_a_row_that_no_csv_reader_takes_is_rejected_alone(desk: Desk, odd: str) -> None:
+    path = desk.root / "a.csv"
+    good = "1936775525,BTC-USD,1.5,1.6\n"
+    path.write_bytes(f"time,symbol,bid,ask\n{good}{odd}\n{good}".encode())
+    report = desk.take(path)
+    assert (report.frames, report.rejected) == (2, {"csv": 1})
+
+
+def test_a_csv_whose_header_no_reader_takes_is_refused(desk: Desk) -> None:
+    path = desk.root / "a.csv"
+    path.write_bytes(b"time,symbol\r,bid,ask\n1936775525,BTC-USD,1.5,1.6\n")
+    with pytest.raises(ImportFormatError, match="no field known as bid, ask, time, product"):
+        desk.take(path)
 
 
 def flat_at(*stamps: str) -> list[str]:
@@ -374,6 +385,7 @@ def test_a_directory_gives_the_recordings_in_it(desk: Desk) -> None:
         ("a.ndjson", b'{"bid":1,"ask":2,"time":1936775525}\n', "--product NAME"),
         ("a.ndjson.gz", b'{"bid":1}\n', "is not gzip"),
         ("a.ndjson.gz", gzip.compress(FLAT.encode() * 500)[:-20], "damaged or cut short"),
+        ("a.ndjson.zst", zstandard.compress(f"{FLAT}\n".encode() * 5000)[:-1], "damaged or cut short"),
         ("a.json", b"[{}]", "is one JSON array"),
         ("a.parquet", b"PAR1....", "is a Parquet table"),
         ("a.ndjson", ACK.encode(), "holds no usable quote"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -289,6 +291,27 @@ def test_a_failed_import_leaves_nothing(tmp_path: Path, clock: Clock, make_heade
     with pytest.raises(ArchiveError, match="open sessions"), writer.stage():
         pass
     writer.close()
+
+
+def test_a_disk_that_fails_behind_the_commit_stops_the_archive_until_the_next_start(
+    tmp_path: Path, clock: Clock, make_header: Header, scripted: Any
+) -> None:
+    writer = ArchiveWriter(tmp_path, clock, scripted)
+
+    def fail_at_the_end() -> None:
+        with writer.stage() as staging:
+            staging.begin(make_header("s"))
+            staging.append("s", START_NS, raw_of(1))
+            staging.end("s")
+            scripted.fail["fsync_directory"] = errno.EIO
+
+    with pytest.raises(ArchiveError, match="check the disk"):
+        fail_at_the_end()
+    scripted.fail.clear()
+    with pytest.raises(ArchiveError, match="check the disk"):
+        writer.begin(make_header("t"))  # its frames would get the seq of the import's
+    writer.close()
+    assert recovered(tmp_path)[0] == [1]
 
 
 def test_big_lines_and_many_lines_survive_in_blocks(tmp_path: Path, make_header: Header) -> None:

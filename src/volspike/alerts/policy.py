@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from volspike.errors import ConfigError
+from volspike.evaluation.episodes import COOLDOWN_S, HOLD_S, STALE_S
 from volspike.records import Alert, Prediction
 
 NS = 1_000_000_000
@@ -76,9 +77,9 @@ class AlertPolicy:
         open_threshold: float,
         close_threshold: float,
         *,
-        cooldown_s: float = 60.0,
-        hold_s: float = 10.0,
-        stale_s: float = 60.0,
+        cooldown_s: float = COOLDOWN_S,
+        hold_s: float = HOLD_S,
+        stale_s: float = STALE_S,
         probability: Callable[[Prediction], float | None] = attrgetter("p_spike"),
     ) -> None:
         if not 0.0 <= close_threshold <= open_threshold <= 1.0:

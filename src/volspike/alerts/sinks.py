@@ -55,13 +55,19 @@ class ConsoleSink:
 
 def alert_line(alert: Alert) -> str:
     """Return the alert as one line for people."""
-    lasted = f" after {(alert.event_ns - alert.opened_ns) / 1e9:.0f} s" if alert.state == "closed" else ""
     return (
-        f"{format_time_ns(alert.event_ns, 3)} ALERT {alert.state}{lasted} {alert.product}"
+        f"{format_time_ns(alert.event_ns, 3)} ALERT {state_text(alert)} {alert.product}"
         f" p(spike) {alert.p_spike:.2f} (threshold {alert.threshold:.2f}),"
         f" next 60 s {alert.sigma_bps:.1f} bps, now {alert.sigma_now_bps:.1f} bps,"
         f" tau {alert.tau_bps:.1f} bps, mid {alert.mid:,.8g}, {alert.model} [{alert.id}]"
     )
+
+
+def state_text(alert: Alert) -> str:
+    """Return ``opened``, or ``closed after 75 s``."""
+    if alert.state == "opened":
+        return alert.state
+    return f"{alert.state} after {(alert.event_ns - alert.opened_ns) / 1e9:.0f} s"
 
 
 class NdjsonSink:
@@ -88,11 +94,11 @@ class NdjsonSink:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             whole = path.read_bytes()
+            self._size = whole.rfind(b"\n") + 1
+            os.ftruncate(self._file, self._size)
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigError(str(path), reason, "choose a file that can be written") from error
-        self._size = whole.rfind(b"\n") + 1
-        os.ftruncate(self._file, self._size)
         self._seen = set(_identities(whole[: self._size]))
 
     def deliver(self, alert: Alert) -> None:
@@ -121,7 +127,7 @@ def _identities(lines: bytes) -> list[tuple[str, str]]:
     for line in lines.splitlines():
         try:
             alert = _DECODE(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue  # a foreign line is left where it is and can't be one of ours
         identities.append((alert.id, alert.state))
     return identities

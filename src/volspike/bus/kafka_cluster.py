@@ -90,7 +90,8 @@ class KafkaCluster:
         new = [plan for plan in plans if plan.name not in existing]
         for last in (False, False, True):
             try:
-                self._request([plan for plan in new if plan.name not in set(self.topics())])
+                existing = set(self.topics())
+                self._request([plan for plan in new if plan.name not in existing])
                 break
             except UnavailableError:
                 # While the client gets to know a new cluster it lets go of the connection it asked on.

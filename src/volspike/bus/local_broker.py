@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -113,32 +112,14 @@ class LocalBrokers:
             self._reap(index)
 
     def start_broker(self, index: int) -> None:
-        """Start a broker that was stopped or killed, on its old port and data."""
+        """Start a broker that was killed, on its old port and data."""
         self._launch(index)
         self._await_start(index)
-
-    def stop_broker(self, index: int) -> None:
-        """Stop one broker in order: it hands its leaderships over first."""
-        self._processes[index].terminate()
-        self._reap(index)
 
     def kill_broker(self, index: int) -> None:
         """Kill one broker with SIGKILL."""
         self._processes[index].kill()
         self._reap(index)
-
-    def restart_broker(self, index: int) -> None:
-        """Stop one broker and start it again."""
-        self.stop_broker(index)
-        self.start_broker(index)
-
-    def pause_broker(self, index: int) -> None:
-        """Freeze one broker: its connections stay open and nothing answers."""
-        self._processes[index].send_signal(signal.SIGSTOP)
-
-    def resume_broker(self, index: int) -> None:
-        """Let a frozen broker go on."""
-        self._processes[index].send_signal(signal.SIGCONT)
 
     def log_file(self, index: int = 0) -> Path:
         """Return where a broker's output goes."""
@@ -169,7 +150,7 @@ class LocalBrokers:
                 command = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c"]
                 running.append((index, self._spawn(index, *command, str(home / "server.properties"))))
         for index, process in running:
-            if process.wait(_START_LIMIT_S) != 0:
+            if _exit_code(process, _START_LIMIT_S) != 0:
                 raise self._failure(index, "could not format its data directory")
 
     def _launch(self, index: int) -> None:
@@ -212,12 +193,7 @@ class LocalBrokers:
         return BusError(f"Kafka broker {index + 1}", reason, f"read {self.log_file(index)}")
 
     def _reap(self, index: int) -> None:
-        process = self._processes.pop(index)
-        try:
-            process.wait(_STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _exit_code(self._processes.pop(index), _STOP_LIMIT_S)
         (self._home(index) / "broker.pid").unlink(missing_ok=True)
 
     def _properties(self, index: int) -> dict[str, str]:
@@ -253,3 +229,12 @@ class LocalBrokers:
             "log.cleaner.dedupe.buffer.size": str(16 << 20),
             **self._settings,
         }
+
+
+def _exit_code(process: subprocess.Popen[bytes], limit_s: float) -> int:
+    """Wait for the end of a process; kill it when its time is up."""
+    try:
+        return process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

@@ -108,7 +108,8 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # some errors make SQLite roll back itself
+            connection.execute("ROLLBACK")
         raise
     _check_identity(connection, path)
 

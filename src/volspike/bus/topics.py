@@ -1,4 +1,7 @@
-"""The topics, which records each carries, and how a record becomes bytes and back."""
+"""The topics, which records each carries, and how a record becomes bytes and back.
+
+What a tick leaves on its way (itself, its row, a prediction, an outcome, an alert) comes by ``writer``.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ class Topic:
         """
         try:
             return self._decode(value)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolError("bad record", f"{self.name}: {error}") from error
 
     def key(self, record: Any) -> str:

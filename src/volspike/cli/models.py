@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from volspike.cli.figures import short_text
 from volspike.cli.options import All
-from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_table
+from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_table, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,15 +27,19 @@ def models(data_dir: DataDir = None, all_: All = False, as_json: AsJson = False)
     elif not rows:
         say(f"no models in {home.models}; run volspike train")
     else:
-        shown = _ALL if all_ else _SHOWN
-        cells = [tuple(_cell(row, field, all_) for field in shown) for row in rows]
-        show_table(f"Models in {home.models}", tuple(shown.values()), cells, words=6)
+        _show(f"Models in {home.models}", _SHOWN, rows, words=6)
+        if all_:
+            _show("Trained on", _TRAINED, rows, words=5)
         console().print(_LEGEND, markup=False)
+        for row in rows:
+            if row["reason"] is not None:
+                console().print(f"{row['model']} {row['version']}: {row['reason']}", markup=False)
 
 
-def _cell(row: dict[str, Any], field: str, whole: bool) -> object:
-    value = short_text(row[field])
-    return value[:10] if field == "trained_to" and isinstance(value, str) and not whole else value
+def _show(title: str, shown: dict[str, str], rows: list[dict[str, Any]], words: int) -> None:
+    dated = [row | {"trained_on": (row["trained_to"] or "-")[:10]} for row in rows]
+    cells = [tuple(short_text(row[field]) for field in shown) for row in dated]
+    show_table(title, tuple(shown.values()), cells, words)
 
 
 def _champions(directory: Path) -> set[Path]:
@@ -44,7 +48,8 @@ def _champions(directory: Path) -> set[Path]:
 
     try:
         return {champion.path(directory) for champion in champions(directory)}
-    except ModelError:
+    except ModelError as error:
+        tell(error)
         return set()
 
 
@@ -106,16 +111,20 @@ _SHOWN = {
     "state": "state",
     "product": "product",
     "feed": "feed",
-    "trained_to": "trained to",
+    "trained_on": "trained to",
     "test_pr_auc": "PR-AUC",
     "test_reference_pr_auc": "ref.",
 }
-_ALL = {
-    **_SHOWN,
+_TRAINED = {
+    "model": "model",
+    "version": "version",
     "features": "features",
     "target": "target",
-    "fit_rows": "labelled fit rows",
-    "enough_data": "enough data",
-    "reason": "reason",
+    "trained_to": "to",
+    "fit_rows": "rows",
+    "enough_data": "enough",
 }
-_LEGEND = "PR-AUC on the test part, and the reference's there (ref.); --all: what each was trained on."
+_LEGEND = (
+    "champion: served live; whole: checked, not served. PR-AUC on the test part, and the reference's there "
+    "(ref.). --all: what each was trained on; rows: the labelled ones of fit; enough: for a claim."
+)

@@ -133,7 +133,7 @@ def _print_below(title: str, table: Table) -> None:
 
 def _joined(value: object) -> object:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {cell_text(count)}" for name, count in value.items()) or "0"
+        return ", ".join(f"{name} {cell_text(count)}" for name, count in value.items()) or "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(str(item) for item in value)
     return value

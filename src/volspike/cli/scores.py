@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from volspike.cli.figures import short_text
@@ -98,17 +99,33 @@ def _shared_notes(notes: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _show_words(report: dict[str, Any]) -> None:
-    out = console()
     tau = report["tau"]
     fixed, median = cell_text(tau["fixed_bps"]), cell_text(tau["median_bps"])
-    out.print(f"tau: {tau['mode']}, fixed {fixed} bps, median {median} bps")
-    for name, words in report["gaps"].items():
-        out.print(f"{name}: {words}", markup=False)
-    for name, reason in report.get("not_fitted", {}).items():
-        out.print(f"{name}: {reason}", markup=False)
-    for note, names in _shared_notes(report["notes"]).items():
-        who = "all models" if len(names) == len(report["notes"]) else ", ".join(names)
-        out.print(f"{who}: {note}", markup=False)
-    for name, check in report.get("audit", {}).get("checks", {}).items():
-        verdict = "ok" if check["passed"] else "FAIL"
-        out.print(f"audit {name}: {verdict}, {check['detail']}", markup=False)
+    console().print(f"tau: {tau['mode']}, fixed {fixed} bps, median {median} bps")
+    _show_lines("From fit to test", (f"{name}: {words}" for name, words in report["gaps"].items()))
+    not_fitted = report.get("not_fitted", {})
+    _show_lines("Not fitted", (f"{name}: {reason}" for name, reason in not_fitted.items()))
+    models = len(report["notes"])
+    _show_lines(
+        "Notes",
+        (
+            f"{'all models' if len(names) == models else ', '.join(names)}: {note}"
+            for note, names in _shared_notes(report["notes"]).items()
+        ),
+    )
+    _show_lines(
+        "Leak audit",
+        (
+            f"{name}: {'ok' if check['passed'] else 'FAIL'}, {check['detail']}"
+            for name, check in report["audit"]["checks"].items()
+        ),
+    )
+
+
+def _show_lines(heading: str, lines: Iterable[str]) -> None:
+    """Print lines under a heading; none, nothing."""
+    out, shown = console(), list(lines)
+    if shown:
+        out.print(heading, style="bold")
+    for line in shown:
+        out.print(line, markup=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from volspike.cli.figures import count_text, duration_text, in_brackets, reasons_text
 from volspike.cli.output import console, show_pairs
+from volspike.cli.view_scores import model_words, scoreboard_view
 from volspike.pipeline.assembly import LiveJob
 
 
@@ -17,8 +18,6 @@ def show_summary(title: str, job: LiveJob, sent: str = "") -> None:
     sent : str
         What the other side says it has sent.
     """
-    from volspike.cli.view_scores import model_words, scoreboard_view
-
     report = job.as_dict()
     models = {product: bundle.manifest for product, bundle in job.bundles.items()}
     served = [f"{product}: {model_words(m)} {m.version}" for product, m in sorted(models.items())]
@@ -89,5 +88,4 @@ def _latency(quantiles: dict[str, float | None]) -> str:
 
 
 def _caught_up(counts: dict[str, int]) -> str:
-    done = {name: count for name, count in counts.items() if count}
-    return reasons_text(done)
+    return ", ".join(count_text(count, name.removesuffix("s")) for name, count in counts.items() if count)

@@ -7,6 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
+from volspike.alerts.sinks import state_text
 from volspike.cli.figures import count_text, duration_text, mid_text
 from volspike.cli.summary import gaps_text
 from volspike.cli.view_market import market_view
@@ -85,7 +86,7 @@ def _lines(screen: Console, parts: list[RenderableType]) -> int:
 def _health(job: LiveJob, title: str) -> RenderableType:
     status, accounting, latency = job.client.status, job.pipeline.accounting, job.pipeline.latency
     line = Text()
-    line.append(f"{status.state}", STATE_STYLE.get(status.state, "cyan"))
+    line.append(status.state, STATE_STYLE.get(status.state, "cyan"))
     line.append(f"  {job.dialect.name} feed, session {status.sessions}, ")
     line.append(count_text(status.reconnects, "reconnect"))
     line.append(f"\nframes {accounting.frames:,}  archived {accounting.archived:,}")
@@ -94,17 +95,16 @@ def _health(job: LiveJob, title: str) -> RenderableType:
     p50, p99 = latency.quantile_us(0.5), latency.quantile_us(0.99)
     if p50 is not None:
         line.append(f"\nsocket to prediction  p50 {duration_text(p50)}  p99 {duration_text(p99)}")
-    if job.pipeline.archive_failure is not None:
-        line.append(f"\nARCHIVE STOPPED: {job.pipeline.archive_failure}", "bold red")
+    for part, reason in job.pipeline.failures.items():
+        line.append(f"\n{part.upper()} STOPPED: {reason}", "bold red")
     if status.last_error and status.state != "live":
         line.append(f"\n{status.last_error}", "yellow")
     return Panel(line, title=title, title_align="left", box=box.ROUNDED)
 
 
 def _alert(alert: Alert) -> str:
-    lasted = f" after {(alert.event_ns - alert.opened_ns) / 1e9:.0f} s" if alert.state == "closed" else ""
     return (
-        f"{format_time_ns(alert.event_ns, 0)[11:19]} {alert.product} {alert.state}{lasted}"
+        f"{format_time_ns(alert.event_ns, 0)[11:19]} {alert.product} {state_text(alert)}"
         f"  p {alert.p_spike:.2f}  next {alert.sigma_bps:.1f}"
         f"  now {alert.sigma_now_bps:.1f}  tau {alert.tau_bps:.1f}"
     )

@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from volspike.evaluation.scores import Scores
+from volspike.features.window import SECOND_NS
 from volspike.labels.dataset import Dataset, fixed_tau
-from volspike.labels.splits import HORIZON_S, PURGE_S, SECOND_NS, Index, Split
-from volspike.labels.targets import LEAKING_TARGETS
+from volspike.labels.splits import PURGE_S, Index, Split
+from volspike.labels.targets import HORIZON_S, LEAKING_TARGETS
 from volspike.models.bundle import Bundle
 from volspike.models.manifest import REFERENCE_FILE
 from volspike.models.rows import labelled, rows_sha256
@@ -53,7 +54,6 @@ def audit_training(
     bundles: Mapping[str, Bundle],
     test_scores: Mapping[str, Scores],
     refit: Refit | None = None,
-    purge_s: int = PURGE_S,
 ) -> Audit:
     """Audit a training run.
 
@@ -67,8 +67,6 @@ def audit_training(
         Their scores on test.
     refit : callable, optional
         Trains again on the dataset it is given, with the same split and settings.
-    purge_s : int
-        Least distance in seconds between the end of a label and the next part.
 
     Returns
     -------
@@ -77,7 +75,7 @@ def audit_training(
     """
     checks = {
         "order": _order(dataset, split),
-        "purge": _purge(dataset, split, purge_s),
+        "purge": _purge(dataset, split),
         "slices": _slices(dataset, split, bundles),
         "tau": _tau(dataset, split),
         "target": _target(dataset),
@@ -95,7 +93,7 @@ def _order(dataset: Dataset, split: Split) -> Check:
     return Check(ordered, detail if ordered else "rows of the parts overlap in time or are out of order")
 
 
-def _purge(dataset: Dataset, split: Split, purge_s: int) -> Check:
+def _purge(dataset: Dataset, split: Split) -> Check:
     times = [dataset.event_ns[rows] for _, rows in split.parts() if len(rows)]
     distances = [
         (int(after[0]) - (-(-int(before[-1]) // SECOND_NS) + HORIZON_S) * SECOND_NS) // SECOND_NS
@@ -104,8 +102,8 @@ def _purge(dataset: Dataset, split: Split, purge_s: int) -> Check:
     if not distances:
         return Check(True, "one part only")
     return Check(
-        min(distances) >= purge_s,
-        f"{min(distances)} s or more from the end of a part's last label to the next part; {purge_s} s asked",
+        min(distances) >= PURGE_S,
+        f"{min(distances)} s or more from the end of a part's last label to the next part; {PURGE_S} s asked",
     )
 
 
@@ -180,7 +178,7 @@ def _plausible(test_scores: Mapping[str, Scores]) -> Check:
         if scores.pr_auc > SUSPICIOUS_PR_AUC and scores.base_rate <= SUSPICIOUS_BASE_RATE
     ]
     if not any(scores.enough_data for scores in test_scores.values()):
-        return Check(True, "not checked: not enough data on test")
+        return Check(True, "no score to judge: not enough data on test")
     if odd:
         return Check(False, f"too good to pass unseen: {'; '.join(odd)}")
     return Check(True, f"no PR-AUC above {SUSPICIOUS_PR_AUC} at a base rate up to {SUSPICIOUS_BASE_RATE}")

@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from volspike.evaluation.scores import ranked
+
 BLOCK_WIDTHS_S = (86_400, 14_400, 1_800)
 MIN_BLOCKS = 10
 DRAWS = 2_000
@@ -45,11 +47,6 @@ class Gain:
     high: float
     blocks: int
     block_s: int
-
-    @property
-    def certain(self) -> bool:
-        """Tell whether the whole interval lies above 0."""
-        return self.low > 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,10 +132,9 @@ class _WeightedPrecision:
     """Average precision under block weights; the rows are sorted once."""
 
     def __init__(self, y: Labels, score: F8, blocks: Blocks) -> None:
-        order = np.argsort(-score, kind="stable")
+        order, self._last_of_tie = ranked(score)
         self._y = y[order]
         self._block = blocks.of[order]
-        self._last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(y) - 1)
 
     def __call__(self, weights: F8) -> F8:
         """Return the value for each draw (float64[draws, blocks]); NaN for a draw without a positive."""

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from volspike.labels.targets import HORIZON_S
+
 ONSET_QUIET_S = 60
-HORIZON_S = 60
 STALE_ALERT_S = 600
 MAX_FALSE_ALARMS_PER_HOUR = 2.0
 CLOSE_FRAC = 0.6
@@ -178,7 +179,6 @@ def open_alerts(
     *,
     cooldown_s: int = COOLDOWN_S,
     hold_s: int = HOLD_S,
-    stale_s: int = STALE_S,
 ) -> list[AlertSpan]:
     """Return the alerts that the live policy (``alerts.policy``) makes of probabilities on the grid.
 
@@ -192,16 +192,16 @@ def open_alerts(
         Probabilities.
     open_at, close_at : float
         Opens at ``p >= open_at``, closes once ``p < close_at`` has lasted ``hold_s`` seconds.
-    cooldown_s, hold_s, stale_s : int
-        Seconds after a closing in which none opens; see above; seconds without a row that close an alert.
+    cooldown_s, hold_s : int
+        Seconds after a closing in which none opens; see above. A minute without a row closes an alert too.
     """
     alerts: list[AlertSpan] = []
     opened: int | None = None
     closed, below, before, before_run = float("-inf"), -1, 0, -1
     for now, stretch, p in zip(second.tolist(), run.tolist(), p_spike.tolist(), strict=True):
         below = -1 if p >= close_at else now if below < 0 else below
-        if opened is not None and stretch == before_run and now - before > stale_s:
-            alerts.append(AlertSpan(opened, closed := before + stale_s))
+        if opened is not None and stretch == before_run and now - before > STALE_S:
+            alerts.append(AlertSpan(opened, closed := before + STALE_S))
             opened = None
         if opened is None:
             if p >= open_at and now - closed >= cooldown_s:

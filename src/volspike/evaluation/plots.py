@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from volspike.errors import ConfigError
 from volspike.evaluation.enough import Evidence
 from volspike.evaluation.scores import Scores, precision_recall
 
@@ -23,7 +25,13 @@ DPI = 144
 
 
 def plot_confusion(path: Path, scores: Scores, model: str, part: str) -> Path:
-    """Write the confusion matrix of a model on a part as a PNG; return its path."""
+    """Write the confusion matrix of a model on a part as a PNG; return its path.
+
+    Raises
+    ------
+    ConfigError
+        If it can't be written.
+    """
     c = scores.confusion
     counts = np.array([[c.true_negative, c.false_positive], [c.false_negative, c.true_positive]])
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -67,6 +75,11 @@ def plot_precision_recall(
         Names for the title.
     reference : (str, float64[n]), optional
         Name and scores of the reference, drawn in grey.
+
+    Raises
+    ------
+    ConfigError
+        If it can't be written.
     """
     figure, axes = _figure((5.6, 4.4))
     if reference is not None:
@@ -123,13 +136,15 @@ def _finish(figure: Figure, axes: Axes, path: Path, scores: Scores, title: str) 
     if not scores.enough_data:
         mark = str(Evidence(scores.clusters, scores.windows, scores.blocks))
         figure.supxlabel(mark, fontsize=8, color=RED)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # No creation stamp: the same scores give the same bytes.
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # No creation stamp: the same scores give the same bytes.
         figure.savefig(path, dpi=DPI, metadata={"Software": None})
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        reason = f"can't be written ({error.strerror})"
+        raise ConfigError(str(path), reason, "make room for pictures there") from error
     return path
 
 

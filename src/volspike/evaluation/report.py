@@ -141,6 +141,8 @@ def evaluate(
     ------
     ModelError
         When a model gives no finite prediction for a row.
+    ConfigError
+        When a picture can't be written.
     """
     reference = next(iter(bundles.values())).reference
     reference_rows = reference.predict_batch(dataset)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from volspike.evaluation.enough import count_evidence
 from volspike.evaluation.episodes import GradedSeconds, onset_mask
 from volspike.labels.dataset import Dataset
-from volspike.labels.trailing import increment_bps
 
 F8 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.bool_]
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -142,7 +142,6 @@ def score(
     pr_auc, base_rate = average_precision(y, p), float(np.mean(y)) if len(y) else None
     confusion = confusion_at(y, p, threshold)
     evidence = count_evidence(rows.second, rows.run, rows.spike)
-    floor_bps = increment_bps(part.increment, 1.0) / part.mid[labelled]
     return Scores(
         rows=len(y),
         positives=int(np.count_nonzero(y)),
@@ -156,7 +155,7 @@ def score(
         else average_precision(y, reference_p_spike[labelled]),
         qlike=None
         if sigma_bps is None
-        else qlike(part.sigma_future_bps[labelled], sigma_bps[labelled], floor_bps),
+        else qlike(part.sigma_future_bps[labelled], sigma_bps[labelled], part.floor_bps[labelled]),
         band_coverage=None if band_bps is None else _coverage(part.sigma_future_bps, band_bps, labelled),
         log_loss=log_loss(y, p),
         f1=confusion.f1,
@@ -217,11 +216,16 @@ def _both_classes(y: Labels) -> bool:
     return bool(np.any(y)) and not bool(np.all(y))
 
 
-def _cumulative(y: Labels, score: F8) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _cumulative(y: Labels, score: F8) -> tuple[I8, I8]:
     """Return (true positives, predicted positives) at each distinct score from the highest down."""
-    order = np.argsort(-score, kind="stable")
-    last_of_tie = np.append(np.flatnonzero(np.diff(score[order])), len(y) - 1)
+    order, last_of_tie = ranked(score)
     return np.cumsum(y[order], dtype=np.int64)[last_of_tie], last_of_tie + 1
+
+
+def ranked(score: F8) -> tuple[I8, I8]:
+    """Return the rows from the highest score down, and where in that order each distinct score ends."""
+    order = np.argsort(-score, kind="stable")
+    return order, np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
 
 
 def log_loss(y: Labels, p: F8) -> float | None:

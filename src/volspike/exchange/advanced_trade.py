@@ -1,4 +1,7 @@
-"""Decode the Advanced Trade feed: envelopes with a channel, a connection-wide counter and events."""
+"""Decode the Advanced Trade feed: envelopes with a channel, a connection-wide counter and events.
+
+It has the place of ``exchange_dialect`` on the other feed.
+"""
 
 from __future__ import annotations
 

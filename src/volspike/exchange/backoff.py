@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-NS_PER_SECOND = 1_000_000_000
+from volspike.exchange.decimals import NS_PER_SECOND
 
 
 @dataclass(frozen=True)

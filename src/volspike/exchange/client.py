@@ -1,4 +1,7 @@
-"""Keep a feed connected: connect, run a session, wait, connect again."""
+"""Keep a feed connected: connect, run a session, wait, connect again.
+
+Here a tick's life begins: each session hands its frames, verbatim, to a sink, which live is the pipeline.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from random import Random
 
 from volspike.clock import Clock
 from volspike.errors import FeedError
-from volspike.exchange.backoff import NS_PER_SECOND, TokenBucket
+from volspike.exchange.backoff import TokenBucket
 from volspike.exchange.connecting import (
     CONNECT_ERRORS,
     ClientSettings,
@@ -18,7 +21,7 @@ from volspike.exchange.connecting import (
     open_socket,
     shown_url,
 )
-from volspike.exchange.decimals import format_time_ns
+from volspike.exchange.decimals import NS_PER_SECOND, format_time_ns
 from volspike.exchange.dialects import DIALECTS, Dialect
 from volspike.exchange.direct_connection import DirectConnection
 from volspike.exchange.feed_status import FeedStatus

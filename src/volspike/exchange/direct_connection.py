@@ -1,4 +1,7 @@
-"""A WebSocket connection without a queue between the socket and the reader."""
+"""A WebSocket connection without a queue between the socket and the reader.
+
+It stands between the WebSocket library and ``session``.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,7 @@ class DirectConnection(ClientConnection):
         self._receive = receive
         for message in self._early:
             self._hand_over(message)
+        self._early.clear()
         try:
             await self.recv()  # no message gets there, so it waits for the end
         finally:

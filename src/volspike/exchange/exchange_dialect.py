@@ -1,4 +1,8 @@
-"""Decode the Exchange feed: flat messages with a ``type``."""
+"""Decode the Exchange feed: flat messages with a ``type``.
+
+Live the frames come from ``session`` by way of the archive, in replay from the archive; admission takes the
+items.
+"""
 
 from __future__ import annotations
 

@@ -24,16 +24,13 @@ _CLASS_BY_PHRASE = (
 )
 
 
-def classify_error(message: str, reason: str = "", token_sent: bool = False) -> Control:
+def classify_error(message: str, reason: str = "") -> Control:
     """Classify an error frame.
 
     Parameters
     ----------
     message, reason : str
         The two texts of the frame; Advanced Trade sends no reason.
-    token_sent : bool
-        Whether a token went out on this connection. Without one, Advanced Trade's ``authentication failure``
-        is its answer to a channel name it does not know, hence a matter of configuration.
 
     Returns
     -------
@@ -44,6 +41,7 @@ def classify_error(message: str, reason: str = "", token_sent: bool = False) -> 
     text = f"{message}: {reason}" if reason else message
     lowered = text.lower()
     error_class = next((name for phrase, name in _CLASS_BY_PHRASE if phrase in lowered), "unknown")
-    if lowered == "authentication failure" and not token_sent:
+    # To a client that sends no token, Advanced Trade says so of a channel name it does not know.
+    if lowered == "authentication failure":
         error_class = "configuration"
     return Control(kind="error", error_class=error_class, text=text[:_TEXT_CHARS])

@@ -1,4 +1,7 @@
-"""From the texts of one ticker row to a ``Quote``: the checks both dialects share."""
+"""From the texts of one ticker row to a ``Quote``: the checks both dialects share.
+
+The decoders hand it the rows that they found in a frame.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One connection, from the subscription to the close."""
+"""One connection, from the subscription to the close.
+
+It hands each frame to the sink, which archives and decodes it, and learns from the answer how the feed is.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from typing import Protocol, runtime_checkable
 from websockets.exceptions import ConnectionClosed
 
 from volspike.clock import Clock
-from volspike.exchange.backoff import NS_PER_SECOND
 from volspike.exchange.connecting import ClientSettings, describe_close
+from volspike.exchange.decimals import NS_PER_SECOND
 from volspike.exchange.dialects import Dialect
 from volspike.exchange.direct_connection import DirectConnection
 from volspike.exchange.feed_status import FeedStatus

@@ -1,7 +1,8 @@
 """Admission: the one pure function, live and in replay, that decides what becomes a tick.
 
-Every item of a frame is answered by exactly one ``Tick`` or ``Dropped``; gaps and marks come on top. The
-answer depends on the archived frames before it alone, never on a clock, so replay repeats it to the bit.
+It stands between the decoder and the window engine. Every item of a frame is answered by exactly one ``Tick``
+or ``Dropped``; gaps and marks come on top. The answer depends on the archived frames before it alone, never
+on a clock, so replay repeats it to the bit.
 """
 
 from __future__ import annotations

@@ -1,19 +1,27 @@
 """The compiled twin of admission for frames of which nothing needs to be decided.
 
 That is a quote in time and in order, on a whole feed, without a jump; or a heartbeat. The first frame that is
-anything else is left untouched for ``Admission``, which stays the definition and keeps the state.
+anything else is left untouched for ``Admission``, which stays the definition and keeps the state. In
+replay it takes what ``recording.scanner`` has read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from volspike import jit, records
+from volspike.features import admission as definition
+from volspike.features import coverage, table
 from volspike.features.admission import FUTURE_LIMIT_NS, PAST_LIMIT_NS, Admission
 from volspike.features.coverage import HEARTBEAT_LIMIT_NS, MARK_AFTER_NS, MARK_SLACK_NS, SILENCE_LIMIT_NS
 from volspike.features.table import ADMITTED_COLUMNS, MARK, TICK
+from volspike.jit import entry, inlined, keyed_by, part, sources_digest
+from volspike.recording import template as shapes
+from volspike.recording import wire_bytes
 from volspike.recording.frame import SegmentHeader
 from volspike.recording.template import (
     ASK,
@@ -33,7 +41,7 @@ from volspike.recording.template import (
     SEQUENCE,
     TRADE_ID,
 )
-from volspike.recording.wire_bytes import compiled, load, store
+from volspike.recording.wire_bytes import load, store
 from volspike.records import UNKNOWN
 
 DONE, ROOM, PLAIN = 0, 1, 2
@@ -49,15 +57,17 @@ _LAST, _FRAMES, _TICKS, _MARKS, _BEATS = range(5)
 
 _MID_LIMIT = 1 << 60
 
+_SOURCES = (coverage, definition, jit, records, shapes, table, wire_bytes)
+
 Words = npt.NDArray[np.int64]
 
 
-@compiled(forceinline=True)
+@inlined
 def _out_of_turn(sequence: int, last: int, heartbeats: bool) -> bool:
     return last != UNKNOWN and (sequence <= last or (heartbeats and sequence > last + 1))
 
 
-@compiled(forceinline=True)
+@inlined
 def _is_broken(state: int, event_ns: int, heartbeats: bool) -> bool:
     """Tell whether coverage would break before a tick at ``event_ns``."""
     if heartbeats:
@@ -67,7 +77,7 @@ def _is_broken(state: int, event_ns: int, heartbeats: bool) -> bool:
     return bool(newest_ns != UNKNOWN and event_ns - newest_ns > SILENCE_LIMIT_NS)
 
 
-@compiled(forceinline=True)
+@inlined
 def _needs_thought(item: int, state: int, heartbeats: bool) -> bool:
     """Tell whether a quote might be anything but the next tick."""
     event_ns, trade_id = load(item, EVENT_NS), load(item, TRADE_ID)
@@ -84,14 +94,14 @@ def _needs_thought(item: int, state: int, heartbeats: bool) -> bool:
     return bool(_is_broken(state, event_ns, heartbeats))
 
 
-@compiled(forceinline=True)
+@inlined
 def _write(out: int, capacity: int, m: int, values: tuple[int, ...]) -> None:
     """Write row ``m`` of what was admitted; the columns lie one after the other."""
     for column in range(len(values)):
         store(out, column * capacity + m, values[column])
 
 
-@compiled(forceinline=True)
+@inlined
 def _tick(item: int, state: int, heartbeats: bool, out: int, capacity: int, m: int) -> None:
     event_ns, trade_id, before = load(item, EVENT_NS), load(item, TRADE_ID), load(state, _TRADE_ID)
     if heartbeats and load(state, _HEARTBEAT) == UNKNOWN:
@@ -108,12 +118,12 @@ def _tick(item: int, state: int, heartbeats: bool, out: int, capacity: int, m: i
     _write(out, capacity, m, (*place, *times, *prices, suspect, load(item, PRODUCT_INDEX)))
 
 
-@compiled(forceinline=True)
+@inlined
 def _state(states: int, item: int) -> int:
     return states + 8 * _STATE_WORDS * load(item, PRODUCT_INDEX)
 
 
-@compiled()
+@part
 def _take_quotes(
     item: int, rows: int, states: int, heartbeats: bool, out: int, capacity: int, m: int
 ) -> bool:
@@ -130,7 +140,7 @@ def _take_quotes(
     return True
 
 
-@compiled()
+@part
 def _take_beat(item: int, states: int, products: int, out: int, capacity: int, m: int) -> int:
     """Take a heartbeat of one product, or of all; return the rows it adds, or -1 where it breaks coverage."""
     first, stop = load(item, PRODUCT_INDEX), load(item, PRODUCT_INDEX) + 1
@@ -155,8 +165,8 @@ def _take_beat(item: int, states: int, products: int, out: int, capacity: int, m
     return added
 
 
-@compiled("UniTuple(int64, 3)(int64, int64, int64, int64, int64, int64, boolean, boolean, int64, int64)")
-def admit(
+@part
+def _admit(
     items: int,
     i: int,
     n: int,
@@ -203,7 +213,31 @@ def admit(
     return n, m, DONE
 
 
-class Admitted(NamedTuple):
+def _entry_point(digest: int) -> Callable[..., tuple[int, int, int]]:
+    @entry("UniTuple(int64, 3)(int64, int64, int64, int64, int64, int64, boolean, boolean, int64, int64)")
+    def admit(
+        items: int,
+        i: int,
+        n: int,
+        states: int,
+        products: int,
+        link: int,
+        counted: bool,
+        heartbeats: bool,
+        out: int,
+        capacity: int,
+    ) -> tuple[int, int, int]:
+        keyed_by(digest)
+        return _admit(items, i, n, states, products, link, counted, heartbeats, out, capacity)
+
+    return admit
+
+
+# admit(items, i, n, states, products, link, counted, heartbeats, out, capacity) -> as ``_admit``.
+admit = _entry_point(sources_digest(*_SOURCES))
+
+
+class AdmittedCounts(NamedTuple):
     """What a run admitted since it was last asked."""
 
     frames: int
@@ -258,7 +292,7 @@ class AdmissionRun:
             state.tick_receive_ns,
         )
 
-    def store(self) -> Admitted:
+    def store(self) -> AdmittedCounts:
         """Copy the state back; return what was admitted since."""
         for product, words in zip(self._products, self._states.tolist(), strict=True):
             state = self._admission.known(product)
@@ -271,10 +305,10 @@ class AdmissionRun:
         last, frames, ticks, marks, beats = self._link.tolist()
         self._admission.advance(last, frames)
         self._link[_FRAMES:] = 0
-        return Admitted(frames, ticks, marks, beats)
+        return AdmittedCounts(frames, ticks, marks, beats)
 
     def admit(self, items: Words, i: int, n: int) -> tuple[int, int, int]:
-        """Admit items into ``rows``; see the compiled ``admit``."""
+        """Admit items into ``rows``; see the compiled ``_admit``."""
         memory = (self._states.ctypes.data, len(self._products), self._link.ctypes.data)
         rows = (self.rows.ctypes.data, self.rows.shape[1])
         return admit(items.ctypes.data, i, n, *memory, *self._flags, *rows)

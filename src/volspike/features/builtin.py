@@ -13,8 +13,8 @@ from typing import Any
 
 from numba import types
 
-from volspike.features.jit import inlined
 from volspike.features.wide import load
+from volspike.jit import inlined
 
 _METH_FASTCALL = 0x0080
 

@@ -1,4 +1,7 @@
-"""The window engine a pipeline uses: the compiled kernel behind a small facade, or its pure twin."""
+"""The window engine a pipeline uses: the compiled kernel behind a small facade, or its pure twin.
+
+It takes the ticks that admission let through; its rows go to the scorer, to the log and to ``store``.
+"""
 
 from __future__ import annotations
 

@@ -35,22 +35,6 @@ _WORD_BITS = 64
 _WORD_MASK = 2**_WORD_BITS - 1
 
 
-def is_jump(mid_sum_before: int, mid_sum_after: int) -> bool:
-    """Tell whether the mid moved by more than a factor of 2, either way.
-
-    Parameters
-    ----------
-    mid_sum_before, mid_sum_after : int
-        Bid + ask of the two quotes, in price units.
-
-    Returns
-    -------
-    bool
-        ``3 * abs(after - before) > after + before``.
-    """
-    return 3 * abs(mid_sum_after - mid_sum_before) > mid_sum_after + mid_sum_before
-
-
 def log_return_fixed(mid_sum_before: int, mid_sum_after: int) -> int:
     """Return the log return between two mids as an integer at scale ``2**60``.
 

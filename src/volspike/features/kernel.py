@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from volspike import jit
 from volspike.features import (
     builtin,
     fixedpoint,
-    jit,
     kernel_block,
     kernel_grid,
     kernel_sums,
@@ -34,7 +34,6 @@ from volspike.features.builtin import (
     six_integers,
     tuple_of_floats,
 )
-from volspike.features.jit import address_of, direct, entry, inlined, part, sources_digest
 from volspike.features.kernel_block import BLOCK, Columns, take_block
 from volspike.features.kernel_grid import arrive, log_return
 from volspike.features.kernel_sums import (
@@ -74,6 +73,7 @@ from volspike.features.memory import (
     Words,
 )
 from volspike.features.wide import load, load_float, store, store_float, store_int32
+from volspike.jit import address_of, direct, entry, inlined, keyed_by, part, sources_digest
 
 _SOURCES: tuple[ModuleType, ...] = (
     builtin,
@@ -195,11 +195,6 @@ def _batch(
 
 
 @inlined
-def _keyed_by(digest: int) -> None:
-    """Do nothing; but naming the digest makes it a part of the cache's key."""
-
-
-@inlined
 def _step(bound: int, arguments: int, count: int, sized: bool) -> int:
     if count != 6:
         return call_instead(bound, arguments, count)
@@ -227,19 +222,19 @@ _OUT = "float64[:, ::1], int32[::1]"
 def _entry_points(digest: int) -> tuple[Any, Any, Any]:
     @entry("int64(int64, int64, int64)")
     def step_core(bound: int, arguments: int, count: int) -> int:
-        _keyed_by(digest)
+        keyed_by(digest)
         return _step(bound, arguments, count, False)
 
     @entry("int64(int64, int64, int64)")
     def step_sized(bound: int, arguments: int, count: int) -> int:
-        _keyed_by(digest)
+        keyed_by(digest)
         return _step(bound, arguments, count, True)
 
     @entry(f"UniTuple(int64, 2)({_WORDS}, {_WORDS}, boolean, int64, {_COLUMNS}, {_OUT})")
     def batch(
         memory: Words, scratch: Words, sized: bool, done: int, ticks: Arrays, values: Floats, counts: Counts
     ) -> tuple[int, int]:
-        _keyed_by(digest)
+        keyed_by(digest)
         a, b, c, d, e, f = ticks
         return _batch(
             memory.ctypes.data,

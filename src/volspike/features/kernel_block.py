@@ -8,7 +8,6 @@ its window's sums might pass the words they are kept in here; the caller then ta
 from __future__ import annotations
 
 from volspike.features.fixedpoint import PRICE_LIMIT, SHORT_SERIES_LIMIT, WORD
-from volspike.features.jit import inlined, part
 from volspike.features.kernel_grid import close_seconds, log_return, short_series
 from volspike.features.kernel_sums import (
     Sums,
@@ -66,6 +65,7 @@ from volspike.features.wide import (
     unsigned_float,
 )
 from volspike.features.window import WINDOW_NS
+from volspike.jit import inlined, part
 
 BLOCK = 128
 

@@ -1,4 +1,7 @@
-"""Compiled parts of the window kernel: the fixed-point return and the grid of seconds."""
+"""Compiled parts of the window kernel: the fixed-point return and the grid of seconds.
+
+``kernel`` works with them tick by tick, ``kernel_block`` block by block.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,6 @@ from volspike.features.fixedpoint import (
     RETURN_SCALE,
     SHORT_SERIES_LIMIT,
 )
-from volspike.features.jit import inlined, part
 from volspike.features.memory import (
     BAD_QUOTE,
     CLOSED,
@@ -31,6 +33,7 @@ from volspike.features.memory import (
 )
 from volspike.features.wide import add_square, load, store, subtract_square
 from volspike.features.window import SECOND_NS, WINDOW_S
+from volspike.jit import inlined, part
 
 
 @inlined

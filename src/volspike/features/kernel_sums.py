@@ -1,4 +1,7 @@
-"""Compiled parts of the window kernel: one tick's change of the sums, and the values made of them."""
+"""Compiled parts of the window kernel: one tick's change of the sums, and the values made of them.
+
+``kernel`` works with them tick by tick, ``kernel_block`` block by block.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import math
 from typing import NamedTuple
 
 from volspike.features.fixedpoint import IMBALANCE_SCALE, RELATIVE_SCALE, RETURN_SCALE, RV_BPS_SCALE
-from volspike.features.jit import inlined
 from volspike.features.kernel_grid import rounded
 from volspike.features.memory import (
     AHEAD,
@@ -35,6 +37,7 @@ from volspike.features.wide import (
     unsigned_float,
 )
 from volspike.features.window import WINDOW_NS
+from volspike.jit import inlined
 
 
 class Sums(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from volspike.features.store import finished_files, key_of, position_of
+from volspike.features.store import finished_files, is_feature_file, key_of, position_of
 from volspike.logs import get_logger
 
 DAMAGED_SUFFIX = ".damaged"
@@ -66,7 +66,8 @@ def damaged_files(directory: Path) -> dict[Path, tuple[Key, int]]:
     """Return the files set aside, each with its product and feed and its first seq."""
     aside = directory.glob(f"*.parquet{DAMAGED_SUFFIX}")
     names = {path: path.with_name(path.name.removesuffix(DAMAGED_SUFFIX)) for path in sorted(aside)}
-    return {path: (key_of(name), position_of(name)) for path, name in names.items()}
+    ours = {path: name for path, name in names.items() if is_feature_file(name)}
+    return {path: (key_of(name), position_of(name)) for path, name in ours.items()}
 
 
 class Held:

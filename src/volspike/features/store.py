@@ -1,7 +1,8 @@
 """Feature rows as Parquet files.
 
 A directory holds ``<product>-<feed>-<first position>.parquet``, the position being the archive's ``seq`` in
-12 digits. ``feature_file`` writes them.
+12 digits. ``feature_file`` writes them. They are written behind the window engine, live and in replay, and
+read for training.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ from volspike.features.table import MARK, ROW_COLUMNS, TICK, FeatureTable
 from volspike.records import FeatureRow, Mark
 
 __all__ = [
-    "MARK",
-    "TICK",
     "FeatureTable",
     "FeatureWriter",
     "discard_open_files",
     "finished_files",
+    "is_feature_file",
     "key_of",
     "position_of",
     "read_features",
@@ -299,13 +299,20 @@ def _chosen(directory: Path, product: str | None, feed: str | None) -> list[Path
 
 def finished_files(directory: Path) -> list[Path]:
     """Return the finished files by product, feed and first position."""
-    paths = [path for path in directory.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.name)]
+    paths = filter(is_feature_file, directory.glob(f"*{SUFFIX}"))
     return sorted(paths, key=lambda path: (key_of(path), position_of(path)))
 
 
-def _name(path: Path) -> dict[str, str]:
+def is_feature_file(path: Path) -> bool:
+    """Tell whether a file bears a name as ``FeatureWriter`` gives them."""
+    return _NAME.fullmatch(path.name) is not None
+
+
+def _name(path: Path) -> re.Match[str]:
     match = _NAME.fullmatch(path.name)
-    return match.groupdict() if match else {}
+    if match is None:
+        raise ValueError(f"{path} is not named as a feature file")
+    return match
 
 
 def key_of(path: Path) -> tuple[str, str]:

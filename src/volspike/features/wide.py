@@ -22,6 +22,7 @@ _WIDEST = ir.IntType(192)
 
 _tuple_of: Any = types.UniTuple
 _Build = Callable[[Any, Any], Any]
+_Operation = Callable[[Any, Any, Any], Any]  # of a builder and two operands
 
 
 def _join(builder: Any, words: Any, kind: ir.IntType) -> Any:
@@ -70,52 +71,17 @@ def _typed(build: _Build, words: int, arguments: int, result: Any = types.float6
     return result(*[types.int64] * arguments), codegen
 
 
-def _add(typing_context: Any, low: Any, high: Any, x: Any) -> tuple[Any, Any]:
-    def build(builder: Any, args: Any) -> Any:
-        total = _join(builder, args[:2], ir.IntType(128))
-        return builder.add(total, builder.sext(args[2], ir.IntType(128)))
+def _changed(operation: _Operation, widened: _Operation) -> Callable[..., tuple[Any, Any]]:
+    """Return what adds a widened word to 128 bits, or subtracts it."""
 
-    return _typed(build, words=2, arguments=3)
+    def typed(typing_context: Any, low: Any, high: Any, x: Any) -> tuple[Any, Any]:
+        def build(builder: Any, args: Any) -> Any:
+            kind = ir.IntType(128)
+            return operation(builder, _join(builder, args[:2], kind), widened(builder, args[2], kind))
 
+        return _typed(build, words=2, arguments=3)
 
-def _subtract(typing_context: Any, low: Any, high: Any, x: Any) -> tuple[Any, Any]:
-    def build(builder: Any, args: Any) -> Any:
-        total = _join(builder, args[:2], ir.IntType(128))
-        return builder.sub(total, builder.sext(args[2], ir.IntType(128)))
-
-    return _typed(build, words=2, arguments=3)
-
-
-def _add_natural(typing_context: Any, low: Any, high: Any, x: Any) -> tuple[Any, Any]:
-    def build(builder: Any, args: Any) -> Any:
-        total = _join(builder, args[:2], ir.IntType(128))
-        return builder.add(total, builder.zext(args[2], ir.IntType(128)))
-
-    return _typed(build, words=2, arguments=3)
-
-
-def _subtract_natural(typing_context: Any, low: Any, high: Any, x: Any) -> tuple[Any, Any]:
-    def build(builder: Any, args: Any) -> Any:
-        total = _join(builder, args[:2], ir.IntType(128))
-        return builder.sub(total, builder.zext(args[2], ir.IntType(128)))
-
-    return _typed(build, words=2, arguments=3)
-
-
-def _add_square(typing_context: Any, low: Any, high: Any, q: Any) -> tuple[Any, Any]:
-    def build(builder: Any, args: Any) -> Any:
-        kind = ir.IntType(128)
-        return builder.add(_join(builder, args[:2], kind), _square(builder, args[2], kind))
-
-    return _typed(build, words=2, arguments=3)
-
-
-def _subtract_square(typing_context: Any, low: Any, high: Any, q: Any) -> tuple[Any, Any]:
-    def build(builder: Any, args: Any) -> Any:
-        kind = ir.IntType(128)
-        return builder.sub(_join(builder, args[:2], kind), _square(builder, args[2], kind))
-
-    return _typed(build, words=2, arguments=3)
+    return typed
 
 
 def _add_square3(typing_context: Any, low: Any, middle: Any, high: Any, q: Any) -> tuple[Any, Any]:
@@ -245,44 +211,44 @@ def _load_int32(typing_context: Any, address: Any, index: Any) -> tuple[Any, Any
     return _typed(build, words=0, arguments=2, result=types.int64)
 
 
-def _compiled(emit: Any) -> Any:
-    return intrinsic(emit)
-
+_emitted: Any = intrinsic
+_ADD, _SUBTRACT = ir.IRBuilder.add, ir.IRBuilder.sub
+_SIGNED, _NATURAL = ir.IRBuilder.sext, ir.IRBuilder.zext
 
 # (low, high, x) -> (low, high): the sum of a 128-bit and a 64-bit integer.
-add: Callable[[int, int, int], tuple[int, int]] = _compiled(_add)
-subtract: Callable[[int, int, int], tuple[int, int]] = _compiled(_subtract)
+add: Callable[[int, int, int], tuple[int, int]] = _emitted(_changed(_ADD, _SIGNED))
+subtract: Callable[[int, int, int], tuple[int, int]] = _emitted(_changed(_SUBTRACT, _SIGNED))
 # The same where x is not negative, which saves its sign.
-add_natural: Callable[[int, int, int], tuple[int, int]] = _compiled(_add_natural)
-subtract_natural: Callable[[int, int, int], tuple[int, int]] = _compiled(_subtract_natural)
+add_natural: Callable[[int, int, int], tuple[int, int]] = _emitted(_changed(_ADD, _NATURAL))
+subtract_natural: Callable[[int, int, int], tuple[int, int]] = _emitted(_changed(_SUBTRACT, _NATURAL))
 # (low, high, q) -> (low, high): 128 bits plus, or minus, the square of q.
-add_square: Callable[[int, int, int], tuple[int, int]] = _compiled(_add_square)
-subtract_square: Callable[[int, int, int], tuple[int, int]] = _compiled(_subtract_square)
+add_square: Callable[[int, int, int], tuple[int, int]] = _emitted(_changed(_ADD, _square))
+subtract_square: Callable[[int, int, int], tuple[int, int]] = _emitted(_changed(_SUBTRACT, _square))
 # (low, middle, high, q) -> (low, middle, high): the same at 192 bits.
-add_square3: Callable[[int, int, int, int], tuple[int, int, int]] = _compiled(_add_square3)
-subtract_square3: Callable[[int, int, int, int], tuple[int, int, int]] = _compiled(_subtract_square3)
+add_square3: Callable[[int, int, int, int], tuple[int, int, int]] = _emitted(_add_square3)
+subtract_square3: Callable[[int, int, int, int], tuple[int, int, int]] = _emitted(_subtract_square3)
 # (low, high) -> float64 of a signed 128-bit integer, as ``fixedpoint.wide_to_float``.
-signed_float: Callable[[int, int], float] = _compiled(_signed_float)
+signed_float: Callable[[int, int], float] = _emitted(_signed_float)
 # (low, high) -> the same of an unsigned one.
-unsigned_float: Callable[[int, int], float] = _compiled(_unsigned_float)
+unsigned_float: Callable[[int, int], float] = _emitted(_unsigned_float)
 # (k, qq low, middle, high, q low, high) -> float64 of k * qq - q * q.
-dispersion_float: Callable[[int, int, int, int, int, int], float] = _compiled(_dispersion_float)
+dispersion_float: Callable[[int, int, int, int, int, int], float] = _emitted(_dispersion_float)
 
 # (low, high, low, high) -> (low, high): the difference modulo 2**128.
-subtract_words: Callable[[int, int, int, int], tuple[int, int]] = _compiled(_subtract_words)
+subtract_words: Callable[[int, int, int, int], tuple[int, int]] = _emitted(_subtract_words)
 # (k, qq low, high, q) -> (low, high) of k * qq - q * q modulo 2**128.
-dispersion_words: Callable[[int, int, int, int], tuple[int, int]] = _compiled(_dispersion_words)
+dispersion_words: Callable[[int, int, int, int], tuple[int, int]] = _emitted(_dispersion_words)
 # word -> float64 of it as an unsigned integer.
-natural_float: Callable[[int], float] = _compiled(_natural_float)
+natural_float: Callable[[int], float] = _emitted(_natural_float)
 
 # (address, index) -> word, and (address, index, word) -> word: the int64 array at a raw address. An array
 # argument would be reference-counted at every call.
-load: Callable[[int, int], int] = _compiled(_load)
-load_float: Callable[[int, int], float] = _compiled(_load_float)
-store: Callable[[int, int, int], int] = _compiled(_store)
-store_float: Callable[[int, int, float], float] = _compiled(_store_float)
+load: Callable[[int, int], int] = _emitted(_load)
+load_float: Callable[[int, int], float] = _emitted(_load_float)
+store: Callable[[int, int, int], int] = _emitted(_store)
+store_float: Callable[[int, int, float], float] = _emitted(_store_float)
 # The same of the int32 array at an address.
-load_int32: Callable[[int, int], int] = _compiled(_load_int32)
-store_int32: Callable[[int, int, int], int] = _compiled(_store_int32)
+load_int32: Callable[[int, int], int] = _emitted(_load_int32)
+store_int32: Callable[[int, int, int], int] = _emitted(_store_int32)
 # (address, index, limit) -> how many of the AHEAD words from there are at most the limit.
-count_to: Callable[[int, int, int], int] = _compiled(_count_to)
+count_to: Callable[[int, int, int], int] = _emitted(_count_to)

@@ -13,10 +13,10 @@ from volspike.errors import ConfigError, NotEnoughDataError
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_feature_set
 from volspike.features.table import TICK, FeatureTable
-from volspike.labels.grid import SecondArrays, second_grid
+from volspike.labels.grid import SecondArrays, last_closed_second_array, second_grid
 from volspike.labels.history import trailing_history
 from volspike.labels.splits import split_times
-from volspike.labels.stream import is_ready, join_tables, usable_ticks, value_column
+from volspike.labels.stream import is_ready, join_tables, last_of_seconds, usable_ticks, value_column
 from volspike.labels.targets import (
     LABELLED,
     TARGETS,
@@ -24,11 +24,10 @@ from volspike.labels.targets import (
     TickArrays,
     future_rv,
     future_std,
-    last_closed_second_array,
     next_row_std,
 )
 from volspike.labels.tau import TauSpec, quantile_rank
-from volspike.labels.trailing import increment_bps
+from volspike.labels.trailing import Context, increment_bps
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
@@ -108,6 +107,23 @@ class Dataset:
         """Return the grid second of each row, ``ceil(t)``, int64[n]."""
         return last_closed_second_array(self.event_ns) + 1
 
+    @property
+    def floor_bps(self) -> F8:
+        """Return one quote increment over the mid, in basis points, float64[n]: the floor of RV in logs."""
+        return 1e4 * self.increment / self.mid
+
+    def context(self, row: int) -> Context:
+        """Return what was known at a row, as the live state would give it."""
+        one, five, thirty, four_hours = self.har_bps[row].tolist()
+        return Context(
+            float(self.rv_bps[row]),
+            float(self.tau_bps[row]),
+            (one, five, thirty, four_hours),
+            float(self.z[row]),
+            float(self.mid[row]),
+            bool(self.tau_adaptive[row]),
+        )
+
     def rows(self, index: npt.ArrayLike) -> Dataset:
         """Return the selected rows (int64 indices or a bool mask) as a dataset with a hash of its own."""
         chosen = np.asarray(index)
@@ -133,7 +149,7 @@ def build_dataset(
     tables : sequence of FeatureTable
         Ticks and marks, one table or several sessions; put in time order here.
     target : {"rv", "std", "next-row"}
-        See ``targets``; ``next-row`` leaks and serves ``reproduce`` only.
+        See ``targets``; ``next-row`` leaks and is for study only.
     tau : TauSpec
         How tau is set; adaptive tau is of realised volatility, so it needs the target ``rv``.
     fixed_tau_bps : float, optional
@@ -200,13 +216,6 @@ def build_dataset(
     )
 
 
-def with_fixed_tau(dataset: Dataset, fixed_tau_bps: float) -> Dataset:
-    """Return the dataset with another fixed tau (basis points) wherever tau is not the trailing quantile."""
-    tau_bps = np.where(dataset.tau_adaptive, dataset.tau_bps, fixed_tau_bps)
-    spike = _spikes(dataset.sigma_future_bps, tau_bps)
-    return _hashed(replace(dataset, fixed_tau_bps=fixed_tau_bps, tau_bps=tau_bps, spike=spike))
-
-
 def fixed_tau(sigma_future_bps: F8, tau: TauSpec, mid: float, increment: float) -> float:
     """Return the fixed tau: a percentile of the target, in basis points.
 
@@ -238,10 +247,7 @@ def _check_target(target: str, tau: TauSpec) -> None:
 
 def _pick_rows(table: FeatureTable, ticks: I8) -> I8:
     """Return the positions of the rows: the last tick of each second (s-1, s], where it is ready."""
-    second = last_closed_second_array(table.event_ns[ticks])
-    last = np.ones(len(second), np.bool_)
-    last[:-1] = second[1:] != second[:-1]
-    row = ticks[last]
+    row = last_of_seconds(table, ticks)
     row = row[is_ready(table)[row]]
     if not len(row):
         raise NotEnoughDataError(

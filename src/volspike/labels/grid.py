@@ -154,6 +154,11 @@ class SecondArrays:
     event_run: npt.NDArray[np.int32]
 
 
+def last_closed_second_array(event_ns: I8) -> I8:
+    """Return ``ceil(t) - 1`` of each event time (int64[n], ns)."""
+    return (event_ns - 1) // SECOND_NS
+
+
 def second_grid(event_ns: I8, covered_since_ns: I8, mid_sum: I8, is_tick: Bools) -> SecondArrays:
     """Compute the grid over a whole stream of one product: the array form of ``SecondGrid``.
 

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.features.fixedpoint import RV_BPS_SCALE
-from volspike.features.window import SECOND_NS
 from volspike.labels.exactsum import U8, prefix_squares, stretch_words, words_to_float
-from volspike.labels.grid import SecondArrays, mid_price
+from volspike.labels.grid import SecondArrays, last_closed_second_array, mid_price
 from volspike.labels.tau import (
     BINS,
     MANTISSA_BITS,
@@ -80,7 +79,7 @@ def trailing_history(
     History
         Equal to what the online state gives, to the bit.
     """
-    last = (event_ns - 1) // SECOND_NS
+    last = last_closed_second_array(event_ns)
     second, bins = volatility_bins(grid, price_decimals, increment)
     count, quantile_bin, total, total_sq = _trailing_sums(second, bins, last, tau.quantile_ppm)
     now = [bin_of_bps(max(r, increment_bps(increment, m))) for r, m in zip(rv_bps, mid, strict=True)]

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.errors import ConfigError
+from volspike.features.window import SECOND_NS
+from volspike.labels.targets import HORIZON_S
 
 if TYPE_CHECKING:
     from volspike.labels.dataset import Dataset
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 PARTS = ("fit", "tune", "calibrate", "test")
 FRACTIONS = (0.70, 0.075, 0.075, 0.15)
 PURGE_S = 300
-HORIZON_S = 60
-SECOND_NS = 1_000_000_000
 
 Index = npt.NDArray[np.int64]
 
@@ -55,25 +55,29 @@ class Split:
         return {name: len(index) for name, index in self.parts()} | {"purged": self.purged}
 
 
-def chronological_split(
-    dataset: Dataset,
+def chronological_split(dataset: Dataset) -> Split:
+    """Split a dataset's rows in time order into fit, tune, calibrate and test; see ``split_times``."""
+    return split_times(dataset.event_ns)
+
+
+def split_times(
+    event_ns: npt.NDArray[np.int64],
     fractions: tuple[float, float, float, float] = FRACTIONS,
     purge_s: int = PURGE_S,
-    horizon_s: int = HORIZON_S,
 ) -> Split:
-    """Split a dataset's rows in time order into fit, tune, calibrate and test.
+    """Split rows in time order into fit, tune, calibrate and test.
 
-    A row at t is purged when its label, which ends at ceil(t) + ``horizon_s``, plus ``purge_s`` reaches over
-    the start of the next part.
+    A row at t is purged when its label, which ends at ceil(t) + 60 s, plus ``purge_s`` reaches over the start
+    of the next part.
 
     Parameters
     ----------
-    dataset : Dataset
-        Rows in time order.
+    event_ns : int64[n]
+        Event times of the rows, ascending, ns.
     fractions : tuple of 4 floats
         Shares of the rows; they sum to 1.
-    purge_s, horizon_s : int
-        Purge distance and label horizon in seconds.
+    purge_s : int
+        Purge distance in seconds.
 
     Returns
     -------
@@ -83,25 +87,14 @@ def chronological_split(
     Raises
     ------
     ConfigError
-        If the fractions are negative or don't sum to 1, or a distance is negative.
+        If the fractions are negative or don't sum to 1, or the distance is negative.
     """
-    return split_times(dataset.event_ns, fractions, purge_s, horizon_s)
-
-
-def split_times(
-    event_ns: npt.NDArray[np.int64],
-    fractions: tuple[float, float, float, float] = FRACTIONS,
-    purge_s: int = PURGE_S,
-    horizon_s: int = HORIZON_S,
-) -> Split:
-    """Split ascending event times (int64[n], ns); see ``chronological_split``."""
-    _check(fractions, purge_s, horizon_s)
+    _check(fractions, purge_s)
     n = len(event_ns)
     cuts = [0, *(round(n * sum(fractions[: i + 1])) for i in range(3)), n]
     end_ns = int(event_ns[-1]) + 1 if n else 0
     boundaries = tuple(int(event_ns[cut]) if cut < n else end_ns for cut in cuts[1:4])
-    # The label of a row at t ends at ceil(t) + horizon.
-    reach_ns = (-(-event_ns // SECOND_NS) + horizon_s + purge_s) * SECOND_NS
+    reach_ns = (-(-event_ns // SECOND_NS) + HORIZON_S + purge_s) * SECOND_NS
     rows = np.arange(n, dtype=np.int64)
     parts = []
     for i in range(4):
@@ -112,10 +105,10 @@ def split_times(
     return Split(fit, tune, calibrate, test, boundaries, n - sum(map(len, parts)))
 
 
-def _check(fractions: tuple[float, ...], purge_s: int, horizon_s: int) -> None:
+def _check(fractions: tuple[float, ...], purge_s: int) -> None:
     if len(fractions) != 4 or min(fractions) < 0 or abs(sum(fractions) - 1.0) > 1e-9:
         raise ConfigError(
             "split fractions", f"{fractions} aren't four shares that sum to 1", "use 0.7 0.075 0.075 0.15"
         )
-    if purge_s < 0 or horizon_s < 0:
-        raise ConfigError("purge", f"{purge_s} s or {horizon_s} s is negative", "use 300 s and 60 s")
+    if purge_s < 0:
+        raise ConfigError("purge", f"{purge_s} s is negative", "use 300 s")

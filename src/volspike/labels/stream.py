@@ -11,6 +11,7 @@ from volspike.errors import FeatureError, NotEnoughDataError
 from volspike.features.sets import get_feature_set
 from volspike.features.table import TICK, FeatureTable
 from volspike.features.window import MIN_TICKS
+from volspike.labels.grid import last_closed_second_array
 
 
 def join_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
@@ -35,6 +36,14 @@ def usable_ticks(table: FeatureTable) -> npt.NDArray[np.int64]:
     return np.flatnonzero((table.kind == TICK) & in_order)
 
 
+def last_of_seconds(table: FeatureTable, ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return, of the ticks at these positions, the last of each second (s-1, s]."""
+    second = last_closed_second_array(table.event_ns[ticks])
+    last = np.ones(len(second), np.bool_)
+    last[:-1] = second[1:] != second[:-1]
+    return ticks[last]
+
+
 def is_ready(table: FeatureTable) -> npt.NDArray[np.bool_]:
     """Mark the ticks whose window is complete and holds at least 10 ticks (bool[n])."""
     ready: npt.NDArray[np.bool_] = (table.kind == TICK) & table.complete & (table.ticks >= MIN_TICKS)
@@ -49,11 +58,19 @@ def value_column(table: FeatureTable, name: str) -> npt.NDArray[np.float64]:
     FeatureError
         If the feature set has no such column.
     """
-    names = get_feature_set(table.feature_set).names
+    return table.values[:, column_index(table.feature_set, name)]
+
+
+def column_index(feature_set: str, name: str) -> int:
+    """Return the position of a feature among the columns of its set.
+
+    Raises
+    ------
+    FeatureError
+        If there is no such set, or it has no such column.
+    """
+    names = get_feature_set(feature_set).names
     if name not in names:
-        raise FeatureError(
-            f"feature set {table.feature_set}",
-            f"has no column {name}",
-            "use a set that holds it, as core does",
-        )
-    return table.values[:, names.index(name)]
+        remedy = "use a set that holds it, as core does"
+        raise FeatureError(f"feature set {feature_set}", f"has no column {name}", remedy)
+    return names.index(name)

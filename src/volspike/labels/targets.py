@@ -10,8 +10,8 @@ Maturity, the same for every target but ``next-row``: the minute after a tick at
 ``rv``        sqrt of the sum of r^2 over s+1..s+60, basis points. The primary target.
 ``std``       standard deviation (ddof 1) of the tick returns inside (t, t + 60 s], basis points; at least 10
               ticks. The original system's proxy, done right.
-``next-row``  LEAKS, for ``reproduce`` only: the trailing std at the next tick. Its window shares all but one
-              of its ticks with the features, so it measures the present, not the future.
+``next-row``  LEAKS, for study only: the trailing std at the next tick. Its window shares all but one of its
+              ticks with the features, so it measures the present, not the future.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from volspike.errors import ConfigError
 from volspike.features.fixedpoint import log_return_fixed, log_returns_fixed, rv_bps
 from volspike.features.window import MIN_TICKS, SECOND_NS, last_closed_second, return_std
 from volspike.labels.exactsum import prefix_squares, stretch_words, words_to_ints, words_to_rv_bps
-from volspike.labels.grid import ClosedSecond, SecondArrays
+from volspike.labels.grid import ClosedSecond, SecondArrays, last_closed_second_array
 
 TARGETS = ("rv", "std", "next-row")
 LEAKING_TARGETS = {
@@ -94,11 +94,6 @@ def _maturity(grid: SecondArrays, event_ns: I8, run: I4) -> tuple[npt.NDArray[np
     return unlabelled.astype(np.uint8), position
 
 
-def last_closed_second_array(event_ns: I8) -> I8:
-    """Return ``ceil(t) - 1`` of each event time (int64[n], ns)."""
-    return (event_ns - 1) // SECOND_NS
-
-
 def future_std(grid: SecondArrays, ticks: TickArrays, event_ns: I8, run: I4) -> Labels:
     """Return the ``std`` target of rows at ``event_ns`` (int64[n], ns) in runs ``run`` (int32[n])."""
     unlabelled, _ = _maturity(grid, event_ns, run)
@@ -152,19 +147,6 @@ def next_row_std(ticks: TickArrays, trailing_std: F8, ticks_in_window: I4, row: 
     unlabelled[ends] = END
     sigma = np.where(unlabelled == LABELLED, trailing_std[following] * 1e4, np.nan)
     return Labels(sigma, unlabelled.astype(np.uint8))
-
-
-def next_row_shared_frac(ticks: TickArrays, row: I8) -> float:
-    """Return the mean share of the next row's window ticks that the row's own window holds already.
-
-    Rows that are the last of their run are left out; NaN when no other is left.
-    """
-    row = row[row + 1 < len(ticks.event_ns)]
-    row = row[ticks.run[row + 1] == ticks.run[row]]
-    run_start = np.searchsorted(ticks.run, ticks.run[row])
-    after = np.searchsorted(ticks.event_ns, ticks.event_ns[row + 1] - HORIZON_NS, side="right")
-    start = np.maximum(after, run_start)
-    return float(np.mean((row - start + 1) / (row - start + 2))) if len(row) else float("nan")
 
 
 class Graded(NamedTuple, Generic[Key]):

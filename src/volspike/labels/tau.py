@@ -167,10 +167,6 @@ class TrailingHistogram:
         self._bin, self._below = index, below
         return index
 
-    def z(self, volatility_bps: float) -> float:
-        """Return the z-score of a volatility among the seconds inside; see ``z_score``."""
-        return z_score(bin_of_bps(volatility_bps), self.count, self._total, self._total_sq)
-
     def z_scale(self) -> tuple[float, float]:
         """Return mean and deviation of the bins inside, which hold until a second is added or evicted."""
         return z_scale(self.count, self._total, self._total_sq)

@@ -106,7 +106,7 @@ class TrailingState:
     """
 
     def __init__(
-        self, tau: TauSpec, fixed_tau_bps: float, price_decimals: int = 8, increment: float = 0.01
+        self, tau: TauSpec, fixed_tau_bps: float, price_decimals: int, increment: float = 0.01
     ) -> None:
         self._tau = tau
         self._fixed_tau_bps = fixed_tau_bps

@@ -14,9 +14,6 @@ from volspike.models.serving import Table, Values, serve_boosted
 from volspike.models.trees import FlatTrees
 
 F8 = npt.NDArray[np.float64]
-F4 = npt.NDArray[np.float32]
-I4 = npt.NDArray[np.int32]
-I1 = npt.NDArray[np.int8]
 
 CLASSIFIER_FILE = "classifier.ubj"
 SIGMA_FILE = "sigma.ubj"

@@ -13,7 +13,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 F8 = npt.NDArray[np.float64]
-I1 = npt.NDArray[np.int8]
 
 # Next to no shrinkage: enough to keep a separable sample finite.
 WEAK = 1e-3
@@ -46,7 +45,7 @@ def fit_logit(x: F8, y: npt.NDArray[Any], weight: F8 | None = None, l2: float = 
     return np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0])
 
 
-def fit_ridge(x: F8, y: F8, l2: float = 1.0) -> tuple[F8, float]:
+def fit_ridge(x: F8, y: F8, l2: float) -> tuple[F8, float]:
     """Fit a linear regression with ridge penalty ``l2``; return coefficients float64[p] and intercept."""
     model = Ridge(alpha=l2, solver="cholesky").fit(x, y)
     return np.asarray(model.coef_, dtype=np.float64), float(model.intercept_)

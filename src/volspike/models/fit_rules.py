@@ -19,7 +19,7 @@ F8 = npt.NDArray[np.float64]
 
 REFERENCES = ("climatology", "persistence", "ewma", "zscore", "log-har-ols", "log-har-logit")
 HALF_LIVES_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
-HAR = ("log_har_1m", "log_har_5m", "log_har_30m", "log_har_240m")
+HAR_INPUTS = ("log_har_1m", "log_har_5m", "log_har_30m", "log_har_240m", "log_tau")
 UNFITTED_SLOPE = 1.0
 AT = {name: i for i, name in enumerate(STATE)}
 
@@ -162,15 +162,17 @@ def _by_z(states: F8, fit: Dataset, scale: StateScale) -> FittedRule:
 
 
 def _har_sigma(states: F8, realised: F8) -> tuple[dict[str, float], float]:
-    columns = [AT[name] for name in (*HAR, "log_tau")]
-    coefficients, intercept = fit_ridge(states[:, columns], realised, l2=1e-3)
-    return {name: float(w) for name, w in zip((*HAR, "log_tau"), coefficients, strict=True)}, intercept
+    coefficients, intercept = fit_ridge(_har_states(states), realised, l2=1e-3)
+    return dict(zip(HAR_INPUTS, coefficients.tolist(), strict=True)), intercept
+
+
+def _har_states(states: F8) -> F8:
+    return states[:, [AT[name] for name in HAR_INPUTS]]
 
 
 def _har_logit(
     sigma: dict[str, float], constant: float, states: F8, fit: Dataset, scale: StateScale
 ) -> FittedRule:
-    names = (*HAR, "log_tau")
-    coefficients, intercept = fit_logit(states[:, [AT[name] for name in names]], fit.spike)
-    margin = {name: float(weight) for name, weight in zip(names, coefficients, strict=True)}
+    coefficients, intercept = fit_logit(_har_states(states), fit.spike)
+    margin = dict(zip(HAR_INPUTS, coefficients.tolist(), strict=True))
     return FittedRule(_rule("log-har-logit", margin, intercept, sigma, constant, scale))

@@ -26,6 +26,7 @@ STATE_SIZE = 8
 IDENTITY, LOG, ASINH = 0, 1, 2
 NO_STEP, FRACTION_STEP, BPS_STEP = 0, 1, 2
 TINY = 1e-12
+LAGS_S = (60.0, 300.0, 1800.0, 14400.0)
 
 
 @njit(cache=True)
@@ -56,6 +57,12 @@ def finish(
 
 
 @njit(cache=True)
+def is_sound(rv: float, tau: float, mid: float) -> bool:
+    """Tell whether volatility now, tau and mid can be worked with: finite, rv from 0, the others above."""
+    return rv >= 0.0 and rv < math.inf and tau > 0.0 and tau < math.inf and mid > 0.0 and mid < math.inf
+
+
+@njit(cache=True)
 def log_har(context: F8, floor: float, out: F8) -> None:
     """Write the logs of the four HAR lags; a missing lag takes the next shorter one, the first one rv now."""
     shorter = context[0]
@@ -83,7 +90,7 @@ def fill_inputs(raw: F8, columns: I4, transforms: I1, steps: I1, increment: floa
     """
     context = raw[raw.shape[0] - CONTEXT_FIELDS :]
     rv, tau, mid = context[0], context[1], context[7]
-    if not (rv >= 0.0 and rv < math.inf and tau > 0.0 and tau < math.inf and mid > 0.0 and mid < math.inf):
+    if not is_sound(rv, tau, mid):
         return False
     fraction = increment / mid
     floor = 1e4 * fraction
@@ -119,12 +126,11 @@ def log_ewma(log_lags: F8, shares: F8) -> float:
     """Return the log of the EWMA volatility; lag variances overlap, so each stretch is a difference."""
     total = 0.0
     seconds_before, sum_before = 0.0, 0.0
-    lags = (60.0, 300.0, 1800.0, 14400.0)
     for i in range(4):
-        sum_now = lags[i] * math.exp(2.0 * log_lags[i])
-        stretch = (sum_now - sum_before) / (lags[i] - seconds_before)
+        sum_now = LAGS_S[i] * math.exp(2.0 * log_lags[i])
+        stretch = (sum_now - sum_before) / (LAGS_S[i] - seconds_before)
         total += shares[i] * (stretch if stretch > 0.0 else 0.0)
-        seconds_before, sum_before = lags[i], sum_now
+        seconds_before, sum_before = LAGS_S[i], sum_now
     least = math.exp(2.0 * min(log_lags[0], log_lags[1], log_lags[2], log_lags[3]))
     return 0.5 * math.log(at_least(total, least))
 
@@ -134,7 +140,7 @@ def fill_state(raw: F8, shares: F8, z_mean: float, z_std: float, increment: floa
     """Write the state of one raw row to ``out`` (8 values); return whether its context is sound."""
     context = raw[raw.shape[0] - CONTEXT_FIELDS :]
     rv, tau, z, mid = context[0], context[1], context[6], context[7]
-    if not (rv >= 0.0 and rv < math.inf and tau > 0.0 and tau < math.inf and mid > 0.0 and mid < math.inf):
+    if not is_sound(rv, tau, mid):
         return False
     floor = 1e4 * increment / mid
     out[0] = math.log(at_least(rv, floor))
@@ -207,7 +213,7 @@ def linear_rows(
 
 
 @njit(cache=True)
-def twice(inputs: npt.NDArray[np.float64], size: int, row: F4) -> None:
+def twice(inputs: F8, size: int, row: F4) -> None:
     """Write ``size`` inputs to ``row`` (float32[2 * size]): missing as -inf, then missing as +inf."""
     for i in range(size):
         value = np.float32(inputs[i])

@@ -14,8 +14,6 @@ from volspike.models.kernels import Four, Line, linear_rows
 from volspike.models.serving import Table, Values, serve_linear
 
 F8 = npt.NDArray[np.float64]
-I4 = npt.NDArray[np.int32]
-I1 = npt.NDArray[np.int8]
 
 
 class LinearWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="linear"):

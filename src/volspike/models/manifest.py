@@ -7,6 +7,7 @@ import re
 
 import msgspec
 
+from volspike.labels.tau import TauSpec
 from volspike.models.calibration import Calibration, SigmaBand
 from volspike.models.inputs import InputSpec
 from volspike.models.state import STATE, StateWeights
@@ -35,6 +36,10 @@ class TauEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     quantile: float
     floor_bps: float
     fixed_bps: float
+
+    def spec(self) -> TauSpec:
+        """Return how tau is set; a value that is out of range is refused there."""
+        return TauSpec(self.mode, self.quantile, self.floor_bps)  # type: ignore[arg-type]
 
 
 class AlertEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

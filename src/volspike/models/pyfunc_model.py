@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,11 +16,8 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
 from volspike.features.sets import get_feature_set
-from volspike.models.bundle import load_bundle
+from volspike.models.bundle import Bundle, load_bundle
 from volspike.models.inputs import CONTEXT_COLUMNS
-
-if TYPE_CHECKING:
-    from volspike.models.bundle import Bundle
 
 F8 = npt.NDArray[np.float64]
 

@@ -71,7 +71,6 @@ def register(
     evaluation: Evaluation,
     saved: Mapping[str, Path],
     data_dir: Path,
-    experiment: str = EXPERIMENT,
     promote: bool = True,
 ) -> dict[str, Registered]:
     """Log a training run to MLflow, one MLflow run a model, and register the models.
@@ -86,8 +85,6 @@ def register(
         Bundle directory of each model.
     data_dir : Path
         Holds ``mlflow.db`` and ``mlartifacts``.
-    experiment : str
-        Name of the MLflow experiment.
     promote : bool
         Whether the champion's aliases move; not for models that are for study only.
 
@@ -105,7 +102,7 @@ def register(
         When MLflow refuses.
     """
     with _mlflow(data_dir) as client:
-        experiment_id = _experiment(client, experiment, data_dir)
+        experiment_id = _experiment(client, data_dir)
         registered = {
             name: _log_model(client, experiment_id, bundle.manifest, evaluation, saved[name])
             for name, bundle in result.bundles.items()
@@ -218,14 +215,14 @@ def _mlflow(data_dir: Path, subject: str = "mlflow") -> Iterator[MlflowClient]:
             mlflow.set_registry_uri(before[1])
 
 
-def _experiment(client: MlflowClient, name: str, data_dir: Path) -> str:
+def _experiment(client: MlflowClient, data_dir: Path) -> str:
     location = (data_dir / ARTIFACTS).resolve().as_uri()
-    known = client.get_experiment_by_name(name)
+    known = client.get_experiment_by_name(EXPERIMENT)
     if known is not None and known.artifact_location == location:
         return str(known.experiment_id)
     if known is not None:
-        client.rename_experiment(known.experiment_id, f"{name} before the move {known.experiment_id}")
-    return str(client.create_experiment(name, artifact_location=location))
+        client.rename_experiment(known.experiment_id, f"{EXPERIMENT} before the move {known.experiment_id}")
+    return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 
 def _log_model(

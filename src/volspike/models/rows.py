@@ -22,8 +22,7 @@ def labelled(dataset: Dataset, index: npt.NDArray[np.int64]) -> Dataset:
 
 def log_realised(dataset: Dataset) -> F8:
     """Return log sigma_future (bps), of at least one quote increment over the mid."""
-    floor = 1e4 * dataset.increment / dataset.mid
-    return np.log(np.maximum(dataset.sigma_future_bps, floor))
+    return np.log(np.maximum(dataset.sigma_future_bps, dataset.floor_bps))
 
 
 def rows_sha256(*datasets: Dataset) -> str:

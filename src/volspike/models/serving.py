@@ -15,11 +15,20 @@ import numpy.typing as npt
 from numba import carray, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from volspike.features import jit
-from volspike.features.jit import direct, entry, inlined, sources_digest
+from volspike import jit
+from volspike.jit import direct, entry, inlined, keyed_by, sources_digest
 from volspike.labels.trailing import Context
 from volspike.models import kernels
-from volspike.models.kernels import CONTEXT_FIELDS, Four, Line, boosted_row, finish, linear_row, state_row
+from volspike.models.kernels import (
+    CONTEXT_FIELDS,
+    Four,
+    Line,
+    Trees,
+    boosted_row,
+    finish,
+    linear_row,
+    state_row,
+)
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
@@ -61,7 +70,7 @@ class Table:
     ) -> None:
         row = np.zeros(width + CONTEXT_FIELDS)
         self._arrays = (row, np.array(line), np.array(numbers, np.float64), *arrays)
-        places = [(array.ctypes.data, len(array), array.size // len(array)) for array in self._arrays]
+        places = [(array.ctypes.data, len(array), array[:1].size) for array in self._arrays]
         self._places = np.array(places, np.int64)
         self.address: int = self._places.ctypes.data
 
@@ -139,15 +148,23 @@ def _full_row(table: int, values: Values, context: Context) -> F8:
 
 
 @inlined
+def _transforms(table: int) -> tuple[I4, I1, I1]:
+    """Return the columns, transforms and steps of the inputs; they come first in a model that has inputs."""
+    return _ints(table, _FIRST), _codes(table, _FIRST + 1), _codes(table, _FIRST + 2)
+
+
+@inlined
+def _trees(table: int, index: int, depth: float, base: float) -> Trees:
+    """Return an ensemble whose three arrays begin at an index of the table."""
+    feature, threshold, leaf = _ints(table, index), _floats(table, index + 1), _floats(table, index + 2)
+    return feature, threshold, leaf, int(depth), np.float32(base)
+
+
+@inlined
 def _finished(table: int, heads: tuple[float, float]) -> Four:
     margin, log_sigma = heads
     line = _doubles(table, _LINE)
     return finish(margin, log_sigma, line[0], line[1], line[2], line[3], line[4], line[5])
-
-
-@inlined
-def _keyed_by(digest: int) -> None:
-    """Do nothing; but naming the digest makes it a part of the cache's key."""
 
 
 @cache
@@ -157,13 +174,10 @@ def serve_state() -> Serve:
 
     @entry(f"{_FOUR}(int64, {_CONTEXT})")
     def serve(table: int, context: Context) -> Four:
-        _keyed_by(digest)
+        keyed_by(digest)
         row, numbers = _context_row(table, context), _doubles(table, _NUMBERS)
-        shares, weights, out = (
-            _doubles(table, _FIRST),
-            _matrix(table, _FIRST + 1),
-            _doubles(table, _FIRST + 2),
-        )
+        shares, weights = _doubles(table, _FIRST), _matrix(table, _FIRST + 1)
+        out = _doubles(table, _FIRST + 2)
         heads = state_row(row, shares, numbers[0], numbers[1], numbers[2], weights, out)
         return _finished(table, heads)
 
@@ -177,13 +191,9 @@ def serve_linear(width: int) -> Serve:
 
     @entry(f"{_FOUR}(int64, UniTuple(float64, {width}), {_CONTEXT})")
     def serve(table: int, values: Values, context: Context) -> Four:
-        _keyed_by(digest)
+        keyed_by(digest)
         row, numbers = _full_row(table, values, context), _doubles(table, _NUMBERS)
-        columns, transforms, steps = (
-            _ints(table, _FIRST),
-            _codes(table, _FIRST + 1),
-            _codes(table, _FIRST + 2),
-        )
+        columns, transforms, steps = _transforms(table)
         weights, out = _matrix(table, _FIRST + 3), _doubles(table, _FIRST + 4)
         return _finished(table, linear_row(row, columns, transforms, steps, numbers[0], weights, out))
 
@@ -197,27 +207,13 @@ def serve_boosted(width: int) -> Serve:
 
     @entry(f"{_FOUR}(int64, UniTuple(float64, {width}), {_CONTEXT})")
     def serve(table: int, values: Values, context: Context) -> Four:
-        _keyed_by(digest)
+        keyed_by(digest)
         row, numbers = _full_row(table, values, context), _doubles(table, _NUMBERS)
-        columns, transforms, steps = (
-            _ints(table, _FIRST),
-            _codes(table, _FIRST + 1),
-            _codes(table, _FIRST + 2),
-        )
-        out, twice = _doubles(table, _FIRST + 3), _floats(table, _FIRST + 4)
-        feature, threshold, leaf = (
-            _ints(table, _FIRST + 5),
-            _floats(table, _FIRST + 6),
-            _floats(table, _FIRST + 7),
-        )
-        classifier = (feature, threshold, leaf, int(numbers[1]), np.float32(numbers[2]))
-        feature, threshold, leaf = (
-            _ints(table, _FIRST + 8),
-            _floats(table, _FIRST + 9),
-            _floats(table, _FIRST + 10),
-        )
-        sigma = (feature, threshold, leaf, int(numbers[3]), np.float32(numbers[4]))
+        columns, transforms, steps = _transforms(table)
         inputs = (columns, transforms, steps, numbers[0])
+        out, twice = _doubles(table, _FIRST + 3), _floats(table, _FIRST + 4)
+        classifier = _trees(table, _FIRST + 5, numbers[1], numbers[2])
+        sigma = _trees(table, _FIRST + 8, numbers[3], numbers[4])
         return _finished(table, boosted_row(row, inputs, out, twice, classifier, sigma))
 
     return direct(serve)

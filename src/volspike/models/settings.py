@@ -56,8 +56,8 @@ class TrainSettings:
         if self.class_weight not in CLASS_WEIGHTS:
             raise ConfigError("class weight", f"{self.class_weight!r} is unknown", "use none or balanced")
         if not 1 <= self.depth <= 12:
-            raise ConfigError("tree depth", f"{self.depth} is not between 1 and 12", "use 4, say")
+            raise ConfigError("tree depth", f"{self.depth} is not between 1 and 12", "use 3, say")
         if min(self.rounds, self.patience, self.threads) < 1 or not 0.0 < self.learning_rate <= 1.0:
             raise ConfigError("xgboost settings", "a count below 1 or a step outside (0, 1]", "use defaults")
         if self.l2 <= 0.0:
-            raise ConfigError("l2", f"{self.l2} is not above 0", "use 1, say")
+            raise ConfigError("l2", f"{self.l2} is not above 0", "use 5, say")

@@ -203,7 +203,7 @@ def champion_path(models: Path, product: str | None = None, feed: str | None = N
 def _read_champion(path: Path) -> Champion:
     try:
         champion = msgspec.json.decode(path.read_bytes(), type=Champion)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(str(path), f"it can't be read ({error})", RETRAIN) from error
     if not NAME.fullmatch(champion.name) or not VERSION.fullmatch(champion.version):
         raise ModelError(str(path), "it names no bundle", RETRAIN)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.labels.trailing import Context
-from volspike.models.kernels import STATE_SIZE, Four, Line, state_fill, state_rows
+from volspike.models.kernels import LAGS_S, STATE_SIZE, Four, Line, state_fill, state_rows
 from volspike.models.serving import Table, Values, serve_state
 
 F8 = npt.NDArray[np.float64]
@@ -30,7 +30,6 @@ STATE = (
     "z",
     "log_ewma",
 )
-LAGS_S = (60, 300, 1800, 14_400)
 
 
 class StateWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="state"):

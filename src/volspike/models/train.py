@@ -114,9 +114,7 @@ class _Fitted:
     offset: float = 0.0
 
 
-def train(
-    dataset: Dataset, split: Split, settings: TrainSettings | None = None, code_version: str = __version__
-) -> TrainResult:
+def train(dataset: Dataset, split: Split, settings: TrainSettings) -> TrainResult:
     """Fit the models and the reference.
 
     Parameters
@@ -125,10 +123,8 @@ def train(
         One row a second, labelled.
     split : Split
         Of the dataset. Nothing of ``test`` is read.
-    settings : TrainSettings, optional
+    settings : TrainSettings
         How to fit.
-    code_version : str
-        Recorded in the bundles.
 
     Raises
     ------
@@ -136,7 +132,6 @@ def train(
         When the fit slice has no labelled row. With labels of one class the Z-score rule is still made; what
         could not be fitted is in ``not_fitted``.
     """
-    settings = settings or TrainSettings()
     slices = _slices(dataset, split)
     feature_set = get_feature_set(dataset.feature_set)
     spec = input_spec(feature_set, dataset.increment, settings.har_inputs)
@@ -149,7 +144,7 @@ def train(
     provenance = Provenance(
         dataset_sha256=dataset.sha256,
         test_rows=len(split.test),
-        code_version=code_version,
+        code_version=__version__,
         libraries=_libraries(),
     )
     draft = _draft(dataset, feature_set, slices, settings, reference, provenance, not thin)
@@ -194,7 +189,6 @@ def _slices(dataset: Dataset, split: Split) -> _Slices:
 def _band_rows(dataset: Dataset, split: Split) -> tuple[Dataset, str]:
     """Return calibrate, and the slices before it until there are enough windows, with their names."""
     used: list[str] = []
-    rows = labelled(dataset, split.calibrate)
     for part in ("calibrate", "tune", "fit"):
         used.insert(0, part)
         rows = labelled(dataset, np.concatenate([getattr(split, name) for name in used]))

@@ -80,11 +80,6 @@ class FlatTrees:
     threshold: Floats
     leaf: Floats
 
-    @property
-    def trees(self) -> int:
-        """Return the number of trees."""
-        return self.leaf.size >> self.depth
-
 
 def parse_booster(document: bytes, subject: str) -> FlatTrees:
     """Flatten a booster saved in the XGBoost JSON format.
@@ -105,9 +100,10 @@ def parse_booster(document: bytes, subject: str) -> FlatTrees:
         learner = msgspec.json.decode(document, type=_Document).learner
         trees = learner.gradient_booster.model.trees
         inputs = int(learner.learner_model_param.num_feature)
-        base = _base_margin(learner.learner_model_param.base_score, learner.objective.name)
         depth = max((_depth(tree, 0) for tree in trees), default=0)
-        flat = _flatten(trees, max(depth, WRITTEN_OUT), inputs, base)
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            base = _base_margin(learner.learner_model_param.base_score, learner.objective.name)
+            flat = _flatten(trees, max(depth, WRITTEN_OUT), inputs, base)
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError) as error:
         raise _broken(subject, f"its trees can't be read ({error})") from error
     if learner.gradient_booster.name != "gbtree" or any(any(tree.split_type) for tree in trees):

@@ -28,7 +28,6 @@ from volspike.exchange.connecting import check_address
 from volspike.exchange.dialects import Dialect
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_feature_set
-from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import TrailingState
 from volspike.logs import get_logger
 from volspike.models.bundle import Bundle
@@ -106,9 +105,7 @@ class LiveJob:
         }
 
 
-def open_live(
-    settings: Settings, clock: Clock, sinks: Sequence[AlertSink], url: str = "", seed: int | None = None
-) -> LiveJob:
+def open_live(settings: Settings, clock: Clock, sinks: Sequence[AlertSink], url: str = "") -> LiveJob:
     """Open everything a live job needs; what was opened is closed again when something fails.
 
     Parameters
@@ -139,7 +136,7 @@ def open_live(
             address,
             settings.products,
             clock,
-            random.Random(settings.seed if seed is None else seed),
+            random.Random(settings.seed),
             ClockCheck(pipeline, clock, pipeline.newest_ns(settings.products), f"data directory {home.root}"),
         )
         return LiveJob(pipeline, client, served.bundles, served.dialect, caught_up, opening.pop_all())
@@ -224,9 +221,9 @@ def _header_maker(dialect: Dialect, products: tuple[str, ...]) -> Callable[[str]
 
 
 def _trailing(bundle: Bundle, scales: PriceScales) -> TrailingState:
-    entry, product = bundle.manifest.tau, bundle.manifest.product
-    spec = TauSpec(entry.mode, entry.quantile, entry.floor_bps)  # type: ignore[arg-type]  # checked there
-    return TrailingState(spec, entry.fixed_bps, scales.decimals(product), bundle.manifest.increment)
+    manifest = bundle.manifest
+    decimals = scales.decimals(manifest.product)
+    return TrailingState(manifest.tau.spec(), manifest.tau.fixed_bps, decimals, manifest.increment)
 
 
 def _scoring_maker(

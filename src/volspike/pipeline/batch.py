@@ -12,7 +12,7 @@ from volspike.features.admission import Admitted
 from volspike.features.engine import make_engine
 from volspike.features.sets import FeatureSet
 from volspike.features.table import ADMITTED_COLUMNS, MARK, ROW_COLUMNS, TICK, FeatureTable
-from volspike.pipeline.stage import WINDOW_NS
+from volspike.features.window import WINDOW_NS
 from volspike.records import Mark, Tick
 
 BATCH_ROWS = 65_536

@@ -38,6 +38,8 @@ START_LIMIT_S = 30.0
 POLL_S = 0.25
 DRAIN_LIMIT_S, DRAIN_POLL_S = 5.0, 0.02
 HOUR_NS = 3_600_000_000_000
+# A proxy of the environment does not reach loopback.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -197,16 +199,10 @@ class Demo:
         return urls
 
     def _simulator_arguments(self, start_ns: int, origin_ns: int | None, ready: Path) -> list[str]:
-        arguments = ["simulate", "--stamps", "kept", "--speed", str(self._plan.speed)]
-        arguments += [
-            "--seed",
-            str(self._settings.seed),
-            "--start-ns",
-            str(start_ns),
-            "--tz",
-            self._plan.zone,
-        ]
-        for path in self._plan.recordings:
+        plan, seed = self._plan, self._settings.seed
+        arguments = ["simulate", "--stamps", "kept", "--speed", str(plan.speed), "--seed", str(seed)]
+        arguments += ["--start-ns", str(start_ns), "--tz", plan.zone]
+        for path in plan.recordings:
             arguments += ["--recording", str(path)]
         for product in self._settings.products:
             arguments += ["--product", product]
@@ -220,7 +216,7 @@ class Demo:
 
     def _ask(self, what: str) -> dict[str, Any]:
         try:
-            with urllib.request.urlopen(f"{self._admin}/admin/{what}", timeout=10) as answer:
+            with _DIRECT.open(f"{self._admin}/admin/{what}", timeout=10) as answer:
                 state: dict[str, Any] = json.load(answer)
         except (OSError, ValueError) as error:
             reason = f"does not answer ({error})"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-
 from volspike.evaluation.enough import (
     BLOCK_S,
     MIN_BLOCKS,
@@ -19,8 +17,8 @@ from volspike.features.table import FeatureTable
 from volspike.features.window import MIN_TICKS
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import FRACTIONS, Split
-from volspike.labels.stream import usable_ticks
-from volspike.labels.targets import UNLABELLED_REASONS, last_closed_second_array
+from volspike.labels.stream import last_of_seconds, usable_ticks
+from volspike.labels.targets import UNLABELLED_REASONS
 
 HOUR_S = 3_600
 
@@ -28,8 +26,7 @@ HOUR_S = 3_600
 def describe_rows(table: FeatureTable, dataset: Dataset) -> str:
     """Say why so many ticks gave so few rows: one row a second, and only where the window is whole."""
     ticks = usable_ticks(table)
-    second = last_closed_second_array(table.event_ns[ticks])
-    last = ticks[np.append(second[1:] != second[:-1], True)] if len(ticks) else ticks
+    last = last_of_seconds(table, ticks)
     incomplete = int((~table.complete[last]).sum())
     few = int((table.complete[last] & (table.ticks[last] < MIN_TICKS)).sum())
     return (

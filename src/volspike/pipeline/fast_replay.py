@@ -7,7 +7,7 @@ the ordinary, or admission has to think; the state is handed over and back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -20,14 +20,12 @@ from volspike.features.sets import FeatureSet
 from volspike.features.table import FeatureTable
 from volspike.pipeline.batch import BatchStages
 from volspike.pipeline.ingest import Ingest
-from volspike.pipeline.replay import session_tables
+from volspike.pipeline.replay import Progress, session_tables
 from volspike.recording.frame import SegmentHeader
 from volspike.recording.reader import Archive, LineBlock, SessionInfo
 from volspike.recording.scan import pieces
 from volspike.recording.scanner import MISMATCH, LineScanner
 from volspike.recording.template import LINE, ROWS, learn_template
-
-Progress = Callable[[int], None]
 
 _PROGRESS_BLOCKS = 16
 _LONGEST_REST = 1 << 12  # lines for which no shape is sought after many futile attempts
@@ -40,16 +38,10 @@ def fast_tables(
 
     Parameters
     ----------
-    archive : Archive
-        Read in replay order.
-    ingest : Ingest
-        Fresh; keeps the accounts.
-    feature_set : FeatureSet
-        Which features.
+    archive, ingest, feature_set, progress
+        As of ``replay_tables``.
     scales : PriceScales
         Those of ``ingest``.
-    progress : callable
-        Told now and then how many more frames were read.
     """
     stages = BatchStages(feature_set)
     for session in archive.sessions():

@@ -16,9 +16,8 @@ from volspike.errors import ModelError
 from volspike.evaluation.report import evaluate
 from volspike.features.store import FeatureTable, stored_kinds
 from volspike.labels.dataset import Dataset, build_dataset
-from volspike.labels.splits import HORIZON_S, PURGE_S, Split, chronological_split
-from volspike.labels.tau import TauSpec
-from volspike.labels.trailing import Context
+from volspike.labels.splits import PURGE_S, Split, chronological_split
+from volspike.labels.targets import HORIZON_S
 from volspike.models.bundle import Bundle, check_fits, load_bundle
 from volspike.models.calibration import ScoredRows
 from volspike.models.manifest import Manifest
@@ -53,26 +52,24 @@ def dataset_for(bundle: Bundle, table: FeatureTable) -> Dataset:
     """
     manifest = bundle.manifest
     check_fits(manifest, table.feed, table.product, table.feature_set)
-    entry = manifest.tau
-    spec = TauSpec(entry.mode, entry.quantile, entry.floor_bps)  # type: ignore[arg-type]  # checked there
-    return build_dataset([table], manifest.target, spec, entry.fixed_bps, manifest.increment)
+    tau = manifest.tau
+    return build_dataset([table], manifest.target, tau.spec(), tau.fixed_bps, manifest.increment)
 
 
 def split_for(dataset: Dataset, manifest: Manifest) -> Split:
     """Return the training split for the rows of the training run; for others, in-sample rows and the rest.
 
     In the second case ``fit`` is what lies inside the training span, and ``test`` what lies after it by the
-    purge distance.
+    purge distance; rows before the span belong to neither.
     """
     if dataset.sha256 == manifest.provenance.dataset_sha256:
         return chronological_split(dataset)
     end_ns = manifest.training.last_ns
     inside = np.flatnonzero((dataset.event_ns >= manifest.training.first_ns) & (dataset.event_ns <= end_ns))
     after = np.flatnonzero(dataset.event_ns > end_ns + (HORIZON_S + 1 + PURGE_S) * NS)
-    before = np.flatnonzero(dataset.event_ns < manifest.training.first_ns)
     none = np.empty(0, np.int64)
-    purged = len(dataset) - len(inside) - len(after) - len(before)
-    return Split(fit=inside, tune=none, calibrate=none, test=after, purged=purged + len(before))
+    purged = len(dataset) - len(inside) - len(after)
+    return Split(fit=inside, tune=none, calibrate=none, test=after, purged=purged)
 
 
 def evaluate_models(
@@ -158,25 +155,13 @@ def predict_offline(bundle: Bundle, table: FeatureTable) -> Offline:
 
 def _row_times_us(predictor: Predictor, dataset: Dataset) -> npt.NDArray[np.float64]:
     rows = min(len(dataset), TIMED_ROWS)
-    calls = [(dataset.features[i].tolist(), _context(dataset, i)) for i in range(rows)]
+    calls = [(dataset.features[i].tolist(), dataset.context(i)) for i in range(rows)]
     times_ns = np.empty(rows, np.int64)
     for i, (values, context) in enumerate(calls):
         started_ns = time.perf_counter_ns()
         predictor.predict(values, context)
         times_ns[i] = time.perf_counter_ns() - started_ns
     return times_ns / 1_000.0
-
-
-def _context(dataset: Dataset, row: int) -> Context:
-    one, five, thirty, four_hours = (float(lag) for lag in dataset.har_bps[row])
-    return Context(
-        float(dataset.rv_bps[row]),
-        float(dataset.tau_bps[row]),
-        (one, five, thirty, four_hours),
-        float(dataset.z[row]),
-        float(dataset.mid[row]),
-        bool(dataset.tau_adaptive[row]),
-    )
 
 
 def write_predictions(offline: Offline, path: Path) -> None:
@@ -191,12 +176,11 @@ def write_predictions(offline: Offline, path: Path) -> None:
 
     if path.is_dir():
         raise ModelError(str(path), "is a directory", "name a file with --out")
-
     data = offline.dataset
     frame = pl.DataFrame(
         {
             "event_ns": data.event_ns,
-            **{f"{name}": getattr(offline.scored, name) for name in ScoredRows._fields},
+            **{name: getattr(offline.scored, name) for name in ScoredRows._fields},
             "tau_bps": data.tau_bps,
             "tau_adaptive": data.tau_adaptive,
             "sigma_now_bps": data.rv_bps,

@@ -25,7 +25,7 @@ from volspike.pipeline.accounting import Accounting
 from volspike.pipeline.ingest import Ingest, dead_letter
 from volspike.pipeline.latency import LatencyHistogram
 from volspike.pipeline.log_guard import LogGuard
-from volspike.pipeline.stage import FeatureStage, FeatureStages
+from volspike.pipeline.stage import FeatureStages
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.records import Alert, FeatureRow, Gap, Mark, Prediction, Tick
@@ -231,10 +231,11 @@ class LivePipeline:
         if scoring is not None:
             scoring.scorer.on_mark(mark)
             self._settle(scoring)
-            self._alert(mark.product, mark.event_ns, mark.covered_since_ns, None)
+            self._alert(mark, None)
+            self._alert_reference(scoring, mark, None)
 
     def _tick(self, tick: Tick, monotonic_ns: int) -> None:
-        stage: FeatureStage = self._parts.stages.for_tick(tick)
+        stage = self._parts.stages.for_tick(tick)
         # A row that the archive does not hold could never be made again, and its position is given anew.
         row = stage.tick(tick, keep=self.archive_failure is None)
         self.counts.features += 1
@@ -252,11 +253,11 @@ class LivePipeline:
             scoring.prediction = prediction
             self.counts.predictions += 1
             self._put(PREDICTIONS, prediction)
-        self._alert(tick.product, tick.event_ns, tick.covered_since_ns, prediction)
+        self._alert(tick, prediction)
         if prediction is not None:
             self.latency.add(self._parts.clock.monotonic_ns() - monotonic_ns)
         self._settle(scoring, OUTCOMES_A_TICK)
-        self._alert_reference(scoring, row, prediction)
+        self._alert_reference(scoring, tick, prediction)
 
     def _meet(self, tick: Tick) -> None:
         self._known.add(tick.product)
@@ -264,13 +265,11 @@ class LivePipeline:
         if scoring is not None:
             self.scoring[tick.product] = scoring
 
-    def _alert(
-        self, product: str, event_ns: int, covered_since_ns: int, prediction: Prediction | None
-    ) -> None:
-        policy = self._parts.policies.get(product)
+    def _alert(self, at: Tick | Mark, prediction: Prediction | None) -> None:
+        policy = self._parts.policies.get(at.product)
         if policy is None:
             return
-        alert = policy.step(product, event_ns, covered_since_ns, prediction)
+        alert = policy.step(at.product, at.event_ns, at.covered_since_ns, prediction)
         if alert is not None:
             self._publish(alert)
 
@@ -283,12 +282,12 @@ class LivePipeline:
         self._parts.dispatcher.push(alert)
 
     def _alert_reference(
-        self, scoring: ProductScoring, row: FeatureRow, prediction: Prediction | None
+        self, scoring: ProductScoring, at: Tick | Mark, prediction: Prediction | None
     ) -> None:
-        policy = self._parts.reference_policies.get(row.product)
+        policy = self._parts.reference_policies.get(at.product)
         if policy is None:
             return
-        alert = policy.step(row.product, row.event_ns, row.covered_since_ns, prediction)
+        alert = policy.step(at.product, at.event_ns, at.covered_since_ns, prediction)
         if alert is not None:
             scoring.board.reference_alerts.add(alert)
 

@@ -14,7 +14,7 @@ import msgspec
 
 from volspike.bus.port import Log
 from volspike.bus.topics import ALERTS
-from volspike.errors import ProtocolError
+from volspike.errors import ConfigError, ProtocolError
 from volspike.records import Alert
 
 # Alerts come one a minute and product at most; an open one is among the last.
@@ -35,6 +35,11 @@ class AlertTail:
         The file of alerts; its last lines are read.
     ended_ns : int
         Event time at which the log ends, 0 for an empty log.
+
+    Raises
+    ------
+    ConfigError
+        If the file is there and can't be read.
     """
 
     def __init__(self, log: Log, path: Path, ended_ns: int) -> None:
@@ -75,11 +80,14 @@ def closed_at(opened: Alert, event_ns: int) -> Alert:
 
 
 def _told(path: Path) -> Iterable[Alert]:
-    if not path.exists():
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - FILE_BYTES))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
         return
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - FILE_BYTES))
-        lines = file.read().splitlines()
+    except OSError as error:
+        raise ConfigError(str(path), error.strerror or str(error), "choose a file that can be read") from None
     for line in lines:
         try:
             yield ALERTS.decode(line)

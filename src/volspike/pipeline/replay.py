@@ -13,7 +13,7 @@ from typing import Any
 from volspike.errors import FeatureError
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import FeatureSet, get_feature_set
-from volspike.features.store import FeatureWriter
+from volspike.features.store import FeatureWriter, stored_kinds
 from volspike.features.table import FeatureTable
 from volspike.pipeline.batch import BatchStages
 from volspike.pipeline.home import Home
@@ -23,11 +23,12 @@ from volspike.recording.lock import WriterLock
 from volspike.recording.reader import Archive, SessionInfo
 
 PROGRESS_FRAMES = 5_000
+Progress = Callable[[int], None]
 WriterKey = tuple[str, str, str]
 
 
 def replay_tables(
-    archive: Archive, ingest: Ingest, feature_set: FeatureSet, progress: Callable[[int], None]
+    archive: Archive, ingest: Ingest, feature_set: FeatureSet, progress: Progress
 ) -> Iterator[FeatureTable]:
     """Yield the feature rows of a whole archive in tables; memory is flat at any length.
 
@@ -54,7 +55,7 @@ def session_tables(
     session: SessionInfo,
     ingest: Ingest,
     stages: BatchStages,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> Iterator[FeatureTable]:
     """Yield the tables that are filled by a session, which has begun, frame by frame."""
     pending = 0
@@ -69,7 +70,7 @@ def session_tables(
 
 
 def replay_features(
-    home: Home, feature_set: FeatureSet, scales: PriceScales, progress: Callable[[int], None]
+    home: Home, feature_set: FeatureSet, scales: PriceScales, progress: Progress
 ) -> dict[str, Any]:
     """Compute all stored features anew; the old ones stay until the new ones are whole.
 
@@ -112,7 +113,7 @@ def _tables(
     ingest: Ingest,
     feature_set: FeatureSet,
     scales: PriceScales,
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> Iterator[FeatureTable]:
     """Return the fast way through the archive where numba is installed, else the plain one: the same rows."""
     try:
@@ -126,8 +127,6 @@ def _tables(
 
 def stored_feature_set(home: Home, default: str) -> FeatureSet:
     """Return the feature set of the stored rows, or the default where none are stored."""
-    from volspike.features.store import stored_kinds
-
     sets = {name for _, _, name in stored_kinds(home.features)}
     if len(sets) > 1:
         raise FeatureError(

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 
 from volspike.exchange.items import Decoded, Decoder, Quote
-from volspike.features.jit import direct
+from volspike.jit import direct
 from volspike.recording.reader import SPARE_BYTES
 from volspike.recording.scanner import SCANNED, LineScanner, scan
 from volspike.recording.template import EVENT_NS, ITEM_WIDTH, MAX_ROWS, SEQUENCE, learn_template

@@ -8,10 +8,10 @@ from volspike.errors import FeatureError
 from volspike.features.engine import make_engine
 from volspike.features.sets import FeatureSet
 from volspike.features.store import FeatureWriter
+from volspike.features.window import WINDOW_NS
 from volspike.logs import get_logger
 from volspike.records import FeatureRow, Mark, Tick
 
-WINDOW_NS = 60_000_000_000
 HOUR_NS = 3_600_000_000_000
 
 log = get_logger()

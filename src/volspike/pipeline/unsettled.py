@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable
 
 from volspike.bus.port import Log
 from volspike.bus.topics import OUTCOMES, PREDICTIONS, Topic
+from volspike.features.window import SECOND_NS
 from volspike.labels.grid import SecondGrid
 from volspike.labels.targets import HORIZON_S, RvLabeller
 from volspike.pipeline.log_tail import newest_record, unsettled_predictions
-from volspike.records import Mark, Outcome, Prediction, Record, Tick
+from volspike.records import Mark, Prediction, Record, Tick
 from volspike.scoring.scorer import outcome_of
 
-NS = 1_000_000_000
 # A minute, the two seconds it may begin and end in, and as much again for products that are behind others.
-REACH_NS = 2 * (HORIZON_S + 2) * NS
+REACH_NS = 2 * (HORIZON_S + 2) * SECOND_NS
 
 
 class Unsettled:
@@ -114,6 +114,5 @@ class Unsettled:
     def _settle(
         self, prediction: Prediction, sigma_bps: float | None, unlabelled: str | None, matured_ns: int
     ) -> None:
-        outcome: Outcome = outcome_of(prediction, sigma_bps, unlabelled, matured_ns)
-        self._put(OUTCOMES, outcome)
+        self._put(OUTCOMES, outcome_of(prediction, sigma_bps, unlabelled, matured_ns))
         self.settled += 1

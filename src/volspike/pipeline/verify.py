@@ -72,8 +72,7 @@ def _compare(stored: FeatureTable | None, replayed: FeatureTable | None, counts:
         counts["extra"] += 0 if stored is None else len(stored)
         counts["missing"] += 0 if replayed is None else len(replayed)
         return
-    stored_order, replayed_order = _keys(stored), _keys(replayed)
-    _, left, right = np.intersect1d(stored_order, replayed_order, return_indices=True)
+    _, left, right = np.intersect1d(_positions(stored), _positions(replayed), return_indices=True)
     same = _same_bits(stored, left, replayed, right)
     counts["rows"] += len(stored)
     counts["identical"] += int(same.sum())
@@ -82,7 +81,7 @@ def _compare(stored: FeatureTable | None, replayed: FeatureTable | None, counts:
     counts["extra"] += len(stored) - len(left)
 
 
-def _keys(table: FeatureTable) -> npt.NDArray[np.void]:
+def _positions(table: FeatureTable) -> npt.NDArray[np.void]:
     """Return the archive position of each row as one comparable value."""
     pairs = np.empty(len(table), dtype=[("seq", np.int64), ("row", np.int64)])
     pairs["seq"], pairs["row"] = table.seq, table.row

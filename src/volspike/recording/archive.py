@@ -1,4 +1,7 @@
-"""The raw archive's writer: every frame is in the page cache before anyone decodes it."""
+"""The raw archive's writer: every frame is in the page cache before anyone decodes it.
+
+It is the first to get a frame off the wire, and gives it the ``seq`` that all that is made of it bears.
+"""
 
 from __future__ import annotations
 
@@ -112,9 +115,6 @@ class ArchiveWriter:
         except OSError as error:
             lock.release()
             raise archive_error(self._raw, error) from None
-        except ArchiveError:
-            lock.release()
-            raise
 
     @property
     def failure(self) -> ArchiveError | None:
@@ -207,7 +207,7 @@ class ArchiveWriter:
         Raises
         ------
         ArchiveError
-            If sessions are open, or the disk refuses.
+            If sessions are open, or the disk refuses; in the latter case the archive stays stopped.
         """
         self._check_usable()
         if self._segments:
@@ -222,7 +222,8 @@ class ArchiveWriter:
                 staging.discard()
                 raise
         except OSError as error:
-            raise archive_error(self._raw, error) from None
+            # Whether the import stands only the next start can tell, and with it which seqs are taken.
+            raise self._fail(self._raw, error) from None
         finally:
             self._staging = False
         self.last_seq = staging.last_seq
@@ -285,20 +286,20 @@ class ArchiveWriter:
     def _compress_loop(self) -> None:
         while (segment := self._finished.get()) is not None:
             self._sync_segment(segment)
-            with segment.lock:
-                segment.closed = True
-                self._file_system.close(segment.descriptor)
-            # After a failed fsync the pages can't be trusted: recovery at the next start sorts it out.
-            if self._failure is None:
+            try:
                 self._close_segment(segment)
+            except OSError as error:
+                self.compression_failures.append(archive_error(segment.path, error))
 
     def _close_segment(self, segment: _OpenSegment) -> None:
-        try:
+        with segment.lock:
+            segment.closed = True
+            self._file_system.close(segment.descriptor)
+        # After a failed fsync the pages can't be trusted: recovery at the next start sorts it out.
+        if self._failure is None:
             if segment.summary.frames:
                 compress_segment(self._file_system, segment.path, segment.summary)
             self._file_system.unlink(segment.path)
-        except OSError as error:
-            self.compression_failures.append(archive_error(segment.path, error))
 
 
 def compress_segment(file_system: FileSystem, plain: Path, summary: Summary) -> None:

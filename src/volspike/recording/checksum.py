@@ -16,7 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from volspike.recording.wire_bytes import compiled, signed, store, word_at
+from volspike.jit import inlined, part
+from volspike.recording.wire_bytes import signed, store, word_at
 
 ROOM = 64  # zero bytes before a text
 _BLOCK = 64
@@ -95,7 +96,7 @@ _typed: Callable[[Any], Callable[..., Any]] = intrinsic
 _fold_blocks: Callable[[int, int], int] = _typed(_fold)
 
 
-@compiled(forceinline=True)
+@inlined
 def folded(start: int, stop: int) -> int:
     """Return what remains of a text behind zero bytes."""
     blocks = (stop - start + _BLOCK - 1) >> 6
@@ -118,7 +119,7 @@ def _make_tables() -> npt.NDArray[np.uint64]:
 _TABLES = _make_tables()
 
 
-@compiled(forceinline=True)
+@inlined
 def looked_up(start: int, stop: int) -> int:
     """Return the same as ``folded`` from tables."""
     p, rest = stop - ((stop - start + 7) & -8), np.uint64(0)
@@ -134,7 +135,7 @@ def looked_up(start: int, stop: int) -> int:
 _remainder = folded if binding.get_host_cpu_features().get("pclmul", False) else looked_up
 
 
-@compiled()
+@part
 def crc32(start: int, stop: int) -> int:
     """Return the CRC-32 of at least four bytes.
 

@@ -130,7 +130,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
         If a compressed segment is cut short or fails its checksum.
     """
     if path.suffix == ".zst":
-        yield from _decompress(path)
+        yield from _closed_blocks(path)
         return
     with path.open("rb") as file:
         while block := file.read(_WRITE_BYTES):
@@ -142,18 +142,28 @@ def open_text(path: Path) -> io.RawIOBase:
 
     Reading raises what ``read_blocks`` raises.
     """
-    return _Inflated(path) if path.suffix == ".zst" else path.open("rb", buffering=0)
+    return BlockReader(_closed_blocks(path)) if path.suffix == ".zst" else path.open("rb", buffering=0)
 
 
-class _Inflated(io.RawIOBase):
-    def __init__(self, path: Path) -> None:
-        self._blocks = _decompress(path)
+class BlockReader(io.RawIOBase):
+    """Blocks of text as a file.
+
+    Parameters
+    ----------
+    blocks : iterator of bytes
+        None of them empty.
+    """
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
         self._block = memoryview(b"")
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer`` as far as the block at hand goes; return how far, 0 at the end."""
         if not self._block:
             self._block = memoryview(next(self._blocks, b""))
         taken = min(len(buffer), len(self._block))
@@ -162,7 +172,25 @@ class _Inflated(io.RawIOBase):
         return taken
 
 
-def _decompress(path: Path) -> Iterator[bytes]:
+def _closed_blocks(path: Path) -> Iterator[bytes]:
+    try:
+        yield from decompress(path)
+    except zstandard.ZstdError as error:
+        raise ArchiveError(
+            str(path),
+            f"is a damaged segment ({error})",
+            "it is read to its last good line; restore it from a copy to have the rest",
+        ) from None
+
+
+def decompress(path: Path) -> Iterator[bytes]:
+    """Yield the text of a zstd file of one or more frames, in blocks of about a MiB.
+
+    Raises
+    ------
+    zstandard.ZstdError
+        If it is cut short, which the library's own reader would not tell, or fails a checksum.
+    """
     with path.open("rb") as file:
         pending = b""
         while True:
@@ -176,19 +204,8 @@ def _decompress(path: Path) -> Iterator[bytes]:
             decompressor = zstandard.ZstdDecompressor().decompressobj(write_size=_WRITE_BYTES)
             while not decompressor.eof:
                 if not pending and not (pending := file.read(_READ_BYTES)):
-                    raise _damaged(path, "it is cut short")
-                try:
-                    block = decompressor.decompress(pending)
-                except zstandard.ZstdError as error:
-                    raise _damaged(path, str(error)) from None
+                    raise zstandard.ZstdError("it is cut short")
+                block = decompressor.decompress(pending)
                 pending = decompressor.unused_data
                 if block:
                     yield block
-
-
-def _damaged(path: Path, detail: str) -> ArchiveError:
-    return ArchiveError(
-        str(path),
-        f"is a damaged segment ({detail})",
-        "it is read to its last good line; restore it from a copy to have the rest",
-    )

@@ -15,6 +15,7 @@ import msgspec
 import zstandard
 
 from volspike.errors import ImportFormatError
+from volspike.recording.compression import BlockReader, decompress
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -122,8 +123,8 @@ class ForeignFile:
     def lines(self) -> Iterator[bytes]:
         """Yield every line without its line ending; a CSV row becomes an object of strings.
 
-        The header row of a CSV is not among them. A CSV row with another number of columns is yielded as it
-        stands, and so can't be read as an object.
+        The header row of a CSV is not among them. A row that is no CSV, or has another number of columns, is
+        yielded as it stands, and so can't be read as an object.
 
         Raises
         ------
@@ -149,8 +150,7 @@ class ForeignFile:
         if self._magic.startswith(_GZIP):
             return cast(BinaryIO, gzip.open(self.path, "rb"))
         if self._magic.startswith(_ZSTD):
-            reader = zstandard.ZstdDecompressor().stream_reader(self.path.open("rb"), read_across_frames=True)
-            return cast(BinaryIO, io.BufferedReader(reader))
+            return cast(BinaryIO, io.BufferedReader(BlockReader(decompress(self.path))))
         return self.path.open("rb")
 
 
@@ -158,9 +158,14 @@ def _csv_objects(lines: Iterator[bytes]) -> Iterator[bytes]:
     names = _csv_cells(next(lines, b""))
     for line in lines:
         cells = _csv_cells(line)
-        yield msgspec.json.encode(dict(zip(names, cells, strict=True))) if len(cells) == len(names) else line
+        is_row = len(cells) == len(names) > 0
+        yield msgspec.json.encode(dict(zip(names, cells, strict=True))) if is_row else line
 
 
 def _csv_cells(line: bytes) -> list[str]:
-    cells = next(csv.reader([line.decode(errors="replace")]), [])
+    """Return the cells of a row; none where it holds a bare carriage return or a field without end."""
+    try:
+        cells = next(csv.reader([line.decode(errors="replace")]), [])
+    except csv.Error:
+        return []
     return [cell.strip() for cell in cells]

@@ -111,14 +111,6 @@ class Archive:
             parts.sort(key=lambda part: part[0].first_seq)
             yield _info(headers[key], parts)
 
-    def last_seq(self) -> int:
-        """Return the highest seq in the archive, 0 where it is empty."""
-        return max((info.last_seq for info in self._infos()), default=0)
-
-    def frame_count(self) -> int:
-        """Return how many frames the closed segments hold."""
-        return sum(info.frames for info in self._infos())
-
     def seq_ranges(self) -> list[tuple[int, int]]:
         """Return the first and last seq of every segment, sorted.
 
@@ -139,22 +131,22 @@ class Archive:
         passed over in silence. A damaged segment is read to its last good line, with a warning.
         """
         for path in session.paths:
-            scan, pieces = Scan(_existing(path)), 0
+            scan, read = Scan(_existing(path)), 0
             for _, frame in scan:
-                pieces += 1
+                read += 1
                 if frame is None:
                     self.corrupt += 1
                 else:
                     yield frame
             if scan.damage is not None:
-                self.count_lost(path, pieces, scan.damage)
+                self.count_lost(path, read, scan.damage)
 
-    def count_lost(self, path: Path, pieces: int, damage: ArchiveError) -> None:
-        """Count the lines of a damaged segment that could not be read; at least one."""
+    def count_lost(self, path: Path, read: int, damage: ArchiveError) -> None:
+        """Count the lines of a damaged segment behind the ``read`` ones; at least one."""
         footer = read_footer(path)
-        lost = max(1, footer.frames - pieces if footer is not None else 1)
+        lost = max(1, footer.frames - read if footer is not None else 1)
         self.corrupt += lost
-        log.warning("a segment is damaged", reason=str(damage), read=pieces, lost=lost)
+        log.warning("a segment is damaged", reason=str(damage), read=read, lost=lost)
 
     def chunks(self, session: SessionInfo) -> Iterator[LineBlock]:
         """Yield a session's lines in blocks of about 512 KiB, without headers and a torn tail.

@@ -50,8 +50,6 @@ def recover(raw: Path, file_system: FileSystem) -> RecoveryReport:
 
     Raises
     ------
-    ArchiveError
-        If a closed segment is damaged in a way that hides its seq.
     OSError
         If the disk refuses.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from volspike.errors import ArchiveError
 from volspike.recording.compression import read_blocks
 from volspike.recording.frame import Frame, SegmentHeader
+from volspike.recording.layout import session_of
 from volspike.recording.segment import (
     MARKER_START,
     decode_header,
@@ -100,11 +101,14 @@ def read_header(path: Path) -> SegmentHeader:
 def rebuild_header(path: Path) -> SegmentHeader:
     """Make a header for a live segment that lost its own: only live segments are ever repaired."""
     feed = path.parent.parent.name
-    session = path.name.partition(".ndjson")[0].partition("-")[2]
     products: set[str] = set()
     for _, frame in Scan(path):
         if frame is not None:
             products.update(name.decode(errors="replace") for name in _PRODUCT.findall(frame.raw))
     return SegmentHeader(
-        feed=feed, dialect=feed, session=session, products=tuple(sorted(products)), heartbeats=True
+        feed=feed,
+        dialect=feed,
+        session=session_of(path),
+        products=tuple(sorted(products)),
+        heartbeats=True,
     )

@@ -8,15 +8,14 @@ On its way through a line it copies what the crc covers, without escapes, to whe
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from volspike.features import jit
-from volspike.features.jit import sources_digest
+from volspike import jit, records
+from volspike.jit import entry, inlined, keyed_by, part, sources_digest
 from volspike.recording import checksum, wire_bytes
 from volspike.recording import program as layout
 from volspike.recording import template as shapes
@@ -76,7 +75,6 @@ from volspike.recording.template import (
 from volspike.recording.wire_bytes import (
     SPAN,
     byte_at,
-    compiled,
     copy_span,
     differing,
     digits_value,
@@ -99,7 +97,7 @@ _MAX_DIGITS = 18  # of a decimal, whatever its point
 _NO_LINE = _NO_CRC = -1
 _NEWLINE = ord("\n")
 
-_SOURCES = (checksum, jit, layout, shapes, sys.modules[__name__], wire_bytes)
+_SOURCES = (checksum, jit, layout, records, shapes, wire_bytes)
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int64]
@@ -113,7 +111,7 @@ _SECOND_NS = 1_000_000_000
 _BEFORE_1970 = 719_162
 
 
-@compiled(forceinline=True)
+@inlined
 def _stands(p: int, step: int, out: int) -> bool:
     """Tell whether the literal of a step stands at ``p``; copy to ``out`` what of it the crc covers."""
     literal, covered, length = load(step, LITERAL), load(step, COVERED), load(step, LENGTH)
@@ -126,7 +124,7 @@ def _stands(p: int, step: int, out: int) -> bool:
     return bool(differing(p, literal) & ((_U1 << np.uint64(length)) - _U1) == _U0)
 
 
-@compiled(forceinline=True)
+@inlined
 def _length(marks: Any, step: int) -> int:
     """Return how many characters of a span come before the first mark.
 
@@ -141,7 +139,7 @@ def _length(marks: Any, step: int) -> int:
     return length
 
 
-@compiled(forceinline=True)
+@inlined
 def _text(p: int, step: int, out: int) -> int:
     """Copy a plain text to ``out``; return its length."""
     length = 0
@@ -154,7 +152,7 @@ def _text(p: int, step: int, out: int) -> int:
     return length + _length(marks, step)
 
 
-@compiled(forceinline=True)
+@inlined
 def _digits(p: int, length: int) -> int:
     """Return the number of up to 19 digits, negative where they don't fit in 63 bits."""
     if length <= 8:
@@ -168,7 +166,7 @@ def _digits(p: int, length: int) -> int:
     return int(value)
 
 
-@compiled(forceinline=True)
+@inlined
 def _count(p: int, step: int) -> tuple[int, int]:
     """Return (value, length) of a whole number of JSON, length -1 where it is none within int64."""
     marks = no_digit_marks(p)
@@ -179,7 +177,7 @@ def _count(p: int, step: int) -> tuple[int, int]:
     return (value, length) if value >= 0 else (0, _NO_LINE)
 
 
-@compiled(forceinline=True)
+@inlined
 def _decimal(p: int, step: int, decimals: int) -> tuple[int, int]:
     """Return (units, length) of a decimal above 0, length -1 where it has no exact integer at the scale."""
     no_decimal = no_decimal_marks(p)
@@ -200,14 +198,14 @@ def _decimal(p: int, step: int, decimals: int) -> tuple[int, int]:
     return value * _POWERS[decimals - fraction_length], length
 
 
-@compiled(forceinline=True)
+@inlined
 def _pair(p: int) -> int:
     """Return the number of two digits, or a large one."""
     tens, ones = byte_at(p) - 48, byte_at(p + 1) - 48
     return tens * 10 + ones if 0 <= tens <= 9 and 0 <= ones <= 9 else 1 << 20
 
 
-@compiled(forceinline=True)
+@inlined
 def _epoch_day(p: int) -> int:
     """Return the days since 1970 of ``YYYY-MM-DD``, or -1."""
     year, month, day = _pair(p) * 100 + _pair(p + 2), _pair(p + 5), _pair(p + 8)
@@ -221,7 +219,7 @@ def _epoch_day(p: int) -> int:
     return days + int(_DAYS_BEFORE[month - 1]) + (is_leap and month > 2) + day - 1 - _BEFORE_1970
 
 
-@compiled()
+@part
 def _minute(p: int, program: int) -> bool:
     """Read ``YYYY-MM-DDTHH:MM`` into the program, which keeps the latest; False where it is none."""
     day, hour, minute = _epoch_day(p), _pair(p + 11), _pair(p + 14)
@@ -233,7 +231,7 @@ def _minute(p: int, program: int) -> bool:
     return True
 
 
-@compiled(forceinline=True)
+@inlined
 def _time(p: int, step: int, program: int) -> tuple[int, int]:
     """Return (ns, length) of an RFC 3339 time in UTC, length -1 where it is none, or a leap second."""
     latest = program + 8 * MINUTE
@@ -252,12 +250,12 @@ def _time(p: int, step: int, program: int) -> tuple[int, int]:
     return (time_ns, length + 1) if byte_at(p + length) == 90 else (0, _NO_LINE)
 
 
-@compiled(forceinline=True)
+@inlined
 def _record(program: int, index: int) -> int:
     return program + 8 * (HEAD_WORDS + RECORD_WORDS * index)
 
 
-@compiled()
+@part
 def _product(p: int, step: int, program: int) -> tuple[int, int, int]:
     """Return (index, decimals, length) of a known product's name, length -1 where it is none."""
     length = _length(special_marks(p), step)
@@ -271,7 +269,7 @@ def _product(p: int, step: int, program: int) -> tuple[int, int, int]:
     return 0, 0, _NO_LINE
 
 
-@compiled()
+@part
 def _walk(p: int, out: int, program: int, template: int, items: int) -> tuple[int, int, int]:
     """Walk a template over the line at ``p``: its items to ``items``, what its crc covers to ``out``.
 
@@ -328,7 +326,7 @@ def _walk(p: int, out: int, program: int, template: int, items: int) -> tuple[in
     return p, out, crc
 
 
-@compiled(forceinline=True)
+@inlined
 def _clear(item: int) -> None:
     store(item, SEQUENCE, UNKNOWN)
     store(item, PRODUCT_INDEX, UNKNOWN)
@@ -339,7 +337,7 @@ def _clear(item: int) -> None:
     store(item, LAST_SIZE, UNKNOWN)
 
 
-@compiled(forceinline=True)
+@inlined
 def _finish(items: int, line: int, kind: int) -> bool:
     """Complete a frame's items; False where a quote is crossed."""
     store(items, LINE, line)
@@ -357,7 +355,7 @@ def _finish(items: int, line: int, kind: int) -> bool:
     return True
 
 
-@compiled()
+@part
 def _scan(
     start: int, offset: int, stop: int, program: int, covered: int, items: int, capacity: int
 ) -> tuple[int, int, int]:
@@ -398,17 +396,12 @@ def _scan(
     return n, offset, SCANNED
 
 
-@compiled(forceinline=True)
-def _keyed_by(digest: int) -> None:
-    """Do nothing; but naming the digest makes it a part of the cache's key."""
-
-
 def _entry_point(digest: int) -> Callable[..., tuple[int, int, int]]:
-    @compiled("UniTuple(int64, 3)(int64, int64, int64, int64, int64, int64, int64)")
+    @entry("UniTuple(int64, 3)(int64, int64, int64, int64, int64, int64, int64)")
     def scan(
         start: int, offset: int, stop: int, program: int, covered: int, items: int, capacity: int
     ) -> tuple[int, int, int]:
-        _keyed_by(digest)
+        keyed_by(digest)
         return _scan(start, offset, stop, program, covered, items, capacity)
 
     return scan

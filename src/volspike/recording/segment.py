@@ -27,7 +27,6 @@ from volspike.errors import ArchiveError
 from volspike.recording.frame import FEEDS, Frame, SegmentHeader
 
 FRAME_START = b'{"seq":'
-HEADER_START = b'{"header":'
 MARKER_START = b'{"recovered":'
 
 _NEWLINE, _RETURN = b"\n\r"

@@ -32,6 +32,7 @@ from volspike.recording.frame import FEEDS, FlatMapping
 SAMPLE_LINES = 200
 _DEPTH = 3
 _EXCHANGE_TYPES = frozenset({"match", "last_match", "l2update", "snapshot", "ticker_batch"})
+_CLOCKS = names.RECEIVE_TIME + names.EITHER_TIME + names.EXCHANGE_TIME
 _FINER_THAN_MICROSECONDS = re.compile(r"\.[0-9]{7,}")
 _MAPPED = (
     "time",
@@ -179,10 +180,9 @@ def _find_nested(row: Row, path: tuple[str, ...]) -> FrameShape | None:
             continue
         here = (*path, key)
         if (dialect := dialect_of(inner)) is not None:
-            clocks = names.RECEIVE_TIME + names.EITHER_TIME + names.EXCHANGE_TIME
-            return FrameShape(dialect=dialect, path=here, receive=_receive_path(row, path, clocks))
+            return FrameShape(dialect=dialect, path=here, receive=_receive_path(row, path, _CLOCKS))
         if (found := _find_nested(inner, here)) is not None:
-            outer = _receive_path(row, path, names.RECEIVE_TIME + names.EITHER_TIME + names.EXCHANGE_TIME)
+            outer = _receive_path(row, path, _CLOCKS)
             return found if found.receive else msgspec.structs.replace(found, receive=outer)
     return None
 

@@ -7,29 +7,21 @@ for ``SPAN`` readable bytes behind each.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from volspike.features.jit import entry, inlined, part
+from volspike.jit import inlined
 
 SPAN = 32  # characters of a vector
 
 _BYTE, _WORD, _SPAN_BITS = ir.IntType(8), ir.IntType(64), ir.IntType(SPAN)
 _VECTOR = ir.VectorType(_BYTE, SPAN)
 
-F = TypeVar("F", bound=Callable[..., Any])
 Build = Callable[[Any, Any], Any]  # of a builder and the operands
-
-
-def compiled(signature: str = "", forceinline: bool = False) -> Callable[[F], F]:
-    """Compile an entry point, which has a signature, or a part of one."""
-    if signature:
-        return entry(signature)
-    return inlined if forceinline else part
 
 
 def _load_word(typing_context: Any, address: Any) -> tuple[Any, Any]:
@@ -143,13 +135,13 @@ _EIGHTS = np.uint64(42949672960001)
 _U8, _U16, _U32 = np.uint64(8), np.uint64(16), np.uint64(32)
 
 
-@compiled(forceinline=True)
+@inlined
 def signed(word: Any) -> int:
     """Return an unsigned word as a signed one; the two in one expression would become a float."""
     return np.int64(word)  # type: ignore[return-value]
 
 
-@compiled(forceinline=True)
+@inlined
 def digits_value(word: Any, length: int) -> int:
     """Return the number that the first ``length`` (1 to 8) characters of a word write."""
     word = (word << np.uint64(64 - 8 * length)) & _LOWER_HALVES

@@ -21,10 +21,9 @@ from typing import NamedTuple, cast
 import msgspec
 
 from volspike.clock import Clock
-from volspike.errors import FeatureError
-from volspike.features.sets import get_feature_set
-from volspike.features.window import MIN_TICKS, last_closed_second
+from volspike.features.window import MIN_TICKS, SECOND_NS, last_closed_second
 from volspike.labels.grid import mid_price
+from volspike.labels.stream import column_index
 from volspike.labels.targets import HORIZON_S, Graded, RvLabeller, make_labeller
 from volspike.labels.trailing import Context, TrailingState
 from volspike.models.calibration import Scored
@@ -32,7 +31,6 @@ from volspike.models.predictor import Predictor
 from volspike.records import FeatureRow, Mark, Outcome, Prediction
 from volspike.scoring.guard import GuardedPredictor
 
-NS = 1_000_000_000
 FALLBACK_SUFFIX = "!fallback"
 
 
@@ -43,7 +41,7 @@ def prediction_id(identity: str, model_version: str) -> str:
 
 def target_end_ns(event_ns: int) -> int:
     """Return when the minute that a prediction at ``event_ns`` is about is over (ns, boundary s + 60)."""
-    return (last_closed_second(event_ns) + 1 + HORIZON_S) * NS
+    return (last_closed_second(event_ns) + 1 + HORIZON_S) * SECOND_NS
 
 
 def outcome_of(
@@ -148,7 +146,7 @@ class Scorer:
         self._model = GuardedPredictor(predictor)
         self._reference = GuardedPredictor(reference)
         self._feature_set = predictor.feature_set
-        self._rv_column = _rv_column(predictor.feature_set)
+        self._rv_column = column_index(predictor.feature_set, "rv_60s")
         self._trailing = trailing
         self._clock = clock
         self._labeller: RvLabeller[_Batch] = make_labeller(predictor.target)
@@ -313,13 +311,6 @@ class Scorer:
             self.pending -= len(batch.predictions)
             waiting = iter(batch.predictions)
             self._settled.append(_Settled(waiting, sigma_future_bps, unlabelled, event_ns, batch.run))
-
-
-def _rv_column(feature_set: str) -> int:
-    names = [column.name for column in get_feature_set(feature_set).columns]
-    if "rv_60s" not in names:
-        raise FeatureError(feature_set, "has no rv_60s, the volatility now", "use a set that has it")
-    return names.index("rv_60s")
 
 
 def _numbers(values: Sequence[float | None]) -> Sequence[float]:

@@ -16,9 +16,9 @@ from volspike.simulation.fault_state import FaultState, half_frame, reset_on_clo
 from volspike.simulation.faults import Fault
 from volspike.simulation.ledger import ConnectionLog, Ledger
 from volspike.simulation.limits import Limits, TokenBucket
+from volspike.simulation.market import SECOND_NS
 from volspike.simulation.voice import Outgoing, Voice
 
-SECOND_NS = 1_000_000_000
 BATCH_NS = 5 * SECOND_NS
 NEVER_NS = 2**63 - 1
 
@@ -202,13 +202,12 @@ class Connection:
             return
         self._pending.extend(self._faults.release())
         self.write()
-        if self._note_close(code, reason):
-            await self._end(code, reason)
+        self._note_close("server", code, reason)
+        await self._end(code, reason)
 
     def ended(self, code: int | None, reason: str) -> None:
         """Note that the connection is gone; whose doing it was is known if it was ours."""
-        if not self.log.close_by:
-            self.log.close_by, self.log.close_code, self.log.close_reason = "client", code, reason
+        self._note_close("client", code, reason)
 
     async def _end(self, code: int, reason: str) -> None:
         if not self._faults.muted:
@@ -218,16 +217,14 @@ class Connection:
                     return
         self._ws.transport.abort()
 
-    def _note_close(self, code: int, reason: str) -> bool:
-        """Note our own closing; return False if the connection is closed already."""
-        if self.log.close_by:
-            return False
-        self.log.close_by, self.log.close_code, self.log.close_reason = "server", code, reason
-        return True
+    def _note_close(self, by: str, code: int | None, reason: str) -> None:
+        """Note an end; the first one noted stands."""
+        if not self.log.close_by:
+            self.log.close_by, self.log.close_code, self.log.close_reason = by, code, reason
 
     def _reset(self) -> None:
         self.write()
-        self._note_close(1006, "fault")
+        self._note_close("server", 1006, "fault")
         reset_on_close(self._ws.transport.get_extra_info("socket"))
         self._ws.transport.write(half_frame())
         self._ws.transport.abort()

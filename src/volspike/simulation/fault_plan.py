@@ -8,8 +8,7 @@ import random
 from collections.abc import Sequence
 
 from volspike.simulation.faults import Fault
-
-SECOND_NS = 1_000_000_000
+from volspike.simulation.market import SECOND_NS
 
 
 class FaultPlan:

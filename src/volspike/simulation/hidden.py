@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from volspike.simulation.market import SECOND_NS
+
 Floats = NDArray[np.float64]
 
 BLOCK_S = 10
-SECOND_NS = 1_000_000_000
 HORIZON_S = 60
 PATHS = 2_000
 REGIMES = ("calm", "active", "turbulent")

@@ -13,6 +13,8 @@ import msgspec
 
 from volspike.records import UNKNOWN
 
+SECOND_NS = 1_000_000_000
+
 
 class MarketTick(msgspec.Struct, frozen=True, gc=False):
     """One trade and the best quotes after it; ``side`` is the taker's (``buy`` or ``sell``)."""

@@ -13,12 +13,12 @@ from typing import TypeGuard
 
 from volspike.clock import Clock
 from volspike.simulation.board import Board
-from volspike.simulation.connection import NEVER_NS, SECOND_NS, Connection
+from volspike.simulation.connection import NEVER_NS, Connection
 from volspike.simulation.door import Door
 from volspike.simulation.fault_plan import FaultPlan
 from volspike.simulation.faults import DOOR_KINDS, MARKET_KINDS, Fault
 from volspike.simulation.ledger import Ledger
-from volspike.simulation.market import Market, MarketBreak, MarketEvent, MarketTick
+from volspike.simulation.market import SECOND_NS, Market, MarketBreak, MarketEvent, MarketTick
 from volspike.simulation.pacing import MarketTime
 
 AFTERGLOW_NS = 125 * SECOND_NS

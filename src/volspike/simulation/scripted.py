@@ -7,9 +7,7 @@ from collections.abc import Iterator
 
 from volspike.simulation.board import Board
 from volspike.simulation.exchange_voice import ExchangeVoice
-from volspike.simulation.market import Market, MarketBreak
-
-SECOND_NS = 1_000_000_000
+from volspike.simulation.market import SECOND_NS, Market, MarketBreak
 
 
 def exchange_frames(market: Market, seed: int, end_ns: int) -> Iterator[tuple[int, bytes]]:

@@ -20,14 +20,14 @@ from volspike.errors import ConfigError, FeedError
 from volspike.simulation import admin
 from volspike.simulation.advanced_voice import AdvancedVoice
 from volspike.simulation.board import Board
-from volspike.simulation.connection import SECOND_NS, Connection
+from volspike.simulation.connection import Connection
 from volspike.simulation.door import Door
 from volspike.simulation.exchange_voice import ExchangeVoice
 from volspike.simulation.fault_plan import FaultPlan
 from volspike.simulation.faults import Fault
 from volspike.simulation.ledger import Ledger
 from volspike.simulation.limits import Limits
-from volspike.simulation.market import Market
+from volspike.simulation.market import SECOND_NS, Market
 from volspike.simulation.pump import Pump
 from volspike.simulation.voice import Voice
 

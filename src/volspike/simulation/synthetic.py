@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from volspike.errors import ConfigError
 from volspike.records import SIZE_DECIMALS
 from volspike.simulation.arrivals import HawkesArrivals
-from volspike.simulation.hidden import BLOCK_S, LEVEL, REGIMES, SECOND_NS, HiddenBlock, HiddenPath
-from volspike.simulation.market import GroundTruth, MarketBreak, MarketEvent, MarketTick
+from volspike.simulation.hidden import BLOCK_S, LEVEL, REGIMES, HiddenBlock, HiddenPath
+from volspike.simulation.market import SECOND_NS, GroundTruth, MarketBreak, MarketEvent, MarketTick
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

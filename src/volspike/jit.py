@@ -1,4 +1,4 @@
-"""How the window kernel is compiled.
+"""How compiled code is compiled: the line scanner, admission, the window kernel, a model's one row.
 
 No fast-math, hence no fused multiply-add: a contracted ``a*b + c`` would change bits. Division by zero is not
 trapped.
@@ -42,9 +42,9 @@ def entry(signature: str) -> Callable[[F], F]:
     """Compile an entry point at once, or load it from numba's cache on disk.
 
     The cache notices changes of the entry point's own file only. An entry point must therefore hold
-    ``sources_digest`` of everything it is compiled from in a closure cell, which is part of the cache's key.
-    Where neither the package's directory nor the user's cache directory can be written, nothing is cached and
-    every start compiles again; ``NUMBA_CACHE_DIR`` names another place.
+    ``sources_digest`` of everything else it is compiled from in a closure cell, which is part of the cache's
+    key: see ``keyed_by``. Where neither the package's directory nor the user's cache directory can be
+    written, nothing is cached and every start compiles again; ``NUMBA_CACHE_DIR`` names another place.
     """
 
     def decorate(function: F) -> F:
@@ -56,6 +56,11 @@ def entry(signature: str) -> Callable[[F], F]:
             return _compiled(signature)(function)
 
     return decorate
+
+
+@inlined
+def keyed_by(digest: int) -> None:
+    """Do nothing; but an entry point that names its digest holds it in a closure cell."""
 
 
 def direct(compiled: Callable[..., Any]) -> Callable[..., Any]:
