@@ -6,6 +6,7 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
+from made_records import make_alert, make_prediction, make_row
 from volspike.features.sets import get_feature_set
 from volspike.models.calibration import Calibration
 from volspike.records import Alert, FeatureRow, Prediction
@@ -47,35 +48,23 @@ def manifest(calibrated: bool = True, *notes: str) -> Any:
 def row(product: str, bid: int, ask: int, event_ns: int = NOW_NS) -> FeatureRow:
     """Return a feature row of a whole minute; prices at 1e-12."""
     names = get_feature_set("core").names
-    return FeatureRow(
+    return make_row(
         product=product,
-        feed="exchange",
-        feature_set="core",
-        session="s",
         event_ns=event_ns,
         covered_since_ns=event_ns - 90 * NS,
         bid=bid,
         ask=ask,
         price_decimals=12,
-        archive_seq=1,
-        archive_row=0,
-        identity="i",
         ticks=200,
-        complete=True,
         values=tuple(15.54 if name == "rv_60s" else 1.0 for name in names),
     )
 
 
 def prediction(product: str, mid: float) -> Prediction:
     """Return the prediction of such a row."""
-    return Prediction(
-        id="p",
+    return make_prediction(
         product=product,
-        identity="i",
         event_ns=NOW_NS,
-        model="logistic",
-        model_version="0",
-        feature_set="core",
         p_spike=0.512,
         sigma_now_bps=15.54,
         sigma_bps=10.80,
@@ -89,14 +78,10 @@ def prediction(product: str, mid: float) -> Prediction:
 
 def alert(state: str, at_s: int) -> Alert:
     """Return an alert record."""
-    return Alert(
-        id="a",
-        product="BTC-USD",
+    return make_alert(
         state=state,
         event_ns=NOW_NS + at_s * NS,
         opened_ns=NOW_NS,
-        model="logistic",
-        model_version="0",
         p_spike=0.71,
         sigma_now_bps=15.5,
         sigma_bps=21.3,

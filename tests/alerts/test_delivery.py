@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from made_records import make_alert
 from volspike.alerts.dispatcher import AlertDispatcher, DeadAlert
 from volspike.alerts.sinks import ConsoleSink, NdjsonSink, alert_line
 from volspike.errors import ConfigError
@@ -17,13 +18,10 @@ from volspike.records import Alert
 T0 = 1_776_000_000_000_000_000
 
 
-def make_alert(number: int, state: str = "opened") -> Alert:
-    return Alert(
+def numbered(number: int, state: str = "opened") -> Alert:
+    return make_alert(
         id=f"{number:016x}",
-        product="BTC-USD",
         state=state,
-        model="tiny",
-        model_version="1",
         event_ns=T0 + (90_000_000_000 if state == "closed" else 0),
         opened_ns=T0,
         p_spike=0.83,
@@ -88,7 +86,7 @@ def make_dispatcher(tmp_path: Path, *sinks, **settings) -> AlertDispatcher:
 def test_every_sink_gets_every_alert_in_order(tmp_path: Path) -> None:
     a, b = Collector("a"), Collector("b")
     dispatcher = make_dispatcher(tmp_path, a, b)
-    alerts = [make_alert(number) for number in range(50)]
+    alerts = [numbered(number) for number in range(50)]
     for alert in alerts:
         dispatcher.push(alert)
     dispatcher.close()
@@ -103,15 +101,15 @@ def test_a_failing_sink_is_retried_a_bounded_number_of_times(tmp_path: Path) -> 
     sink = Failing(times=4)
     dispatcher = make_dispatcher(tmp_path, sink, attempts=3)
     for number in range(3):
-        dispatcher.push(make_alert(number))
+        dispatcher.push(numbered(number))
     dispatcher.close()
     assert sink.calls == 3 + 2 + 1
-    assert sink.alerts == [make_alert(1), make_alert(2)]
+    assert sink.alerts == [numbered(1), numbered(2)]
     counts = dispatcher.counts()["failing"]
     assert (counts.delivered, counts.retried, counts.failed) == (2, 3, 1)
     (letter,) = letters(tmp_path / "dead.ndjson")
     assert letter == DeadAlert(
-        sink="failing", reason="ConnectionError: 500 from the server", alert=make_alert(0)
+        sink="failing", reason="ConnectionError: 500 from the server", alert=numbered(0)
     )
 
 
@@ -122,7 +120,7 @@ def test_invariant_07_one_failed_sink_never_stops_the_others(tmp_path: Path) -> 
     healthy.deliver = lambda alert: (healthy.alerts.append(alert), arrived.set())  # type: ignore[assignment]
     for number in range(20):
         arrived.clear()
-        dispatcher.push(make_alert(number))
+        dispatcher.push(numbered(number))
         assert arrived.wait(10)
     dispatcher.close(timeout_s=0.3)
     counts = dispatcher.counts()
@@ -133,7 +131,7 @@ def test_invariant_07_one_failed_sink_never_stops_the_others(tmp_path: Path) -> 
     kept = letters(tmp_path / "dead.ndjson")
     for sink in ("hanging", "failing"):
         assert {letter.alert.id for letter in kept if letter.sink == sink} == {
-            make_alert(n).id for n in range(20)
+            numbered(n).id for n in range(20)
         }
     hanging.gate.set()
 
@@ -141,7 +139,7 @@ def test_invariant_07_one_failed_sink_never_stops_the_others(tmp_path: Path) -> 
 def test_invariant_07_a_full_disk_under_the_dead_letters_is_counted(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     dispatcher = AlertDispatcher([Failing(10**9)], tmp_path / "file" / "dead.ndjson", retry_pause_s=0.001)
-    dispatcher.push(make_alert(1))
+    dispatcher.push(numbered(1))
     dispatcher.close()
     counts = dispatcher.counts()["failing"]
     assert (counts.failed, counts.unfiled) == (1, 1)
@@ -150,29 +148,29 @@ def test_invariant_07_a_full_disk_under_the_dead_letters_is_counted(tmp_path: Pa
 def test_ndjson_writes_each_id_and_state_once_also_across_restarts(tmp_path: Path) -> None:
     path = tmp_path / "alerts" / "alerts.ndjson"
     first = NdjsonSink(path)
-    for alert in (make_alert(1), make_alert(1), make_alert(1, "closed"), make_alert(2)):
+    for alert in (numbered(1), numbered(1), numbered(1, "closed"), numbered(2)):
         first.deliver(alert)
     first.close()
     again = NdjsonSink(path)
-    for alert in (make_alert(1), make_alert(1, "closed"), make_alert(2), make_alert(2, "closed")):
+    for alert in (numbered(1), numbered(1, "closed"), numbered(2), numbered(2, "closed")):
         again.deliver(alert)
     again.close()
-    assert lines(path) == [make_alert(1), make_alert(1, "closed"), make_alert(2), make_alert(2, "closed")]
+    assert lines(path) == [numbered(1), numbered(1, "closed"), numbered(2), numbered(2, "closed")]
 
 
 @pytest.mark.parametrize("cut", [1, 30, 200])
 def test_ndjson_repairs_a_torn_tail_and_takes_the_alert_again(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "alerts.ndjson"
     sink = NdjsonSink(path)
-    sink.deliver(make_alert(1))
-    sink.deliver(make_alert(2))
+    sink.deliver(numbered(1))
+    sink.deliver(numbered(2))
     sink.close()
     path.write_bytes(path.read_bytes()[:-cut])
     sink = NdjsonSink(path)
-    sink.deliver(make_alert(1))
-    sink.deliver(make_alert(2))
+    sink.deliver(numbered(1))
+    sink.deliver(numbered(2))
     sink.close()
-    assert lines(path) == [make_alert(1), make_alert(2)]
+    assert lines(path) == [numbered(1), numbered(2)]
 
 
 def test_ndjson_leaves_foreign_lines_alone(tmp_path: Path) -> None:
@@ -180,7 +178,7 @@ def test_ndjson_leaves_foreign_lines_alone(tmp_path: Path) -> None:
     foreign = b'{"note":"mine"}\n\xff\n{"id":"\xff"}\n' + b"[" * 100_000 + b"\n"
     path.write_bytes(foreign)
     sink = NdjsonSink(path)
-    sink.deliver(make_alert(1))
+    sink.deliver(numbered(1))
     sink.close()
     assert path.read_bytes().startswith(foreign + b"{")
 
@@ -190,7 +188,7 @@ def test_ndjson_retries_from_a_clean_line_after_a_short_write(
 ) -> None:
     path = tmp_path / "alerts.ndjson"
     sink = NdjsonSink(path)
-    sink.deliver(make_alert(1))
+    sink.deliver(numbered(1))
     real, broken = __import__("os").pwrite, [True]
 
     def half(file: int, data: bytes, offset: int) -> int:
@@ -202,11 +200,11 @@ def test_ndjson_retries_from_a_clean_line_after_a_short_write(
 
     monkeypatch.setattr("os.pwrite", half)
     with pytest.raises(OSError, match="short write"):
-        sink.deliver(make_alert(2))
-    assert lines(path) == [make_alert(1)]
-    sink.deliver(make_alert(2))
+        sink.deliver(numbered(2))
+    assert lines(path) == [numbered(1)]
+    sink.deliver(numbered(2))
     sink.close()
-    assert lines(path) == [make_alert(1), make_alert(2)]
+    assert lines(path) == [numbered(1), numbered(2)]
 
 
 def test_a_file_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -217,10 +215,10 @@ def test_a_file_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path) ->
 def test_the_console_line_says_what_a_trader_needs() -> None:
     stream = io.StringIO()
     sink = ConsoleSink(stream)
-    sink.deliver(make_alert(1))
+    sink.deliver(numbered(1))
     sink.close()
-    assert stream.getvalue() == alert_line(make_alert(1)) + "\n"
-    line = alert_line(make_alert(1, "closed"))
+    assert stream.getvalue() == alert_line(numbered(1)) + "\n"
+    line = alert_line(numbered(1, "closed"))
     assert line.count("\n") == 0
     for part in (
         "ALERT closed after 90 s",

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 import pytest
 
+from made_records import make_prediction
 from volspike.alerts.policy import NS, AlertPolicy, alert_id
 from volspike.errors import ConfigError
 from volspike.records import Alert, Prediction
@@ -17,22 +18,12 @@ HIGH, MIDDLE, LOW = 0.8, 0.5, 0.1
 
 
 def predict(second: float, p: float, *, product: str = "BTC-USD", late: bool = False) -> Prediction:
-    return Prediction(
-        id="x",
+    return make_prediction(
         product=product,
-        identity="x",
         event_ns=round(second * NS),
-        model="tiny",
         model_version="3",
-        feature_set="core",
         p_spike=p,
-        sigma_now_bps=1.0,
         sigma_bps=5.0,
-        sigma_low_bps=4.0,
-        sigma_high_bps=6.0,
-        tau_bps=4.0,
-        tau_source="fixed",
-        mid=100.0,
         reference_p_spike=1.0 - p,
         late=late,
     )

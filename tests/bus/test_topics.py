@@ -4,50 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from made_records import MARK, ROW, TICK
 from volspike.bus.topics import FEATURES, OUTCOMES, PREDICTIONS, TICKS, TOPICS
 from volspike.errors import ProtocolError
-from volspike.records import FeatureRow, Mark, Outcome, Tick
-
-TICK = Tick(
-    product="BTC-USD",
-    feed="exchange",
-    session="s",
-    event_ns=5,
-    covered_since_ns=1,
-    bid=10,
-    ask=12,
-    price_decimals=8,
-    archive_seq=3,
-    archive_row=0,
-    identity="BTC-USD/7",
-    trade_id=7,
-)
-MARK = Mark(
-    product="BTC-USD",
-    feed="exchange",
-    session="s",
-    event_ns=6,
-    covered_since_ns=1,
-    archive_seq=4,
-    archive_row=0,
-)
-ROW = FeatureRow(
-    product="BTC-USD",
-    feed="exchange",
-    feature_set="core",
-    session="s",
-    event_ns=5,
-    covered_since_ns=1,
-    bid=10,
-    ask=12,
-    price_decimals=8,
-    archive_seq=3,
-    archive_row=0,
-    identity="BTC-USD/7",
-    ticks=11,
-    complete=True,
-    values=(0.1, None, 1e-17),
-)
+from volspike.records import Outcome
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from evaluation_rows import NS, graded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from made_records import make_prediction
 from volspike.alerts.policy import AlertPolicy
 from volspike.evaluation.episodes import (
     AlertSpan,
@@ -131,23 +132,7 @@ def test_a_break_or_silence_closes_an_alert_and_the_end_leaves_it_open() -> None
 
 
 def prediction(second: int, p: float) -> Prediction:
-    return Prediction(
-        id=str(second),
-        product="BTC-USD",
-        identity=str(second),
-        event_ns=second * NS,
-        model="m",
-        model_version="1",
-        feature_set="core",
-        p_spike=p,
-        sigma_now_bps=1.0,
-        sigma_bps=1.0,
-        sigma_low_bps=1.0,
-        sigma_high_bps=1.0,
-        tau_bps=4.0,
-        tau_source="fixed",
-        mid=100.0,
-    )
+    return make_prediction(id=str(second), identity=str(second), event_ns=second * NS, p_spike=p)
 
 
 @given(

@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from made_records import MARK, make_alert, make_prediction, make_tick, row_of
 from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.port import Outgoing
 from volspike.bus.topics import ALERTS, FEATURES, GAPS, OUTCOMES, PREDICTIONS, TICKS, Topic
 from volspike.pipeline.catch_up import CatchUp
 from volspike.recording.frame import Frame, SegmentHeader
-from volspike.records import Alert, FeatureRow, Gap, Mark, Outcome, Prediction, Record, Tick
+from volspike.records import Alert, Gap, Mark, Outcome, Prediction, Record, Tick
 from volspike.testing.manual_clock import ManualClock
 
 NS = 1_000_000_000
@@ -24,90 +26,29 @@ HEADER = SegmentHeader(
 
 
 def tick(seq: int, second: float, product: str = "A-USD", covered_since_s: int = 0) -> Tick:
-    return Tick(
+    return make_tick(
         product=product,
-        feed="exchange",
-        session="s",
         event_ns=int(second * NS),
         covered_since_ns=covered_since_s * NS,
         bid=100_00 + seq % 3,
         ask=100_02 + seq % 3,
         price_decimals=2,
         archive_seq=seq,
-        archive_row=0,
         identity=f"{product}:{seq}",
     )
 
 
 def mark(seq: int, second: int, product: str) -> Mark:
-    return Mark(
-        product=product,
-        feed="exchange",
-        session="s",
-        event_ns=second * NS,
-        covered_since_ns=0,
-        archive_seq=seq,
-        archive_row=0,
-    )
-
-
-def row_of(made: Tick) -> FeatureRow:
-    return FeatureRow(
-        product=made.product,
-        feed=made.feed,
-        feature_set="core",
-        session=made.session,
-        event_ns=made.event_ns,
-        covered_since_ns=made.covered_since_ns,
-        bid=made.bid,
-        ask=made.ask,
-        price_decimals=2,
-        archive_seq=made.archive_seq,
-        archive_row=0,
-        identity=made.identity,
-        ticks=1,
-        complete=True,
-        values=(1.0,),
-    )
+    return replace(MARK, product=product, event_ns=second * NS, covered_since_ns=0, archive_seq=seq)
 
 
 def prediction(of: Tick, late: bool = False) -> Prediction:
-    return Prediction(
-        id=f"p{of.archive_seq}",
-        product=of.product,
-        identity=of.identity,
-        event_ns=of.event_ns,
-        model="m",
-        model_version="1",
-        feature_set="core",
-        p_spike=0.5,
-        sigma_now_bps=1.0,
-        sigma_bps=1.0,
-        sigma_low_bps=0.5,
-        sigma_high_bps=2.0,
-        tau_bps=0.5,
-        tau_source="fixed",
-        mid=100.0,
-        late=late,
-    )
+    place = {"product": of.product, "identity": of.identity, "event_ns": of.event_ns}
+    return make_prediction(id=f"p{of.archive_seq}", tau_bps=0.5, late=late, **place)
 
 
 def alert(id_: str, state: str, second: int, opened: int) -> Alert:
-    return Alert(
-        id=id_,
-        product="A-USD",
-        state=state,
-        model="m",
-        model_version="1",
-        event_ns=second * NS,
-        opened_ns=opened * NS,
-        p_spike=0.5,
-        threshold=0.4,
-        sigma_now_bps=1.0,
-        sigma_bps=1.0,
-        tau_bps=0.5,
-        mid=100.0,
-    )
+    return make_alert(id=id_, product="A-USD", state=state, event_ns=second * NS, opened_ns=opened * NS)
 
 
 @pytest.fixture

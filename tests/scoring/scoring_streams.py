@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from made_records import make_row
 from volspike.labels.grid import second_grid
 from volspike.labels.targets import UNLABELLED_REASONS, future_rv
 from volspike.labels.tau import TauSpec
@@ -46,18 +47,13 @@ def row(
 ) -> FeatureRow:
     """Return a feature row of a 2-cent spread around ``mid``."""
     event_ns, covered_since_ns = round(time_s * NS), round(covered_since_s * NS)
-    return FeatureRow(
-        product="BTC-USD",
-        feed="exchange",
-        feature_set="core",
-        session="s",
+    return make_row(
         event_ns=event_ns,
         covered_since_ns=covered_since_ns,
         bid=round(mid * 100) - 1,
         ask=round(mid * 100) + 1,
         price_decimals=2,
         archive_seq=event_ns,
-        archive_row=0,
         identity=f"BTC-USD/{event_ns}/{mid}",
         ticks=ticks,
         complete=event_ns - covered_since_ns >= 60 * NS,

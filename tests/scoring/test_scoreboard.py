@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scoring_streams import NS, TinyPredictor, feed, make_scorer, mark, row
 
+from made_records import make_alert
 from volspike.evaluation.scores import average_precision, log_loss
 from volspike.records import Alert, Outcome
 from volspike.scoring.scoreboard import Scoreboard
@@ -41,20 +42,10 @@ def graded(
 
 
 def alert(opened: float, closed: float | None = None) -> Alert:
-    return Alert(
-        id="x",
-        product="BTC-USD",
+    return make_alert(
         state="opened" if closed is None else "closed",
-        model="tiny",
-        model_version="1",
         event_ns=round((opened if closed is None else closed) * NS),
         opened_ns=round(opened * NS),
-        p_spike=0.9,
-        threshold=0.5,
-        sigma_now_bps=1.0,
-        sigma_bps=1.0,
-        tau_bps=4.0,
-        mid=1.0,
     )
 
 
