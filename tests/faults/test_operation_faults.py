@@ -42,6 +42,7 @@ def test_fault_49_memory_is_flat_over_hours(tmp_path: Path) -> None:
     job = open_live(settings_for(tmp_path), SimulatedClock(), ())
     seen: list[tuple[int, int]] = []
     measure_ns = ORIGIN_NS + STEP_NS
+    writer = job.pipeline._parts.records._writer
     try:
         job.pipeline.begin("one")
         market = SyntheticMarket(SEED, (PRODUCT,), ORIGIN_NS)
@@ -49,6 +50,7 @@ def test_fault_49_memory_is_flat_over_hours(tmp_path: Path) -> None:
             job.pipeline.frame("one", receive_ns, raw, 0)
             if receive_ns >= measure_ns:
                 measure_ns += STEP_NS
+                writer.flush()
                 gc.collect()
                 seen.append((resident_bytes(), sys.getallocatedblocks()))
         job.pipeline.end("one", "stop")
