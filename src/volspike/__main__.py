@@ -10,6 +10,7 @@ from types import FrameType
 
 from volspike.errors import ConfigError, StoppedError, UsageError, VolspikeError
 
+BAD_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -53,9 +54,11 @@ def _told(signals: _Signals) -> int:
         _give_up_stdout()
         return 1
     except OSError as error:
+        subject = str(error.filename or "the data directory or the standard output")
+        if error.errno in BAD_NAME:
+            return _report(ConfigError(f"{subject[:80]}...", str(error.strerror).lower(), "name another"), 1)
         if error.errno not in NO_ROOM:
             raise
-        subject = str(error.filename or "the data directory or the standard output")
         return _report(ConfigError(subject, f"can't be written ({error.strerror})", "make room for it"), 1)
     return code
 

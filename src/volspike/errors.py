@@ -21,8 +21,13 @@ VolspikeError                  one line: what, why, and what to do about it
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Return a text with its control characters escaped: what an exchange says must not steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 class VolspikeError(Exception):
-    """An expected failure, told in one line.
+    """An expected failure, told in one line of printable characters.
 
     Parameters
     ----------
@@ -35,10 +40,10 @@ class VolspikeError(Exception):
     """
 
     def __init__(self, subject: str, reason: str, remedy: str) -> None:
-        super().__init__(f"{subject}: {reason}; {remedy}")
-        self.subject = subject
-        self.reason = reason
+        self.subject = printable(subject)
+        self.reason = printable(reason)
         self.remedy = remedy
+        super().__init__(f"{self.subject}: {self.reason}; {remedy}")
 
 
 class ConfigError(VolspikeError):

@@ -48,7 +48,8 @@ def test_fault_18_a_refused_subscription_is_tried_three_times_then_told() -> Non
     states: set[str] = set()
 
     async def script(peer: Peer, number: int) -> None:
-        await peer.send(json.dumps({"type": "error", "message": "Failed to subscribe", "reason": words}))
+        reason = f"{words}\x1b[2J"  # clears a terminal that it gets to
+        await peer.send(json.dumps({"type": "error", "message": "Failed to subscribe", "reason": reason}))
         await peer.beat(heartbeat())
 
     async def main() -> None:
@@ -57,6 +58,7 @@ def test_fault_18_a_refused_subscription_is_tried_three_times_then_told() -> Non
             with pytest.raises(FeedError, match=words) as caught:
                 await rig.run_until(lambda: bool(states.add(rig.client.status.state)))
             assert "QUX-USDX" in caught.value.remedy
+            assert str(caught.value).isprintable()
             assert rig.sink.ends == ["subscribe_refused"] * 3
             assert rig.client.status.reasons["error_configuration"] == 3
 

@@ -145,8 +145,17 @@ def test_invariant_08_a_pickle_with_a_right_hash_is_refused(trained, models: Pat
         (lambda m: m["files"][0].update(sha256="0" * 64), "was altered"),
         (lambda m: m["calibration"].update(slope=None), "malformed"),
         (lambda m: m["inputs"].update(increment=0.0), "malformed"),
-        (lambda m: m["inputs"]["columns"].__setitem__(0, 40), "malformed"),
+        (lambda m: m["inputs"]["columns"].__setitem__(0, 40), "not those of feature set core"),
+        (lambda m: m["inputs"]["steps"].__setitem__(0, 200), "not those of feature set core"),
+        (lambda m: m["inputs"].update(width=10**9), "not those of feature set core"),
         (lambda m: m["inputs"]["names"].append("moon_phase"), "malformed"),
+        (lambda m: m.update(increment=1e308), "malformed"),
+        (lambda m: m.update(product="../../x"), "malformed"),
+        (lambda m: m.update(feed="../x"), "malformed"),
+        (lambda m: m["notes"].append("\x1b]0;owned\x07"), "malformed"),
+        (lambda m: m["tau"].update(fixed_bps=-1.0), "malformed"),
+        (lambda m: m["alert"].update(open_at=0.1, close_at=0.9), "malformed"),
+        (lambda m: m["sigma_band"].update(low=2.0, high=-2.0), "malformed"),
     ],
 )
 def test_invariant_08_a_forged_manifest_is_refused(trained, models: Path, change, words: str) -> None:

@@ -13,6 +13,7 @@ from made_records import MARK, make_alert, make_prediction, make_tick, row_of
 from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.port import Outgoing
 from volspike.bus.topics import ALERTS, FEATURES, GAPS, OUTCOMES, PREDICTIONS, TICKS, Topic
+from volspike.features.admission import Admission
 from volspike.pipeline.catch_up import CatchUp
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.records import Alert, Gap, Mark, Outcome, Prediction, Record, Tick
@@ -70,7 +71,7 @@ def caught_up(
     catch_up = CatchUp(
         log, directory / "alerts.ndjson", lambda topic, record: put.append((topic.name, record))
     )
-    catch_up.begin(HEADER)
+    catch_up.begin(HEADER, Admission())
     for admitted in frames:
         first = admitted[-1]
         assert isinstance(first, Tick | Mark)

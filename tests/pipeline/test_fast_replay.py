@@ -18,10 +18,9 @@ from volspike.exchange.products import PriceScales
 from volspike.features.admission import Admitted
 from volspike.features.sets import get_feature_set
 from volspike.features.table import ROW_COLUMNS, FeatureTable
-from volspike.pipeline.fast_replay import fast_tables
 from volspike.pipeline.home import Home
 from volspike.pipeline.ingest import Ingest
-from volspike.pipeline.replay import replay_features, replay_tables
+from volspike.pipeline.replay import quick_tables, replay_features, replay_tables
 from volspike.pipeline.verify import verify_features
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.compression import read_blocks
@@ -124,7 +123,7 @@ def check_equal(root: Path, reader: type[Archive] = Archive) -> CountingIngest:
     plain, fast = Ingest(SCALES, scanning=False), CountingIngest(SCALES)
     told: list[int] = []
     expected = by_kind(replay_tables(plain_archive, plain, CORE, lambda frames: None))
-    found = by_kind(fast_tables(fast_archive, fast, CORE, SCALES, told.append))
+    found = by_kind(quick_tables(fast_archive, fast, CORE, SCALES, told.append))
     assert found.keys() == expected.keys()
     for kind, table in expected.items():
         for name in ROW_COLUMNS:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from random import Random
 
 from volspike.clock import Clock
-from volspike.errors import FeedError
+from volspike.errors import FeedError, printable
 from volspike.exchange.backoff import TokenBucket
 from volspike.exchange.connecting import (
     CONNECT_ERRORS,
@@ -203,7 +203,7 @@ class FeedClient:
         self._retry += 1
         self.status.count(reason)
         if reason not in _CLEAN_CLOSES and reason != "stop":
-            self.status.last_error = words
+            self.status.last_error = printable(words)
 
     def _refusal_error(self, end: SessionEnd) -> FeedError:
         if end.refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from volspike.errors import printable
 from volspike.exchange.items import Control
 
 _TEXT_CHARS = 500
@@ -44,4 +45,4 @@ def classify_error(message: str, reason: str = "") -> Control:
     # To a client that sends no token, Advanced Trade says so of a channel name it does not know.
     if lowered == "authentication failure":
         error_class = "configuration"
-    return Control(kind="error", error_class=error_class, text=text[:_TEXT_CHARS])
+    return Control(kind="error", error_class=error_class, text=printable(text[:_TEXT_CHARS]))

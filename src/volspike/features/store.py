@@ -102,6 +102,7 @@ class FeatureWriter:
         self._thread: ThreadPoolExecutor | None = None
         self._tasks: deque[tuple[int, Future[None]]] = deque()
         self._handed_rows = 0
+        self._is_open = False  # whether rows were handed over since the last file was finished
         self._no_values = (np.nan,) * len(feature_set.columns)
         self._layout = np.dtype([*ROW_COLUMNS.items(), ("values", np.float64, len(feature_set.columns))])
         self._pack = struct.Struct(f"={_ROW_CODES}{len(feature_set.columns)}d").pack_into
@@ -142,7 +143,9 @@ class FeatureWriter:
     def rotate(self) -> None:
         """Finish the open file, behind the caller; the next row begins another."""
         self._hand_chunk()
-        self._hand(0, self._files.finish)
+        if self._is_open or self._tasks:
+            self._hand(0, self._files.finish)
+            self._is_open = False
 
     def close(self) -> None:
         """Finish the open file: write what is held back, force it to disk, and give it its name."""
@@ -185,6 +188,7 @@ class FeatureWriter:
             self._thread = ThreadPoolExecutor(1, "feature-writer")
         self._tasks.append((rows, self._thread.submit(self._run, task, *arguments)))
         self._handed_rows += rows
+        self._is_open = True
 
     def _settle_oldest(self) -> None:
         rows, done = self._tasks[0]

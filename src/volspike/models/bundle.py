@@ -20,6 +20,7 @@ import msgspec
 from volspike.errors import FeatureError, ModelError
 from volspike.features.sets import get_feature_set
 from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE, BoostedHeads
+from volspike.models.inputs import input_spec
 from volspike.models.linear import LinearHeads, LinearWeights
 from volspike.models.manifest import (
     FORMAT,
@@ -195,16 +196,19 @@ def _decode(content: bytes, kind: type[T], name: str, subject: str) -> T:
 
 def _check_feature_set(manifest: Manifest, subject: str) -> None:
     try:
-        current = get_feature_set(manifest.feature_set).hash
+        feature_set = get_feature_set(manifest.feature_set)
     except FeatureError as error:
         raise ModelError(subject, error.reason, error.remedy) from error
-    if current != manifest.feature_set_hash:
+    if feature_set.hash != manifest.feature_set_hash:
         raise ModelError(
             subject,
             f"it was made for version {manifest.feature_set_version} of feature set {manifest.feature_set}, "
             "whose definition has changed",
             "train the model again",
         )
+    inputs = manifest.inputs
+    if inputs is not None and inputs != input_spec(feature_set, inputs.increment, inputs.has_har):
+        raise ModelError(subject, f"its inputs are not those of feature set {feature_set.name}", RETRAIN)
 
 
 def _heads(manifest: Manifest, files: dict[str, bytes], subject: str) -> Heads:

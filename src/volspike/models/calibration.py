@@ -13,6 +13,7 @@ from volspike.models.kernels import Line, finish_all
 F8 = npt.NDArray[np.float64]
 
 NO_FLOOR = -100.0  # log bps, below any volatility
+LIMIT = 50.0  # of the logarithm of a ratio of volatilities, beyond any in a market
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +61,10 @@ class SigmaBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least: float = NO_FLOOR
     part: str = ""
     rows: int = 0
+
+    def __post_init__(self) -> None:
+        if not -LIMIT <= self.low <= self.high <= LIMIT or not -LIMIT <= self.shift <= LIMIT:
+            raise ValueError(f"a band of {self.low} to {self.high} around {self.shift}")
 
 
 class Scored(NamedTuple):

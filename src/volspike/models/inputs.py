@@ -68,10 +68,13 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tail = self.names[len(self.columns) :]
         if tail not in (TAU_INPUTS, TAU_INPUTS + HAR_INPUTS):
             raise ValueError(f"unknown context inputs {tail}")
-        if any(not 0 <= column < self.width for column in self.columns):
-            raise ValueError("an input reads a column that does not exist")
         if not (0.0 < self.increment < math.inf):
             raise ValueError(f"quote increment {self.increment}")
+
+    @property
+    def has_har(self) -> bool:
+        """Whether the longer lags are inputs too."""
+        return self.names[-1:] == HAR_INPUTS[-1:]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from volspike.labels.tau import TauSpec
 from volspike.models.calibration import Calibration, SigmaBand
@@ -20,6 +22,13 @@ VERSION_DIGITS = 12
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 VERSION = re.compile(rf"[0-9a-f]{{{VERSION_DIGITS}}}")
 
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Volatility = Annotated[float, Meta(ge=0.0, le=1e5)]  # basis points
+Increment = Annotated[float, Meta(gt=0.0, le=1e9)]
+Product = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Words = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Feed = Annotated[str, Meta(pattern=r"^[a-z_]+$", max_length=100)]
+
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One file of the bundle."""
@@ -33,9 +42,9 @@ class TauEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How tau was set in training, and the fixed tau (bps) for when there is too little history."""
 
     mode: str
-    quantile: float
-    floor_bps: float
-    fixed_bps: float
+    quantile: Share
+    floor_bps: Volatility
+    fixed_bps: Volatility
 
     def spec(self) -> TauSpec:
         """Return how tau is set; a value that is out of range is refused there."""
@@ -45,9 +54,13 @@ class TauEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class AlertEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Probabilities at which an alert opens and closes, and where they come from."""
 
-    open_at: float
-    close_at: float
-    reason: str
+    open_at: Share
+    close_at: Share
+    reason: Words
+
+    def __post_init__(self) -> None:
+        if self.close_at > self.open_at:
+            raise ValueError("alerts would close above where they open")
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,20 +127,20 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     feature_set_version: int
     feature_set_hash: str
     inputs: InputSpec | None
-    product: str
-    feed: str
+    product: Product
+    feed: Feed
     event_time_source: str
     feed_dependent: bool
     target: str
-    increment: float
+    increment: Increment
     tau: TauEntry
     calibration: Calibration
     sigma_band: SigmaBand
     alert: AlertEntry
     training: Training
     enough_data: bool
-    notes: tuple[str, ...]
-    reference: str
+    notes: tuple[Words, ...]
+    reference: Words
     files: tuple[FileEntry, ...]
     provenance: Provenance
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.features.admission import Admitted
-from volspike.features.engine import make_engine
+from volspike.features.engine import Engine, make_engine
 from volspike.features.sets import FeatureSet
 from volspike.features.table import ADMITTED_COLUMNS, MARK, ROW_COLUMNS, TICK, FeatureTable
 from volspike.features.window import WINDOW_NS
@@ -23,10 +23,16 @@ _TYPES = {name: ROW_COLUMNS.get(name, np.int64) for name in ADMITTED_COLUMNS}
 
 
 class BatchStage:
-    """Collects the ticks and marks of one product and feed, and turns them into a table of rows."""
+    """Collects the ticks and marks of one product and feed, and turns them into a table of rows.
+
+    Attributes
+    ----------
+    engine : Engine
+        Has taken the ticks of every table given out.
+    """
 
     def __init__(self, first: Tick, feature_set: FeatureSet) -> None:
-        self._engine = make_engine(feature_set, first.price_decimals)
+        self.engine = make_engine(feature_set, first.price_decimals)
         self._first = first
         self._rows: list[tuple[int, ...]] = []
         self._begin()
@@ -94,7 +100,7 @@ class BatchStage:
         return FeatureTable(
             product=first.product,
             feed=first.feed,
-            feature_set=self._engine.feature_set.name,
+            feature_set=self.engine.feature_set.name,
             price_decimals=first.price_decimals,
             event_time_source=first.event_time_source,
             ticks=ticks,
@@ -109,8 +115,8 @@ class BatchStage:
         """Return the values and tick counts of all rows; a mark has none."""
         inputs = [column[name] for name in _INPUTS]
         if is_tick.all():
-            return self._engine.batch(*inputs)
-        values, ticks = self._engine.batch(*(each[is_tick] for each in inputs))
+            return self.engine.batch(*inputs)
+        values, ticks = self.engine.batch(*(each[is_tick] for each in inputs))
         all_values = np.full((values.shape[1], len(is_tick)), np.nan)
         all_values[:, is_tick] = values.T
         all_ticks = np.zeros(len(is_tick), np.int32)
@@ -149,6 +155,10 @@ class BatchStages:
         for stage in self._stages.values():
             if len(stage):
                 yield stage.take()
+
+    def engines(self) -> dict[tuple[str, str], Engine]:
+        """Return the window engine of each product and feed; nothing may still be collected."""
+        return {key: stage.engine for key, stage in self._current.items()}
 
     def _stage(self, tick: Tick) -> BatchStage:
         key = (tick.product, tick.feed, tick.event_time_source)

@@ -1,6 +1,6 @@
 """Replay at the speed of the disk: known shapes of lines in compiled code, everything else as ever.
 
-What it yields equals ``replay_tables`` to the bit, which stays the definition: ``verify`` uses that one, and
+What it yields equals ``session_tables`` to the bit, which stays the definition: ``verify`` uses that one, and
 so proves this one. A line goes the plain way wherever the scanner doesn't know its shape, a value is out of
 the ordinary, or admission has to think; the state is handed over and back.
 """
@@ -16,7 +16,6 @@ from volspike.errors import ArchiveError, ProtocolError
 from volspike.exchange.products import PriceScales
 from volspike.exchange.quotes import QuoteReader
 from volspike.features.admission_kernel import PLAIN, PRODUCT_ROW, AdmissionRun
-from volspike.features.sets import FeatureSet
 from volspike.features.table import FeatureTable
 from volspike.pipeline.batch import BatchStages
 from volspike.pipeline.ingest import Ingest
@@ -31,28 +30,29 @@ _PROGRESS_BLOCKS = 16
 _LONGEST_REST = 1 << 12  # lines for which no shape is sought after many futile attempts
 
 
-def fast_tables(
-    archive: Archive, ingest: Ingest, feature_set: FeatureSet, scales: PriceScales, progress: Progress
+def fast_session_tables(
+    archive: Archive,
+    session: SessionInfo,
+    ingest: Ingest,
+    stages: BatchStages,
+    scales: PriceScales,
+    progress: Progress,
 ) -> Iterator[FeatureTable]:
-    """Yield the feature rows of a whole archive in tables; memory is flat at any length.
+    """Yield the tables that are filled by a session, which has begun.
 
     Parameters
     ----------
-    archive, ingest, feature_set, progress
-        As of ``replay_tables``.
+    archive, session, ingest, stages, progress
+        As of ``session_tables``.
     scales : PriceScales
         Those of ``ingest``.
     """
-    stages = BatchStages(feature_set)
-    for session in archive.sessions():
-        ingest.begin(session.header)
-        if not _is_known(session):
-            yield from session_tables(archive, session, ingest, stages, progress)
-            continue
-        run = FastSession(archive, session.header, ingest, stages, scales)
-        for path in session.paths:
-            yield from run.replay(msgspec.structs.replace(session, paths=(path,)), progress)
-    yield from stages.rest()
+    if not _is_known(session):
+        yield from session_tables(archive, session, ingest, stages, progress)
+        return
+    run = FastSession(archive, session.header, ingest, stages, scales)
+    for path in session.paths:
+        yield from run.replay(msgspec.structs.replace(session, paths=(path,)), progress)
 
 
 def _is_known(session: SessionInfo) -> bool:

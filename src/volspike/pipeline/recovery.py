@@ -9,14 +9,22 @@ from volspike.features.admission import PAST_LIMIT_NS, Admitted
 from volspike.features.sets import FeatureSet
 from volspike.features.store import discard_open_files
 from volspike.labels.trailing import TrailingState
+from volspike.logs import get_logger
 from volspike.pipeline.accounting import Accounting
 from volspike.pipeline.catch_up import CatchUp
+from volspike.pipeline.finished_past import FinishedPast
 from volspike.pipeline.home import Home
 from volspike.pipeline.ingest import Ingest
 from volspike.pipeline.stage import FeatureStages
 from volspike.pipeline.stored_rows import StoredRows
+from volspike.recording.compression import Summary
+from volspike.recording.frame import SegmentHeader
 from volspike.recording.reader import Archive, SessionInfo
 from volspike.records import FeatureRow, Mark, Tick
+
+MANY_FRAMES = 100_000  # take some seconds
+
+log = get_logger()
 
 
 def recover(
@@ -29,7 +37,8 @@ def recover(
 ) -> Ingest:
     """Read back what the archive holds of the last day, and whatever the feature files or the log lack.
 
-    Feature files that a crash left open are discarded, and every row that no file holds is made again.
+    Feature files that a crash left open are discarded, and every row that no file holds is made again. What
+    is stored and logged to its end is only remembered (``finished_past.py``).
 
     Parameters
     ----------
@@ -48,20 +57,30 @@ def recover(
     discard_open_files(home.features)
     ingest = Ingest(scales)
     archive = Archive(home.root)
-    stages = FeatureStages(feature_set, home.features)
-    for session in _needed(archive.sessions(), stored.whole_to, catch_up.logged_seq):
+
+    def is_finished(header: SegmentHeader, segment: Summary) -> bool:
+        is_logged = header.origin != "live" or catch_up.is_done_with(segment)
+        return is_logged and stored.has_all(header.feed, header.products, segment.last_seq)
+
+    sessions = _needed(archive.sessions(), stored.whole_to, catch_up.logged_seq)
+    frames = sum(session.frames for session in sessions)
+    if frames > MANY_FRAMES:
+        log.info("reading back the last day", frames=frames)
+    past = FinishedPast(archive, ingest, feature_set, scales, trailing, is_finished)
+    stages: FeatureStages | None = None
+    for session in sessions:
         ingest.begin(session.header)
-        is_live = session.header.origin == "live"
-        if is_live:
-            catch_up.begin(session.header)
-        for frame in archive.frames(session):
-            _, admitted = ingest.take(frame)
-            rows = [_take(answer, stages, stored, trailing) for answer in admitted]
-            if is_live:
-                catch_up.frame(frame, admitted, rows)
-    stages.close()
-    if stages.failure is not None:
-        raise stages.failure
+        unfinished = past.read(session)
+        if session.header.origin == "live":
+            catch_up.begin(session.header, ingest.admission)
+        if unfinished.paths and stages is None:
+            stages = FeatureStages(feature_set, home.features, past.engines())
+        if stages is not None:
+            _make_again(archive, unfinished, ingest, stages, stored, trailing, catch_up)
+    if stages is not None:
+        stages.close()
+        if stages.failure is not None:
+            raise stages.failure
     ingest.accounting = Accounting()
     return ingest
 
@@ -78,6 +97,24 @@ def _needed(sessions: list[SessionInfo], stored_to: int, logged_seq: int) -> lis
         if is_recent or session.last_seq > stored_to or not is_logged:
             return sessions[index:]
     return []
+
+
+def _make_again(
+    archive: Archive,
+    session: SessionInfo,
+    ingest: Ingest,
+    stages: FeatureStages,
+    stored: StoredRows,
+    trailing: Mapping[str, TrailingState],
+    catch_up: CatchUp,
+) -> None:
+    """Read a session, which has begun, frame by frame."""
+    is_live = session.header.origin == "live"
+    for frame in archive.frames(session):
+        _, admitted = ingest.take(frame)
+        rows = [_take(answer, stages, stored, trailing) for answer in admitted]
+        if is_live:
+            catch_up.frame(frame, admitted, rows)
 
 
 def _take(

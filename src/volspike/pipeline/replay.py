@@ -69,6 +69,47 @@ def session_tables(
     progress(pending)
 
 
+def quick_tables(
+    archive: Archive,
+    ingest: Ingest,
+    feature_set: FeatureSet,
+    scales: PriceScales,
+    progress: Callable[[int], None],
+) -> Iterator[FeatureTable]:
+    """Yield what ``replay_tables`` yields, in compiled code where numba is installed.
+
+    Parameters
+    ----------
+    archive, ingest, feature_set, progress
+        As of ``replay_tables``.
+    scales : PriceScales
+        Those of ``ingest``.
+    """
+    stages = BatchStages(feature_set)
+    for session in archive.sessions():
+        ingest.begin(session.header)
+        yield from quick_session_tables(archive, session, ingest, stages, scales, progress)
+    yield from stages.rest()
+
+
+def quick_session_tables(
+    archive: Archive,
+    session: SessionInfo,
+    ingest: Ingest,
+    stages: BatchStages,
+    scales: PriceScales,
+    progress: Callable[[int], None],
+) -> Iterator[FeatureTable]:
+    """Yield what ``session_tables`` yields, in compiled code where numba is installed."""
+    try:
+        from volspike.pipeline.fast_replay import fast_session_tables
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise
+        return session_tables(archive, session, ingest, stages, progress)
+    return fast_session_tables(archive, session, ingest, stages, scales, progress)
+
+
 def replay_features(
     home: Home, feature_set: FeatureSet, scales: PriceScales, progress: Progress
 ) -> dict[str, Any]:
@@ -90,7 +131,7 @@ def replay_features(
     rows = 0
     with _exclusive(home.root), _replacing(home.features) as directory:
         writers: dict[WriterKey, FeatureWriter] = {}
-        for table in _tables(archive, ingest, feature_set, scales, progress):
+        for table in quick_tables(archive, ingest, feature_set, scales, progress):
             _writer(writers, directory, feature_set, table).append(table)
             rows += len(table)
         for writer in writers.values():
@@ -106,23 +147,6 @@ def replay_features(
         "seconds": seconds,
         "ticks_per_second": ingest.accounting.ticks / seconds if seconds else None,
     }
-
-
-def _tables(
-    archive: Archive,
-    ingest: Ingest,
-    feature_set: FeatureSet,
-    scales: PriceScales,
-    progress: Progress,
-) -> Iterator[FeatureTable]:
-    """Return the fast way through the archive where numba is installed, else the plain one: the same rows."""
-    try:
-        from volspike.pipeline.fast_replay import fast_tables
-    except ModuleNotFoundError as error:
-        if error.name != "numba":
-            raise
-        return replay_tables(archive, ingest, feature_set, progress)
-    return fast_tables(archive, ingest, feature_set, scales, progress)
 
 
 def stored_feature_set(home: Home, default: str) -> FeatureSet:

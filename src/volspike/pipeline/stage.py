@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from volspike.errors import FeatureError
-from volspike.features.engine import make_engine
+from volspike.features.engine import Engine, make_engine
 from volspike.features.sets import FeatureSet
 from volspike.features.store import FeatureWriter
 from volspike.features.window import WINDOW_NS
@@ -23,15 +24,28 @@ class FeatureStage:
     A file that a crash left open is discarded and rebuilt from the archive at the next start, so rows need
     not be forced to disk before. For the same reason a disk that refuses stops the storing, not the stage.
 
+    Parameters
+    ----------
+    first : Tick
+        The product's first tick.
+    feature_set : FeatureSet
+        Which features.
+    directory : Path
+        Where the files go.
+    engine : Engine, optional
+        One that has taken the ticks before, if there are any.
+
     Attributes
     ----------
     failure : FeatureError or None
         What stopped the storing.
     """
 
-    def __init__(self, first: Tick, feature_set: FeatureSet, directory: Path) -> None:
+    def __init__(
+        self, first: Tick, feature_set: FeatureSet, directory: Path, engine: Engine | None = None
+    ) -> None:
         self._feature_set = feature_set.name
-        self._step = make_engine(feature_set, first.price_decimals).step
+        self._step = (engine or make_engine(feature_set, first.price_decimals)).step
         self._writer = FeatureWriter(
             directory, first.product, first.feed, feature_set, first.price_decimals, first.event_time_source
         )
@@ -99,11 +113,27 @@ class FeatureStage:
 
 
 class FeatureStages:
-    """The stages of all products of a feed; each begins at its product's first tick."""
+    """The stages of all products of a feed; each begins at its product's first tick.
 
-    def __init__(self, feature_set: FeatureSet, directory: Path) -> None:
+    Parameters
+    ----------
+    feature_set : FeatureSet
+        Which features.
+    directory : Path
+        Where their files go.
+    engines : mapping, optional
+        Of the products and feeds that have ticked before.
+    """
+
+    def __init__(
+        self,
+        feature_set: FeatureSet,
+        directory: Path,
+        engines: Mapping[tuple[str, str], Engine] | None = None,
+    ) -> None:
         self._feature_set = feature_set
         self._directory = directory
+        self._engines = engines or {}
         self._stages: dict[tuple[str, str], FeatureStage] = {}
 
     def of(self, product: str, feed: str) -> FeatureStage | None:
@@ -115,7 +145,9 @@ class FeatureStages:
         key = (tick.product, tick.feed)
         stage = self._stages.get(key)
         if stage is None:
-            stage = self._stages[key] = FeatureStage(tick, self._feature_set, self._directory)
+            stage = self._stages[key] = FeatureStage(
+                tick, self._feature_set, self._directory, self._engines.get(key)
+            )
         return stage
 
     def close(self) -> None:

@@ -49,6 +49,12 @@ class StoredRows:
         held = self._held.get(key)
         return held is not None and position in held
 
+    def has_all(self, feed: str, products: Sequence[str], seq: int) -> bool:
+        """Tell whether no row of the products is missing up to a seq for certain; never for no product."""
+        held = [self._held.get((product, feed)) for product in products]
+        reach = [0 if each is None else each.last[0] for each in held]
+        return seq <= min(reach, default=0) and seq <= self.whole_to
+
     @property
     def whole_to(self) -> int:
         """The seq up to which no row is missing for certain, 0 where a damaged file is not yet replaced."""

@@ -49,11 +49,19 @@ class Unsettled:
         if newest is not None:
             self._await(unsettled_predictions(log, self._until_ns - REACH_NS))
 
+    def is_beyond(self, event_ns: int) -> bool:
+        """Tell whether everything up to an event time (ns) may be left out."""
+        return not self._known or event_ns < self._until_ns - REACH_NS
+
+    def pass_over(self, product: str, newest_ns: int) -> None:
+        """Note that ticks and marks of a product were left out, up to an event time (ns)."""
+        if newest_ns <= self._until_ns:
+            self._newest_ns[product] = newest_ns
+
     def take(self, record: Tick | Mark) -> None:
         """Take the ticks and marks of live sessions in order."""
         event_ns = record.event_ns
-        if event_ns <= self._until_ns:
-            self._newest_ns[record.product] = event_ns
+        self.pass_over(record.product, event_ns)
         if not self._known or abs(event_ns - self._until_ns) > REACH_NS:
             return
         grid, labeller = self._grader(record.product)
