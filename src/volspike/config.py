@@ -98,6 +98,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is no product")
         return tuple(dict.fromkeys(listed))
 
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """Refuse an empty name, which would mean the current directory."""
+        if value == "":
+            raise ValueError("it is empty")
+        return value
+
     @field_validator("price_decimals", "kafka_options", mode="before")
     @classmethod
     def _mapped(cls, value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,29 @@ def test_one_bad_recording_among_good_ones_imports_none(tmp_path: Path) -> None:
     before = tree(tmp_path)
     refused("import", "good.ndjson", "bad.ndjson", "--data-dir", "data")
     assert tree(tmp_path) == before
+
+
+def test_a_failed_first_import_leaves_links_and_folders_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data" / "notes").mkdir(parents=True)
+    (tmp_path / "data" / "features").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "bad.ndjson").write_bytes(b'{"a": 1}\n')
+    before = tree(tmp_path), sorted(tmp_path.rglob("*"))
+    refused("import", "bad.ndjson", "--data-dir", "data")
+    assert (tree(tmp_path), sorted(tmp_path.rglob("*"))) == before
+
+
+def test_a_pipe_is_no_recording(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    error = refused("import", "pipe", "--data-dir", "data")
+    assert error["error"] == "is no regular file"
+
+
+@pytest.mark.parametrize("arguments", [("a" * 300,), ("pipe", "--data-dir", "a" * 300)])
+def test_a_name_that_is_too_long_is_told(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    error = refused("import", *arguments)
+    assert error["error"] == "file name too long"
+    assert not tree(tmp_path)
 
 
 def test_a_failed_import_leaves_what_was_there(tmp_path: Path) -> None:
@@ -370,10 +394,11 @@ def used_wrongly(*arguments: object) -> None:
         "simulate --start-ns -5",
         "simulate --origin-ns 99999999999999999999999",
         "run --exit-after soon",
+        "replay --data-dir ",
     ],
 )
 def test_wrong_usage_exits_2_and_is_told_in_one_line(arguments: str, tmp_path: Path) -> None:
-    used_wrongly(*arguments.split())
+    used_wrongly(*arguments.split(" "))
     assert not tree(tmp_path)
 
 

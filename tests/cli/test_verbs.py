@@ -41,6 +41,10 @@ def test_no_verb_shows_help() -> None:
     assert "simulate" in ran.out + ran.err
 
 
+def test_help_shows_defaults() -> None:
+    assert "(default: the model's)" in " ".join(volspike("run", "--help").out.replace("│", " ").split())
+
+
 def test_config_names_the_source_of_every_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "volspike.toml").write_text('seed = 11\nlog_level = "error"\nproducts = ["ETH-USD"]\n')
     monkeypatch.setenv("VOLSPIKE_SEED", "12")

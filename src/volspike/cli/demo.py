@@ -20,7 +20,7 @@ def demo(
         float, typer.Option(help="Market seconds per wall second.", min=0.1, max=1000, callback=finite)
     ] = 10.0,
     model: Annotated[
-        str, typer.Option("--model", help="Serve this model.  [default: train one on the history]")
+        str, typer.Option("--model", help="Serve this model. (default: train one on the history)")
     ] = "",
     product: Annotated[str, typer.Option(help="Product to watch.")] = "BTC-USD",
     history_hours: Annotated[

@@ -58,8 +58,7 @@ def import_recording(
         with counting("reading", "lines", hidden=as_json) as advance:
             report = import_recordings(files, writer, options, PriceScales(settings.price_decimals), advance)
     except BaseException:
-        if home.is_bare:  # under the lock: nobody else can have begun to fill it
-            home.clear(is_new)
+        home.discard_bare_archive(is_new)  # under the lock: nobody else can have begun to fill it
         raise
     finally:
         writer.close()

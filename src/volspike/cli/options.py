@@ -38,7 +38,7 @@ def _capitals(value: str | None) -> str | None:
 
 
 Model = Annotated[
-    str, typer.Option("--model", help="Bundle directory or models:/NAME@ALIAS.  [default: the champion]")
+    str, typer.Option("--model", help="Bundle directory or models:/NAME@ALIAS. (default: the champion)")
 ]
 Product = Annotated[
     str | None, typer.Option(help="Product; needed where several are stored.", callback=_capitals)
@@ -48,7 +48,7 @@ Feed = Annotated[
     typer.Option(help="Feed; needed where a product is stored from both."),
 ]
 Seed = Annotated[
-    int | None, typer.Option(help="Seed of everything random.  [default: 7]", min=0, max=MAX_SEED)
+    int | None, typer.Option(help="Seed of everything random. (default: 7)", min=0, max=MAX_SEED)
 ]
 ExitAfter = Annotated[
     float | None, typer.Option(help="Stop after so many seconds in all.", callback=_seconds)

@@ -21,9 +21,23 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 140  # where output goes to a file or pipe
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
+
+
+def _directory(text: str) -> Path:
+    if not text:
+        raise typer.BadParameter("it is empty: is a variable unset?")
+    return Path(text)
+
+
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Data directory.  [default: volspike-data]", show_default=False),
+    typer.Option(
+        "--data-dir",
+        help="Data directory. (default: volspike-data)",
+        show_default=False,
+        parser=_directory,
+        metavar="PATH",
+    ),
 ]
 
 

@@ -22,16 +22,16 @@ def run(
     ] = None,
     dialect: Annotated[
         Literal["auto", "exchange", "advanced"] | None,
-        typer.Option(help="Which feed.  [default: the model's]"),
+        typer.Option(help="Which feed. (default: the model's)"),
     ] = None,
     exchange_url: Annotated[
         str | None, typer.Option(help="Another address than the production feed.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Bundle or models:/NAME@ALIAS.  [default: champions]")
+        str | None, typer.Option(help="Bundle or models:/NAME@ALIAS. (default: champions)")
     ] = None,
     alert_open: Annotated[
-        float | None, typer.Option(help="Alert at this p(spike).  [default: the model's]")
+        float | None, typer.Option(help="Alert at this p(spike). (default: the model's)")
     ] = None,
     alert_close: Annotated[float | None, typer.Option(help="Alert ends below this p(spike).")] = None,
     exit_after: ExitAfter = None,

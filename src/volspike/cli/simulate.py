@@ -41,7 +41,7 @@ def simulate(
     product: Annotated[list[str] | None, typer.Option(help="Products; default: all the market has.")] = None,
     stamps: Annotated[
         Literal["kept", "rebased"] | None,
-        typer.Option(help="Keep the market's own times, or shift them to now.  [default: rebased]"),
+        typer.Option(help="Keep the market's own times, or shift them to now. (default: rebased)"),
     ] = None,
     exchange_port: Annotated[
         int, typer.Option(help="Port of the Exchange dialect; 0: any free one.", min=0, max=65535)

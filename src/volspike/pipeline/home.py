@@ -100,11 +100,13 @@ class Home:
         if with_root:
             self.root.rmdir()
 
-    @property
-    def is_bare(self) -> bool:
-        """Whether it holds nothing but the lock of an archive without a segment."""
-        files = [path for path in self.root.rglob("*") if not path.is_dir()]
-        return files == [raw_directory(self.root) / LOCK]
+    def discard_bare_archive(self, with_root: bool) -> None:
+        """Remove an archive that holds nothing but its lock, and the directory if it was made for this."""
+        raw = raw_directory(self.root)
+        if list(raw.rglob("*")) == [raw / LOCK]:
+            shutil.rmtree(raw)
+            if with_root:
+                self.root.rmdir()
 
     def require(self) -> None:
         """Check that the directory is there to be read.

@@ -85,6 +85,10 @@ class ForeignFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_file():
+            raise ImportFormatError(
+                str(path), "is no regular file", "write what comes out of it to a file first"
+            )
         try:
             with path.open("rb") as file:
                 self._magic = file.read(4)
