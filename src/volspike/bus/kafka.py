@@ -181,7 +181,7 @@ class KafkaLog:
 
     def end_offset(self, topic: str, partition: int = 0) -> int:
         """Return the offset behind the newest committed record and its transaction's mark."""
-        return self._reading().bounds(topic, partition)[1]
+        return self._reading().end(topic, partition)
 
     def topics(self) -> list[str]:
         """Return the names of the topics that exist, sorted."""

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
 )
 
 from volspike.bus.kafka_errors import kafka_errors, when_settled
@@ -157,6 +158,15 @@ class KafkaCluster:
 
         with kafka_errors(f"group {group}"):
             return when_settled(ask, lambda: None, TRANSACTION_S + REPLY_S)
+
+    def written_to(self, topic: str, partition: int) -> int:
+        """Return the offset behind the newest record of a partition, committed or not; 0 without a topic."""
+        if partition >= self.partitions(topic):
+            return 0
+        asked = {TopicPartition(topic, partition): OffsetSpec.latest()}  # type: ignore[no-untyped-call]
+        (found,) = self._done(self.admin.list_offsets(asked, request_timeout=REPLY_S))
+        offset: int = found.offset
+        return offset
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Delete a partition's records in front of ``offset``."""
