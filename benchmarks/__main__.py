@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.figures import as_dicts, machine, show
+from volspike.cli.output import configure_logging
 
 NAMES = ("batch_features", "live_step", "replay", "inference", "bytes_to_prediction")
 
@@ -25,6 +26,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     given = parser.parse_args(arguments)
     # All figures are for one core; polars reads this when it is first imported.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    configure_logging("warning")
     console = Console()
     measured: dict[str, Any] = {"machine": machine(), "quick": given.quick}
     console.print("  ".join(f"{name} {value}" for name, value in measured["machine"].items()))

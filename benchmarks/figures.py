@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from volspike.cli.output import cell_text
+
 LIBRARIES = ("numpy", "numba", "polars", "pandas", "pyarrow", "msgspec", "websockets", "xgboost-cpu")
 
 
@@ -101,7 +103,7 @@ def show(console: Console, title: str, figures: list[Figure]) -> None:
     table.add_column("")
     for figure in figures:
         verdict = "" if figure.met is None else "[green]met[/green]" if figure.met else "[red]missed[/red]"
-        table.add_row(figure.name, f"{figure.value:,.4g} {figure.unit}", figure.target, verdict)
+        table.add_row(figure.name, f"{cell_text(figure.value)} {figure.unit}", figure.target, verdict)
     console.print(table)
 
 
