@@ -74,7 +74,11 @@ class Gap(Record, tag="gap", frozen=True):
 
 
 class DeadLetter(Record, tag="deadletter", frozen=True):
-    """Bytes that could not be used, with the reason and where they lie in the archive."""
+    """Bytes that could not be used, with the reason and where they lie in the archive.
+
+    Those of a record that a stage could not use bear its place on the bus in place of one in the archive, and
+    the class of the ``error``.
+    """
 
     reason: str
     detail: str
@@ -84,6 +88,10 @@ class DeadLetter(Record, tag="deadletter", frozen=True):
     archive_row: int
     raw: bytes
     product: str = ""
+    error: str = ""
+    topic: str = ""
+    partition: int = UNKNOWN
+    offset: int = UNKNOWN
 
 
 class FeatureRow(Record, tag="features", frozen=True):

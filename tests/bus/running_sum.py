@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from log_worker import open_log
 
-from volspike.bus.port import Log, LogRecord, Outgoing, Place
+from volspike.bus.port import Log, LogRecord, OffsetGap, Outgoing, Place
 from volspike.bus.transactions import ExactlyOnce
 from volspike.clock import SystemClock
 from volspike.errors import FencedError
@@ -44,6 +44,9 @@ class RunningSum:
 
     def drop(self, topic: str, partition: int) -> None:
         self._sums.pop(partition, None)
+
+    def gap(self, gap: OffsetGap) -> None:
+        raise AssertionError("nothing is deleted here")
 
     def process(self, records: Sequence[LogRecord]) -> list[Outgoing]:
         out = []

@@ -117,9 +117,10 @@ def test_invariant_05_tau_uses_only_seconds_closed_by_the_tick() -> None:
 @pytest.mark.parametrize("cut", [0, 1, 130, 299])
 def test_state_goes_through_json(cut: int) -> None:
     events = random_events(5, 300, long_gap_s=900.0)
-    state, resumed = new_state(), new_state()
+    state, resumed, closed = new_state(), new_state(), []
+    state.on_closed = closed.extend
     before = contexts(events[:cut], state)
-    resumed.import_state(json.loads(json.dumps(state.export_state())))
+    resumed.import_state(json.loads(json.dumps(state.export_state())), closed)
     assert bits(before + contexts(events[cut:], resumed)) == bits(contexts(events))
     assert resumed.run == batch_grid(events).event_run[-1]
 

@@ -74,7 +74,7 @@ class Start:
             ingest = recover(home, stored, get_feature_set("core"), scales, {PRODUCT: trailing}, catch_up)
             catch_up.finish()
         monkeypatch.undo()
-        self.trailing = trailing.export_state()
+        self.trailing = trailing.export_state(), trailing.context(5.0, 70_000.0)
         known = ingest.admission.known(PRODUCT)
         assert known is not None
         self.admission = {name: getattr(known, name) for name in known.__slots__ if name != "coverage"}

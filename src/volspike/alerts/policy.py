@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
+
+import msgspec
 
 from volspike.errors import ConfigError
 from volspike.evaluation.episodes import COOLDOWN_S, HOLD_S, STALE_S
@@ -129,6 +132,15 @@ class AlertPolicy:
         """Close what is open, at the last prediction's event time: the stream is over."""
         states = [state for _, state in sorted(self._states.items()) if state.opened is not None]
         return [self._close(state, state.last.event_ns) for state in states if state.last is not None]
+
+    def export_state(self) -> dict[str, Any]:
+        """Return the state as JSON-able values."""
+        states: dict[str, Any] = msgspec.to_builtins(self._states)
+        return states
+
+    def import_state(self, state: dict[str, Any]) -> None:
+        """Take up, into a fresh policy of the same settings, what ``export_state`` gave."""
+        self._states = msgspec.convert(state, dict[str, _ProductState])
 
     def _has_cooled(self, state: _ProductState, event_ns: int) -> bool:
         return state.closed_ns is None or event_ns - state.closed_ns >= self._cooldown_ns

@@ -11,10 +11,14 @@ from typing import NamedTuple
 from volspike.bus.consumer import PollingConsumer
 from volspike.bus.port import Consumer, GroupOffset, LogRecord, Outgoing, Retention
 from volspike.bus.schema import LANDMARK_ROWS, bus_errors, connect
+from volspike.bus.topic_plan import is_compacted
 from volspike.clock import Clock
 from volspike.errors import FencedError
 
 _DELETE_ROWS = 2_000
+
+
+_Row = tuple[int, int, str, bytes]  # offset, event_ns, key, value
 
 
 class _TopicState(NamedTuple):
@@ -30,6 +34,9 @@ class EmbeddedLog:
 
     *Several processes* may read while others write: a reader sees whole batches only and never blocks a
     writer; writers take turns, each holding the file for one batch.
+
+    A compacted topic (``topic_plan.is_compacted``) holds the newest record of each key alone: a batch deletes
+    those it supersedes.
 
     *Durability*: a commit is handed to the operating system, not synced (``synchronous=NORMAL``). A killed
     process loses nothing that ``append`` returned from. A power cut may lose the newest batches, back to
@@ -145,6 +152,9 @@ class EmbeddedLog:
         state = self._state(topic)
         return 0 if state is None else state.next
 
+    def settle(self, topic: str, partition: int = 0) -> None:
+        """What was committed can be read at once: there is nothing to wait for."""
+
     def topics(self) -> list[str]:
         """Return the names of the topics that something was appended to, sorted."""
         with bus_errors(self._path):
@@ -159,8 +169,10 @@ class EmbeddedLog:
         """Delete from the start of the topic what ``retention`` allows; return how many records.
 
         Deletes in short transactions, so writers are not held up. Freed pages are used again; the file
-        doesn't shrink.
+        doesn't shrink. A compacted topic is left alone.
         """
+        if is_compacted(topic):
+            return 0
         deleted = 0
         keep_from = self._keep_from(topic, retention)
         while (state := self._state(topic)) is not None and state.start < keep_from:
@@ -204,6 +216,9 @@ class EmbeddedLog:
             f"CREATE TABLE records_{cursor.lastrowid} (offset INTEGER PRIMARY KEY,"
             " event_ns INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL)"
         )
+        if is_compacted(topic):
+            table = f"records_{cursor.lastrowid}"
+            self._connection.execute(f"CREATE INDEX {table}_key ON {table} (key)")
         return _TopicState(int(cursor.lastrowid or 0), 0, 0, -1, -1)
 
     def _insert(self, topic: str, batch: list[Outgoing]) -> None:
@@ -215,18 +230,26 @@ class EmbeddedLog:
                 "INSERT INTO landmarks VALUES (?, ?, ?, ?)",
                 (state.id, landmark, state.newest_ns, self._clock.market_ns()),
             )
-        self._connection.executemany(
-            f"INSERT INTO records_{state.id} VALUES (?, ?, ?, ?)",
-            [
-                (offset, record.event_ns, record.key, record.value)
-                for offset, record in enumerate(batch, state.next)
-            ],
-        )
+        rows = [
+            (offset, record.event_ns, record.key, record.value)
+            for offset, record in enumerate(batch, state.next)
+        ]
+        if is_compacted(topic):
+            rows = self._supersede(state.id, rows)
+        self._connection.executemany(f"INSERT INTO records_{state.id} VALUES (?, ?, ?, ?)", rows)
         newest_ns = max(state.newest_ns, max(record.event_ns for record in batch))
         self._connection.execute(
             "UPDATE topics SET next_offset = ?, newest_ns = ?, landmark_offset = ? WHERE id = ?",
             (state.next + len(batch), newest_ns, landmark, state.id),
         )
+
+    def _supersede(self, topic_id: int, rows: list[_Row]) -> list[_Row]:
+        """Delete the former records of the keys in ``rows``; return the newest of each key."""
+        newest = {row[2]: row for row in rows}
+        self._connection.executemany(
+            f"DELETE FROM records_{topic_id} WHERE key = ?", [(key,) for key in newest]
+        )
+        return sorted(newest.values())
 
     def _move_group(self, progress: GroupOffset) -> None:
         if self.group_offset(progress.group, progress.topic) != progress.first:

@@ -19,6 +19,7 @@ meanwhile finds itself *fenced* at its next step and can't write any more.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import KafkaException, Producer
@@ -32,8 +33,10 @@ from volspike.clock import SystemClock
 from volspike.errors import BusError, FencedError, UnavailableError
 
 _FULL_PAUSE_S = 0.005
+_SETTLE_PAUSE_S = 0.02
 _LARGEST_MESSAGE = 16 << 20
 _NS_PER_MS = 1_000_000
+_BY_KEY = -1  # librdkafka's PARTITION_UA
 
 
 class KafkaLog:
@@ -160,6 +163,7 @@ class KafkaLog:
         if from_end:
             for topic in topics:
                 for partition in range(self.partitions(topic)):
+                    self.settle(topic, partition)
                     origins[topic, partition] = self.end_offset(topic, partition)
         joined = KafkaConsumer(
             self.cluster, group, topics, self._name, origins, self._session_s, self._settle
@@ -181,7 +185,23 @@ class KafkaLog:
 
     def end_offset(self, topic: str, partition: int = 0) -> int:
         """Return the offset behind the newest committed record and its transaction's mark."""
-        return self._reading().end(topic, partition)
+        return self._reading().bounds(topic, partition)[1]
+
+    def settle(self, topic: str, partition: int = 0) -> None:
+        """Wait until no transaction is open in the partition, so that all that was committed can be read.
+
+        A group's offsets may be told before the records of the same transaction are.
+
+        Raises
+        ------
+        UnavailableError
+            A transaction has been open for longer than it may.
+        """
+        deadline = time.monotonic() + TRANSACTION_S + REPLY_S
+        while self.cluster.is_unsettled(topic, partition):
+            if time.monotonic() > deadline:
+                raise UnavailableError(topic, "a transaction doesn't end", "see the broker's log")
+            time.sleep(_SETTLE_PAUSE_S)
 
     def topics(self) -> list[str]:
         """Return the names of the topics that exist, sorted."""
@@ -281,6 +301,7 @@ class KafkaLog:
                         record.topic,
                         record.value,
                         record.key,
+                        _BY_KEY if record.partition is None else record.partition,
                         timestamp=stamp_ms(record.event_ns),
                         headers=headers,
                     )

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -159,14 +165,16 @@ class KafkaCluster:
         with kafka_errors(f"group {group}"):
             return when_settled(ask, lambda: None, TRANSACTION_S + REPLY_S)
 
-    def written_to(self, topic: str, partition: int) -> int:
-        """Return the offset behind the newest record of a partition, committed or not; 0 without a topic."""
-        if partition >= self.partitions(topic):
-            return 0
-        asked = {TopicPartition(topic, partition): OffsetSpec.latest()}  # type: ignore[no-untyped-call]
-        (found,) = self._done(self.admin.list_offsets(asked, request_timeout=REPLY_S))
-        offset: int = found.offset
-        return offset
+    def is_unsettled(self, topic: str, partition: int) -> bool:
+        """Tell whether a transaction is open, or decided and not yet marked so, in a partition."""
+        place = TopicPartition(topic, partition)
+        ends = []
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
+            asked = self.admin.list_offsets({place: latest}, isolation_level=level, request_timeout=REPLY_S)
+            (result,) = self._done(asked)
+            ends.append(result.offset)
+        return bool(ends[0] < ends[1])
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Delete a partition's records in front of ``offset``."""

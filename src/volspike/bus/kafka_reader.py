@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from volspike.bus.kafka_cluster import REPLY_S, KafkaCluster
@@ -14,8 +12,6 @@ from volspike.errors import UnavailableError
 EVENT_HEADER = "event_ns"
 _NS_PER_MS = 1_000_000
 _TRY_S = 2.0
-_SETTLE_S = 1.0
-_PAUSE_S = 0.005
 _CHUNK_ROWS = 5_000
 # 0 means "now" to librdkafka, so times before 1970-01-01T00:00:00.001 share the next stamp.
 _FIRST_MS = 1
@@ -77,20 +73,6 @@ class KafkaReader:
                 lambda: self._consumer.list_topics(timeout=REPLY_S),
                 REPLY_S,
             )
-
-    def end(self, topic: str, partition: int) -> int:
-        """Return the offset behind the newest committed record, 0 without a topic.
-
-        A commit is answered before its marks are written; until then its records can't be read. So an open
-        transaction is waited for, for up to a second: one that takes longer is not about to be committed.
-        """
-        deadline = time.monotonic() + _SETTLE_S
-        while True:
-            written = self._cluster.written_to(topic, partition)
-            _, committed = self.bounds(topic, partition)
-            if committed >= written or time.monotonic() > deadline:
-                return committed
-            time.sleep(_PAUSE_S)
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[LogRecord]:
         """Return up to ``limit`` committed records from ``offset`` on; what retention removed is skipped."""

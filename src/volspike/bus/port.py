@@ -12,6 +12,9 @@ with the consumer's group metadata, commit), so ``append`` takes the consumer it
 The rest, on Kafka: ``read`` is assign and seek (read committed), ``consumer`` is subscribe, ``offset_at`` is
 offsets_for_times (its stamps are in milliseconds, so ``event_ns`` also travels as a header), ``start_offset``
 and ``end_offset`` are the watermarks, ``retain`` is delete_records.
+
+A topic of states (``topic_plan.is_compacted``) keeps the newest record of each key in each partition, at once
+or after a while: its readers take the newest and ignore the rest.
 """
 
 from __future__ import annotations
@@ -23,12 +26,16 @@ import msgspec
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """A record on its way in; ``event_ns`` drives time look-up and retention."""
+    """A record on its way in; ``event_ns`` drives time look-up and retention.
+
+    ``partition`` is where it goes whatever its key; None: where its key says.
+    """
 
     topic: str
     key: str
     value: bytes
     event_ns: int
+    partition: int | None = None
 
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
@@ -155,6 +162,9 @@ class Log(Protocol):
 
     def end_offset(self, topic: str, partition: int = 0) -> int:
         """Return the offset that the next record will get; 0 for a topic nobody has written to."""
+
+    def settle(self, topic: str, partition: int = 0) -> None:
+        """Wait until no transaction is open in the partition, so that all that was committed can be read."""
 
     def topics(self) -> list[str]:
         """Return the names of the topics that exist, sorted."""

@@ -8,6 +8,8 @@ from volspike.bus.topics import TOPICS
 
 STATE_STAGES = ("featurize", "score")
 _HOUR_MS = 3_600_000
+_STATE_PREFIX = "volspike.state."
+_SEGMENT_BYTES = 64 << 20
 _STATE_BYTES = 16 << 20
 _NO_LIMIT = (1 << 63) - 1
 
@@ -37,10 +39,12 @@ class TopicPlan(msgspec.Struct, frozen=True):
         if self.compacted:
             return {
                 "cleanup.policy": "compact",
+                "message.timestamp.after.max.ms": str(_NO_LIMIT),
                 "max.message.bytes": str(_STATE_BYTES),
                 # A reader of the state loads what compaction has left: keep that short.
                 "min.cleanable.dirty.ratio": "0.1",
                 "segment.ms": "600000",
+                "segment.bytes": str(_SEGMENT_BYTES),
             }
         return {
             "cleanup.policy": "delete",
@@ -54,7 +58,12 @@ class TopicPlan(msgspec.Struct, frozen=True):
 
 def state_topic(stage: str) -> str:
     """Return the name of the topic that holds a stage's state."""
-    return f"volspike.state.{stage}"
+    return f"{_STATE_PREFIX}{stage}"
+
+
+def is_compacted(topic: str) -> bool:
+    """Tell whether a topic keeps the newest record of each key, as states do, instead of going by age."""
+    return topic.startswith(_STATE_PREFIX)
 
 
 def planned_topics(partitions: int, retention_hours: float | None) -> list[TopicPlan]:
@@ -70,5 +79,5 @@ def planned_topics(partitions: int, retention_hours: float | None) -> list[Topic
     """
     retention_ms = -1 if retention_hours is None else int(retention_hours * _HOUR_MS)
     streams = [TopicPlan(name, partitions, retention_ms) for name in TOPICS]
-    states = [TopicPlan(state_topic(stage), partitions, -1, compacted=True) for stage in STATE_STAGES]
-    return streams + states
+    states = [state_topic(stage) for stage in STATE_STAGES]
+    return streams + [TopicPlan(name, partitions, -1, is_compacted(name)) for name in states]

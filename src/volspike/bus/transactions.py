@@ -1,16 +1,30 @@
 """Read, transform, write, each batch exactly once: the loop of a stage that stands between topics.
 
-One round:
+The commit protocol, one round, and what remains if the process dies there:
 
-1. *poll* a batch; the partitions gained meanwhile are restored in the stage, those lost are dropped.
-2. *transform* it in memory. A death here or before leaves no trace.
-3. *append* what came of it, now and then the stage's state, and the new offsets: one transaction, whose own
-   steps and deaths ``kafka.py`` and ``embedded.py`` list.
-4. If the bus undid the batch or is away, go back to the committed offsets and restore the stage from there:
-   its memory is ahead of what anybody has seen.
+1. *poll* a batch. Partitions that another member is to get are handed over in here (step 7). Nothing has been
+   written: the next member reads the same records from the committed offsets.
+2. *restore* the partitions gained: the stage loads its newest state of each and what the state's own offset
+   says was taken, then reads its source from there to the committed offset, emitting nothing. State and
+   offsets are committed together, so the state is never ahead of the offset, and behind it by seconds.
+   Restoring only reads: a death leaves no trace, and the next member restores alike. Partitions lost are
+   dropped.
+3. *tell gaps*: records that retention deleted unread. They are told again to whoever polls again, until a
+   batch from behind them is committed.
+4. *transform* the batch in memory. A death leaves no trace.
+5. *state*: every few seconds, or when the stage asks for it with its results, what is needed to restore joins
+   the batch. In memory too; a death leaves no trace.
+6. *append* results, state and the new offsets in one transaction, whose own steps ``kafka.py`` and
+   ``embedded.py`` list: begin, records, offsets, commit. A death before the commit is decided leaves no trace
+   for readers, as in 4. After it all three are there: the next member goes on behind the batch, from this
+   state or an older one and a replay.
+7. *hand over*, when partitions move on and at the end: their state is appended, with no results, in a
+   transaction of its own, so that the next member has nothing to replay. A death in it costs that replay.
 
-Before partitions are handed to another member their state is written, so that it has little to replay. A
-member that was frozen while another took its place is fenced at step 3: ``FencedError`` ends the loop.
+If the bus undoes the batch or is away (``UnavailableError`` in any step), the stage's memory is ahead of what
+anybody has seen: the consumer goes back to the committed offsets, and all partitions are restored as in 2.
+Whether a commit whose answer was lost took place is found there, by asking for the offsets. A member that was
+frozen while another took its place is fenced in step 6: ``FencedError`` ends the loop, with nothing written.
 """
 
 from __future__ import annotations
@@ -19,7 +33,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from volspike.bus.port import Log, LogRecord, Outgoing, Place
+from volspike.bus.port import Log, LogRecord, OffsetGap, Outgoing, Place
 from volspike.clock import Clock
 from volspike.errors import UnavailableError
 
@@ -35,6 +49,9 @@ class Stage(Protocol):
 
     def drop(self, topic: str, partition: int) -> None:
         """Forget the partition: another member has it, or it will be restored."""
+
+    def gap(self, gap: OffsetGap) -> None:
+        """Note that records are missing in front of ``gap.resumed``; may be told more than once."""
 
     def process(self, records: Sequence[LogRecord]) -> Sequence[Outgoing]:
         """Take a batch, in order within each partition; return what is to be written with its offsets."""
@@ -64,6 +81,8 @@ class ExactlyOnce:
         Longest wait for a first record; a batch is what is there when it comes.
     state_s : float
         Time between two writings of the state.
+    reached : callable, optional
+        Called with the name of each step: where tests make a process die.
 
     Attributes
     ----------
@@ -84,6 +103,7 @@ class ExactlyOnce:
         batch_rows: int = 2_000,
         poll_s: float = 0.1,
         state_s: float = 5.0,
+        reached: Callable[[str], None] | None = None,
     ) -> None:
         self._log = log
         self._stage = stage
@@ -94,6 +114,7 @@ class ExactlyOnce:
         self._state_due_ns = clock.monotonic_ns() + self._state_ns
         self._mine: set[Partition] = set()
         self._astray = False
+        self._reached = reached
         self.processed = 0
         self.undone = 0
         self._consumer = log.consumer(group, topics)
@@ -134,12 +155,17 @@ class ExactlyOnce:
 
     def _round(self) -> int:
         records = self._consumer.poll(self._batch_rows, self._poll_s)
+        self._step("stage.polled")
         self._follow()
+        for gap in self._consumer.take_gaps():
+            self._stage.gap(gap)
         written = list(self._stage.process(records)) if records else []
+        self._step("stage.processed")
         now_ns = self._clock.monotonic_ns()
         due = bool(self._mine) and now_ns >= self._state_due_ns
         if due:
             written += self._stage.state(sorted(self._mine))
+            self._step("stage.state")
         self._log.append(written, self._consumer)
         if due:
             self._state_due_ns = now_ns + self._state_ns
@@ -154,11 +180,17 @@ class ExactlyOnce:
         for place in changes.gained:
             self._stage.restore(place)
             self._mine.add((place.topic, place.partition))
+            self._step("stage.restored")
 
     def _hand_over(self, partitions: Sequence[Partition]) -> None:
         mine = [partition for partition in partitions if partition in self._mine]
+        self._step("stage.hand_over")
         try:
             self._log.append(self._stage.state(mine) if mine else (), self._consumer)
         except UnavailableError:
             # The next member restores from an older state, and replays more.
             self.undone += 1
+
+    def _step(self, name: str) -> None:
+        if self._reached is not None:
+            self._reached(name)

@@ -20,7 +20,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -221,6 +221,26 @@ class RvLabeller(Generic[Key]):
         """Return all pending rows, unlabelled, because the stream is over."""
         return self._give_up("end")
 
+    @property
+    def pending(self) -> list[Key]:
+        """Return the keys of the pending rows, in order."""
+        return [pending.key for pending in self._pending]
+
+    def export_state(self) -> dict[str, Any]:
+        """Return the state but for the keys as JSON-able values; some integers are beyond 64 bits."""
+        pending = [(due_second, event_ns) for due_second, event_ns, _ in self._pending]
+        return {"run": self._run, "pending": pending, "sum_sq": list(self._sum_sq)}
+
+    def import_state(self, state: dict[str, Any], keys: Sequence[Key]) -> None:
+        """Take up, into a fresh labeller of the same target, what ``export_state`` and ``pending`` gave."""
+        self._run = state["run"]
+        self._pending.extend(
+            _Pending(due_second, event_ns, key)
+            for (due_second, event_ns), key in zip(state["pending"], keys, strict=True)
+        )
+        self._sum_sq.clear()
+        self._sum_sq.extend(state["sum_sq"])
+
     def _give_up(self, reason: str) -> list[Graded[Key]]:
         graded = [Graded(pending.key, None, reason) for pending in self._pending]
         self._pending.clear()
@@ -250,6 +270,19 @@ class StdLabeller(RvLabeller[Key]):
     def __init__(self) -> None:
         super().__init__()
         self._restart()
+
+    def export_state(self) -> dict[str, Any]:
+        """Return the state but for the keys as JSON-able values; some integers are beyond 64 bits."""
+        ticks = {"tick_ns": self._tick_ns, "sum_q": self._sum_q, "sum_qq": self._sum_qq}
+        return {**super().export_state(), **ticks, "mid_sum": self._mid_sum}
+
+    def import_state(self, state: dict[str, Any], keys: Sequence[Key]) -> None:
+        """Take up, into a fresh labeller, what ``export_state`` and ``pending`` gave."""
+        super().import_state(state, keys)
+        self._mid_sum = state["mid_sum"]
+        self._tick_ns += state["tick_ns"]
+        self._sum_q += state["sum_q"]
+        self._sum_qq += state["sum_qq"]
 
     def _restart(self) -> None:
         self._mid_sum = 0

@@ -171,23 +171,6 @@ class TrailingHistogram:
         """Return mean and deviation of the bins inside, which hold until a second is added or evicted."""
         return z_scale(self.count, self._total, self._total_sq)
 
-    def export_state(self) -> list[list[int]]:
-        """Return the entries as stretches of consecutive seconds: [first second, bin, bin, ...]."""
-        stretches: list[list[int]] = []
-        expected = -1
-        for second, index in self._entries:
-            if second != expected:
-                stretches.append([second])
-            stretches[-1].append(index)
-            expected = second + 1
-        return stretches
-
-    def import_state(self, stretches: list[list[int]]) -> None:
-        """Take up, into an empty histogram, what ``export_state`` gave."""
-        for first, *bins in stretches:
-            for offset, index in enumerate(bins):
-                self.add(first + offset, index)
-
 
 def tau_at(spec: TauSpec, count: int, quantile_bin: int, fixed_tau_bps: float) -> tuple[float, bool]:
     """Return tau in basis points and whether it is the trailing quantile.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from volspike.features.fixedpoint import RV_BPS_SCALE, wide_to_float
@@ -103,11 +103,17 @@ class TrailingState:
         Mid sums are in units of ``10**-price_decimals``.
     increment : float
         Quote increment in quote currency; log RV is never below one increment / mid.
+
+    Attributes
+    ----------
+    on_closed : callable or None
+        Called with the seconds that a tick or mark closes: for who keeps them to restore from.
     """
 
     def __init__(
         self, tau: TauSpec, fixed_tau_bps: float, price_decimals: int, increment: float = 0.01
     ) -> None:
+        self.on_closed: Callable[[Sequence[ClosedSecond]], None] | None = None
         self._tau = tau
         self._fixed_tau_bps = fixed_tau_bps
         self._price_decimals = price_decimals
@@ -167,14 +173,19 @@ class TrailingState:
     def _advance(self, closed: Sequence[ClosedSecond], event_ns: int) -> None:
         for second in closed:
             self._add(second)
+        if closed and self.on_closed is not None:
+            self.on_closed(closed)
         last = last_closed_second(event_ns)
         if self._second is None or last > self._second:
             self._second = last
             self._second_end_ns = (last + 1) * SECOND_NS
             self._known = None
-            self._histogram.evict(last)
-            for window in self._har:
-                window.evict(last)
+            self._evict(last)
+
+    def _evict(self, last: int) -> None:
+        self._histogram.evict(last)
+        for window in self._har:
+            window.evict(last)
 
     def _add(self, closed: ClosedSecond) -> None:
         if closed.run != self._recent_run:
@@ -195,28 +206,23 @@ class TrailingState:
             self._histogram.add(closed.second, max(bin_of_sum(self._recent_sum_sq), bin_of_bps(floor_bps)))
 
     def export_state(self) -> dict[str, Any]:
-        """Return the state as JSON-able values (integers, strings, lists)."""
-        return {
-            "v": 1,
-            "grid": self._grid.export_state(),
-            "histogram": self._histogram.export_state(),
-            "returns": [list(entry) for entry in self._har[-1].entries],
-            "recent": list(self._recent),
-            "recent_run": self._recent_run,
-            "second": self._second,
-        }
+        """Return, as JSON-able values, what the closed seconds of the last 24 hours don't tell."""
+        return {"grid": self._grid.export_state(), "second": self._second}
 
-    def import_state(self, state: dict[str, Any]) -> None:
-        """Take up, into a fresh object of the same settings, what ``export_state`` gave."""
+    def import_state(self, state: dict[str, Any], closed: Iterable[ClosedSecond]) -> None:
+        """Take up a state, into a fresh object of the same settings.
+
+        Parameters
+        ----------
+        state : dict
+            What ``export_state`` gave.
+        closed : iterable of ClosedSecond
+            What ``on_closed`` was given before it, in order: of 24 hours and a minute, or more.
+        """
         self._grid.import_state(state["grid"])
-        self._histogram.import_state(state["histogram"])
-        for window in self._har:
-            for second, q in state["returns"]:
-                window.add(second, q)
-            if state["second"] is not None:
-                window.evict(state["second"])
-        self._recent.extend(state["recent"])
-        self._recent_sum_sq = sum(q * q for q in self._recent)
-        self._recent_run = state["recent_run"]
+        for second in closed:
+            self._add(second)
         self._second = state["second"]
-        self._second_end_ns = 0 if self._second is None else (self._second + 1) * SECOND_NS
+        if self._second is not None:
+            self._second_end_ns = (self._second + 1) * SECOND_NS
+            self._evict(self._second)

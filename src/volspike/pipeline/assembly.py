@@ -37,7 +37,7 @@ from volspike.pipeline.home import Home
 from volspike.pipeline.live import LiveParts, LivePipeline, ProductScoring
 from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.recovery import recover
-from volspike.pipeline.served_models import Served, choose_models
+from volspike.pipeline.served_models import Served, choose_models, trailing_for
 from volspike.pipeline.stage import FeatureStages
 from volspike.pipeline.stored_rows import StoredRows
 from volspike.recording.archive import ArchiveWriter
@@ -157,7 +157,7 @@ def _pipeline(
     records = LogGuard(LogWriter(EmbeddedLog(home.log, clock)))
     opening.callback(records.close)
     feature_set = get_feature_set(served.feature_set)
-    trailing = {product: _trailing(bundle, scales) for product, bundle in served.bundles.items()}
+    trailing = {product: trailing_for(bundle, scales) for product, bundle in served.bundles.items()}
     with closing(EmbeddedLog(home.log, clock)) as past:
         catch_up = CatchUp(past, home.alerts, records.put)
         # A log or rows ahead of the archive (a power cut, a full disk) keep their positions for themselves.
@@ -218,12 +218,6 @@ def _header_maker(dialect: Dialect, products: tuple[str, ...]) -> Callable[[str]
         )
 
     return header
-
-
-def _trailing(bundle: Bundle, scales: PriceScales) -> TrailingState:
-    manifest = bundle.manifest
-    decimals = scales.decimals(manifest.product)
-    return TrailingState(manifest.tau.spec(), manifest.tau.fixed_bps, decimals, manifest.increment)
 
 
 def _scoring_maker(

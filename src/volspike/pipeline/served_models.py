@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from volspike.config import Settings
 from volspike.errors import ModelError
 from volspike.exchange.dialects import DIALECTS, Dialect, get_dialect
+from volspike.exchange.products import PriceScales
+from volspike.labels.trailing import TrailingState
 from volspike.models.bundle import Bundle, check_fits, load_bundle
 from volspike.models.shelf import champions
 from volspike.pipeline.home import Home
@@ -106,3 +108,10 @@ def _feature_set(bundles: dict[str, Bundle], settings: Settings) -> str:
             "train them on one, or watch the products in jobs of their own",
         )
     return sets[0] if sets else settings.feature_set
+
+
+def trailing_for(bundle: Bundle, scales: PriceScales) -> TrailingState:
+    """Return an empty trailing state as a model needs it for its product."""
+    manifest = bundle.manifest
+    decimals = scales.decimals(manifest.product)
+    return TrailingState(manifest.tau.spec(), manifest.tau.fixed_bps, decimals, manifest.increment)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from volspike.errors import FeatureError
-from volspike.features.engine import Engine, make_engine
+from volspike.features.engine import Engine
 from volspike.features.sets import FeatureSet
 from volspike.features.store import FeatureWriter
-from volspike.features.window import WINDOW_NS
 from volspike.logs import get_logger
+from volspike.pipeline.feature_rows import FeatureRows
 from volspike.records import FeatureRow, Mark, Tick
 
 HOUR_NS = 3_600_000_000_000
@@ -44,8 +44,7 @@ class FeatureStage:
     def __init__(
         self, first: Tick, feature_set: FeatureSet, directory: Path, engine: Engine | None = None
     ) -> None:
-        self._feature_set = feature_set.name
-        self._step = (engine or make_engine(feature_set, first.price_decimals)).step
+        self._row = FeatureRows(feature_set, first.price_decimals, engine).row
         self._writer = FeatureWriter(
             directory, first.product, first.feed, feature_set, first.price_decimals, first.event_time_source
         )
@@ -54,33 +53,11 @@ class FeatureStage:
 
     def tick(self, tick: Tick, keep: bool = True) -> FeatureRow:
         """Take an accepted tick; return its row, and store it unless it is not to be kept."""
-        event_ns, covered_since_ns = tick.event_ns, tick.covered_since_ns
-        bid, ask = tick.bid, tick.ask
-        values = self._step(event_ns, covered_since_ns, bid, ask, tick.bid_size, tick.ask_size)
-        # By position: keywords take longer than all the rest of a record.
-        row = FeatureRow(
-            tick.product,
-            tick.feed,
-            self._feature_set,
-            tick.session,
-            event_ns,
-            covered_since_ns,
-            bid,
-            ask,
-            tick.price_decimals,
-            tick.archive_seq,
-            tick.archive_row,
-            tick.identity,
-            int(values[-1]),
-            event_ns - covered_since_ns >= WINDOW_NS,
-            values[:-1],
-            tick.suspect,
-            tick.event_time_source,
-        )
+        row = self._row(tick, tick.covered_since_ns)
         if keep and self.failure is None:
             try:
-                if event_ns >= self._hour_end_ns:
-                    self._rotate(event_ns)
+                if tick.event_ns >= self._hour_end_ns:
+                    self._rotate(tick.event_ns)
                 self._writer.append_row(row)
             except FeatureError as error:
                 self._lose_store(error)

@@ -16,7 +16,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -229,6 +229,44 @@ class Scorer:
     def end(self) -> None:
         """Leave what is pending unlabelled: the stream is over."""
         self._settle(self._labeller.end(), self._newest_ns)
+
+    def export_state(self) -> tuple[dict[str, Any], list[Prediction]]:
+        """Return the state but for the trailing state's: JSON-able values, and the pending predictions.
+
+        ``take_graded`` must have returned all. Some integers are beyond 64 bits.
+        """
+        assert not self._settled, "take_graded() comes before export_state()"
+        batches = self._labeller.pending
+        state = {
+            "labeller": self._labeller.export_state(),
+            "batches": [(b.run, b.second, b.target_ns, len(b.predictions)) for b in batches],
+            "newest_ns": self._newest_ns,
+            "covered_since_ns": self._covered_since_ns,
+            "counts": [self.predictions, self.fallbacks, self.unpredicted],
+            "failures": self.failures,
+            "last_failure": self._model.last_failure,
+        }
+        return state, [prediction for batch in batches for prediction in batch.predictions]
+
+    def import_state(self, state: dict[str, Any], predictions: Sequence[Prediction]) -> None:
+        """Take up, into a fresh scorer of the same target, what ``export_state`` gave.
+
+        The trailing state given to the scorer has been restored before.
+        """
+        waiting = iter(predictions)
+        batches = [
+            _Batch(run, second, target_ns, list(islice(waiting, count)))
+            for run, second, target_ns, count in state["batches"]
+        ]
+        self._labeller.import_state(state["labeller"], batches)
+        if batches:
+            self._batch = batches[-1]
+        self.pending = len(predictions)
+        self._newest_ns = state["newest_ns"]
+        self._covered_since_ns = state["covered_since_ns"]
+        self.predictions, self.fallbacks, self.unpredicted = state["counts"]
+        self._model.failures.update(state["failures"])
+        self._model.last_failure = state["last_failure"]
 
     def _predict(self, row: FeatureRow, mid_sum: int, received_ns: int) -> Prediction | None:
         values = _numbers(row.values)

@@ -1,0 +1,217 @@
+"""Feature rows to predictions, outcomes and alerts between topics: the stage ``score``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from volspike.alerts.policy import AlertPolicy
+from volspike.bus.port import Log, LogRecord, Outgoing, Place
+from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS
+from volspike.clock import Clock
+from volspike.errors import FeatureError, ModelError, ProtocolError
+from volspike.exchange.products import MAX_PRICE_DECIMALS, PriceScales
+from volspike.features.fixedpoint import PRICE_LIMIT
+from volspike.labels.second_journal import SLOTS
+from volspike.logs import get_logger
+from volspike.models.bundle import Bundle, check_fits
+from volspike.pipeline.lateness_clock import LatenessClock
+from volspike.pipeline.product_stage import PartitionMemory, ProductStage
+from volspike.pipeline.score_state import ProductScore
+from volspike.pipeline.served_models import trailing_for
+from volspike.pipeline.stretch import Stretch
+from volspike.records import FeatureRow, Mark, Prediction, Record
+from volspike.scoring.scorer import Scorer
+
+_encode = msgspec.json.Encoder().encode
+_BLOB = "head"
+
+log = get_logger()
+
+
+class ScoreStage(ProductStage[ProductScore]):
+    """Reads feature rows and marks, writes predictions, outcomes and alerts.
+
+    Behind a hole in the rows a new covered stretch begins: what was pending stays unlabelled (``break``), and
+    an open alert closes. Rows behind it are predicted as they are: their windows have seen every tick.
+
+    A record that can't be used becomes a dead letter. Products without a model that fits are passed over.
+
+    Whether a prediction is late depends on when it was made. So that restoring repeats it, the state is
+    written with every batch in which one is late where those before were not, or the other way round.
+
+    Parameters
+    ----------
+    reader : Log
+        Read to restore.
+    bundles : mapping of str to Bundle
+        Models by product.
+    scales : PriceScales
+        Of the products.
+    make_policy : callable
+        Returns a fresh alert policy for a model.
+    clock : Clock
+        Of the market.
+    suffix : str
+        Ends the name of every topic, so that several pipelines fit on one cluster.
+    """
+
+    def __init__(
+        self,
+        reader: Log,
+        bundles: Mapping[str, Bundle],
+        scales: PriceScales,
+        make_policy: Callable[[Bundle], AlertPolicy],
+        clock: Clock,
+        *,
+        suffix: str = "",
+    ) -> None:
+        super().__init__(reader, "score", suffix)
+        self._bundles = bundles
+        self._scales = scales
+        self._make_policy = make_policy
+        self._clock = LatenessClock(clock)
+        self._unserved: set[tuple[str, str]] = set()
+
+    @property
+    def _source(self) -> str:
+        return FEATURES.name + self._suffix
+
+    def _replay(self, partition: PartitionMemory[ProductScore], place: Place) -> None:
+        with self._clock.repeating(partition.late):
+            super()._replay(partition, place)
+
+    def _take(self, partition: PartitionMemory[ProductScore], records: Sequence[LogRecord]) -> list[Outgoing]:
+        out: list[Outgoing] = []
+        received_ns = self._clock.monotonic_ns()
+        for record in records:
+            try:
+                event = FEATURES.decode(record.value)
+                key = (event.product, event.feed)
+                if key not in self._unserved:
+                    self._event(partition, key, event, received_ns, out)
+            except (ProtocolError, FeatureError) as error:
+                out.append(self._dead(record, error))
+        return out
+
+    def _event(
+        self,
+        partition: PartitionMemory[ProductScore],
+        key: tuple[str, str],
+        event: FeatureRow | Mark,
+        received_ns: int,
+        out: list[Outgoing],
+    ) -> None:
+        score = partition.products.get(key)
+        if isinstance(event, Mark):
+            # Before the first row of a product, or behind a hole, a mark has no mid to go by.
+            if score is not None and score.stretch.hole == partition.hole:
+                mark = _covered(event, score.stretch)
+                score.scorer.on_mark(mark)
+                self._alert(score, mark, None, out)
+                self._settle(score, out)
+                partition.changed.add(key)
+            return
+        if score is None:
+            score = self._meet(partition, event)
+            if score is None:
+                return
+        _check(event, score)
+        if score.stretch.hole != partition.hole:
+            score.stretch.resume(event.covered_since_ns, event.event_ns, partition.hole)
+        row = _covered(event, score.stretch)
+        partition.changed.add(key)
+        prediction = score.scorer.on_row(row, received_ns)
+        if prediction is not None:
+            out.append(self._out(PREDICTIONS.name, key[0], prediction, row.event_ns))
+            if prediction.late != partition.late:
+                partition.late = prediction.late
+                partition.write = True
+        self._alert(score, row, prediction, out)
+        self._settle(score, out)
+
+    def _meet(self, partition: PartitionMemory[ProductScore], row: FeatureRow) -> ProductScore | None:
+        key = (row.product, row.feed)
+        score = self._make(row.product, row.feed, row.feature_set)
+        if score is None:
+            self._unserved.add(key)
+            return None
+        score.stretch.hole = partition.hole
+        partition.products[key] = score
+        return score
+
+    def _make(self, product: str, feed: str, feature_set: str) -> ProductScore | None:
+        bundle = self._bundles.get(product)
+        if bundle is None:
+            return None
+        try:
+            check_fits(bundle.manifest, feed, product, feature_set)
+        except ModelError as error:
+            log.warning("a product is not predicted", product=product, feed=feed, reason=str(error))
+            return None
+        trailing = trailing_for(bundle, self._scales)
+        scorer = Scorer(bundle.predictor, bundle.reference, trailing, self._clock)
+        return ProductScore(bundle, scorer, trailing, self._make_policy(bundle))
+
+    def _alert(
+        self,
+        score: ProductScore,
+        event: FeatureRow | Mark,
+        prediction: Prediction | None,
+        out: list[Outgoing],
+    ) -> None:
+        alert = score.policy.step(event.product, event.event_ns, event.covered_since_ns, prediction)
+        if alert is not None:
+            out.append(self._out(ALERTS.name, event.product, alert, alert.event_ns))
+
+    def _settle(self, score: ProductScore, out: list[Outgoing]) -> None:
+        for graded in score.scorer.take_graded():
+            outcome = graded.outcome
+            out.append(self._out(OUTCOMES.name, outcome.product, outcome, outcome.matured_ns))
+
+    def _out(self, topic: str, product: str, record: Record, event_ns: int) -> Outgoing:
+        return Outgoing(topic + self._suffix, product, _encode(record), event_ns)
+
+    def _load(self, partition: PartitionMemory[ProductScore], state: Mapping[str, bytes]) -> None:
+        for name in self._store.names(state, _BLOB):
+            product, feed, _ = name.rsplit("|", 2)
+            bundle = self._bundles.get(product)
+            score = None if bundle is None else self._make(product, feed, bundle.manifest.feature_set)
+            if score is not None:
+                minutes = [state.get(f"{product}|{feed}|m{slot}") for slot in range(SLOTS)]
+                score.restore(self._store.unpack(state, name), [each for each in minutes if each])
+                partition.products[product, feed] = score
+
+    def _write(self, partition: PartitionMemory[ProductScore], key: tuple[str, str]) -> list[Outgoing]:
+        score, number, event_ns = partition.products[key], partition.number, partition.newest_ns
+        name = "|".join(key)
+        minutes = [
+            self._store.record(number, f"{name}|m{slot}", value, event_ns)
+            for slot, value in score.journal.take()
+        ]
+        return minutes + self._store.pack(number, f"{name}|{_BLOB}", score.head(), event_ns)
+
+
+Event = TypeVar("Event", FeatureRow, Mark)
+
+
+def _covered(event: Event, stretch: Stretch) -> Event:
+    """Return the record with the coverage to go by."""
+    if event.covered_since_ns != stretch.own_ns:
+        stretch.move(event.covered_since_ns)
+    if event.covered_since_ns == stretch.since_ns:
+        return event
+    # Whether its window is complete is the row's own affair.
+    return msgspec.structs.replace(event, covered_since_ns=stretch.since_ns)
+
+
+def _check(row: FeatureRow, score: ProductScore) -> None:
+    """Raise FeatureError for a row that no featurize writes."""
+    sound = 0 < row.bid <= row.ask < PRICE_LIMIT and 0 <= row.price_decimals <= MAX_PRICE_DECIMALS
+    fits = row.feature_set == score.bundle.manifest.feature_set and len(row.values) == score.columns
+    if not (sound and fits):
+        raise FeatureError(
+            f"row {row.identity}", "is not of the feature set served", "featurize with that set"
+        )
