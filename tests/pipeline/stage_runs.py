@@ -17,6 +17,7 @@ from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_feature_set
 from volspike.models.bundle import Bundle
 from volspike.models.calibration import Scored
+from volspike.models.manifest import TauEntry
 from volspike.pipeline.featurize_stage import FeaturizeStage
 from volspike.pipeline.score_stage import ScoreStage
 from volspike.records import FeatureRow, Mark, Record, Tick
@@ -65,7 +66,7 @@ def bundle(product: str) -> Bundle:
         feed_dependent=False,
         feature_set="core",
         increment=0.01,
-        tau=SimpleNamespace(mode="adaptive", quantile=0.9, floor_bps=1.0, fixed_bps=4.0),
+        tau=TauEntry(mode="adaptive", quantile=0.9, floor_bps=1.0, fixed_bps=4.0),
     )
     return Bundle(manifest, {}, RvPredictor("tiny"), RvPredictor("reference"))
 
