@@ -126,6 +126,6 @@ def _show_lines(heading: str, lines: Iterable[str]) -> None:
     """Print lines under a heading; none, nothing."""
     out, shown = console(), list(lines)
     if shown:
-        out.print(heading, style="bold")
+        out.print(f"\n{heading}", style="bold")
     for line in shown:
         out.print(line, markup=False)
