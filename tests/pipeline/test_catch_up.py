@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -13,7 +15,6 @@ from made_records import MARK, make_alert, make_prediction, make_tick, row_of
 from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.port import Outgoing
 from volspike.bus.topics import ALERTS, FEATURES, GAPS, OUTCOMES, PREDICTIONS, TICKS, Topic
-from volspike.features.admission import Admission
 from volspike.pipeline.catch_up import CatchUp
 from volspike.recording.frame import Frame, SegmentHeader
 from volspike.records import Alert, Gap, Mark, Outcome, Prediction, Record, Tick
@@ -64,14 +65,17 @@ def write(log: EmbeddedLog, *records: tuple[Topic, Record]) -> None:
 
 
 def caught_up(
-    log: EmbeddedLog, directory: Path, frames: list[list[Tick | Mark | Gap]]
+    log: EmbeddedLog,
+    directory: Path,
+    frames: list[list[Tick | Mark | Gap]],
+    passed_ns: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[list[tuple[str, Any]], list[Alert]]:
     """Give the frames to a catch-up; return what it logs and what it tells."""
     put: list[tuple[str, Any]] = []
     catch_up = CatchUp(
         log, directory / "alerts.ndjson", lambda topic, record: put.append((topic.name, record))
     )
-    catch_up.begin(HEADER, Admission())
+    catch_up.begin(HEADER, passed_ns)
     for admitted in frames:
         first = admitted[-1]
         assert isinstance(first, Tick | Mark)
@@ -128,13 +132,16 @@ def test_predictions_are_graded_where_their_minute_was_whole(log, tmp_path: Path
     assert [outcomes[made.id].unlabelled for made in (late, cut)] == ["late", "break"]
 
 
-def test_a_product_long_silent_is_not_forgotten(log, tmp_path: Path) -> None:
+@pytest.mark.parametrize("passed", [False, True])
+def test_a_product_long_silent_is_not_forgotten(log, tmp_path: Path, passed: bool) -> None:
     silent = [tick(1 + second, second + 0.5, "B-USD") for second in range(100)]
     lively = [tick(200 + second, second + 100.5) for second in range(900)]
     write(log, *((TICKS, each) for each in (*silent, *lively)))
     made = [prediction(silent[-1]), prediction(lively[-1])]
     write(log, *((PREDICTIONS, each) for each in made))
-    put, _ = caught_up(log, tmp_path, [[each] for each in (*silent, *lively)])
+    passed_ns = {"B-USD": silent[-1].event_ns} if passed else {}
+    read = lively if passed else [*silent, *lively]
+    put, _ = caught_up(log, tmp_path, [[each] for each in read], passed_ns)
     outcomes = [record for name, record in put if name == "ticks.outcomes"]
     assert [(o.prediction_id, o.unlabelled) for o in outcomes] == [(each.id, "break") for each in made]
 

@@ -12,20 +12,20 @@ A clean stop leaves nothing to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from volspike.bus.port import Log
 from volspike.bus.topics import ALERTS, DEADLETTER, FEATURES, GAPS, TICKS, Topic
-from volspike.features.admission import FUTURE_LIMIT_NS, Admission, Admitted, Dropped
+from volspike.features.admission import FUTURE_LIMIT_NS, Admitted, Dropped
 from volspike.pipeline.ingest import dead_letter
 from volspike.pipeline.log_tail import LogTail
 from volspike.pipeline.open_alerts import AlertTail, closed_at
 from volspike.pipeline.unsettled import Unsettled
 from volspike.recording.compression import Summary
 from volspike.recording.frame import Frame, SegmentHeader
-from volspike.records import UNKNOWN, Alert, FeatureRow, Gap, Mark, Record, Tick
+from volspike.records import Alert, FeatureRow, Gap, Mark, Record, Tick
 
 Put = Callable[[Topic, Record], None]
 
@@ -71,17 +71,15 @@ class CatchUp:
         """Archive position (seq) up to which the log goes, 0 for an empty log."""
         return self._tail.position[0]
 
-    def begin(self, header: SegmentHeader, admission: Admission) -> None:
-        """Begin a live session; those of its frames follow that ``is_done_with`` has not ruled out.
+    def begin(self, header: SegmentHeader, passed_ns: Mapping[str, int]) -> None:
+        """Begin a live session; its frames follow.
 
-        ``admission`` has taken those.
+        Of those that ``is_done_with`` ruled out only the newest event time (ns) by product is told.
         """
         self._header = header
-        for product in header.products:
-            state = admission.known(product)
-            if state is not None and state.coverage.newest_ns != UNKNOWN:
-                self._newest_ns[product] = state.coverage.newest_ns
-                self._unsettled.pass_over(product, state.coverage.newest_ns)
+        for product, newest_ns in passed_ns.items():
+            self._newest_ns[product] = newest_ns
+            self._unsettled.pass_over(product, newest_ns)
 
     def is_done_with(self, segment: Summary) -> bool:
         """Tell whether nothing in a segment of the live session is of any use here."""

@@ -42,6 +42,11 @@ class FinishedPast:
         Brought up to date, by product.
     is_finished : callable
         Tells whether all that a closed segment led to is stored and logged.
+
+    Attributes
+    ----------
+    newest_ns : dict of str to int
+        Newest event time by product, of what was read of the last session.
     """
 
     def __init__(
@@ -58,11 +63,13 @@ class FinishedPast:
         self._trailing = trailing
         self._is_finished = is_finished
         self._is_over = False
+        self.newest_ns: dict[str, int] = {}
 
     def read(self, session: SessionInfo) -> SessionInfo:
         """Read the finished segments of a session, which has begun; return it with the others only."""
         finished = 0 if self._is_over else self._finished(session)
         self._is_over = finished < len(session.paths)
+        self.newest_ns = {}
         if finished:
             stored = replace(session, paths=session.paths[:finished])
             tables = quick_session_tables(
@@ -85,6 +92,7 @@ class FinishedPast:
         return len(session.paths)
 
     def _remember(self, table: FeatureTable) -> None:
+        self.newest_ns[table.product] = int(table.event_ns[-1])
         state = self._trailing.get(table.product)
         if state is None:
             return

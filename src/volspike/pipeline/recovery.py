@@ -72,7 +72,7 @@ def recover(
         ingest.begin(session.header)
         unfinished = past.read(session)
         if session.header.origin == "live":
-            catch_up.begin(session.header, ingest.admission)
+            catch_up.begin(session.header, past.newest_ns)
         if unfinished.paths and stages is None:
             stages = FeatureStages(feature_set, home.features, past.engines())
         if stages is not None:
