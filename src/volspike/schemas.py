@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,11 @@ def record_schemas() -> Iterator[tuple[str, str]]:
     """Yield (file name, JSON Schema) of every record; the file is named after the record's ``kind``."""
     for record in RECORDS:
         kind = str(record.__struct_config__.tag)
-        yield f"{kind}.json", json.dumps(msgspec.json.schema(record), indent=2) + "\n"
+        schema = msgspec.json.schema(record)
+        for definition in schema["$defs"].values():
+            # Python 3.13 takes a docstring's indentation away, earlier versions keep it.
+            definition["description"] = cleandoc(definition["description"])
+        yield f"{kind}.json", json.dumps(schema, indent=2) + "\n"
 
 
 def write_schemas(directory: Path) -> None:
