@@ -11,6 +11,7 @@ from types import FrameType
 from volspike.errors import ConfigError, StoppedError, UsageError, VolspikeError
 
 BAD_NAME = (errno.ENAMETOOLONG, errno.ELOOP)
+LONGEST_NAME = 80  # that is told whole
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -46,7 +47,7 @@ class _Signals:
 
 
 def _told(signals: _Signals) -> int:
-    """Run a verb; a reader that has left, or a disk that is full, is no fault of the program."""
+    """Run a verb; a reader that has left, a full disk or an impossible name is no fault of the program."""
     try:
         code = _run(signals)
         sys.stdout.flush()
@@ -56,7 +57,8 @@ def _told(signals: _Signals) -> int:
     except OSError as error:
         subject = str(error.filename or "the data directory or the standard output")
         if error.errno in BAD_NAME:
-            return _report(ConfigError(f"{subject[:80]}...", str(error.strerror).lower(), "name another"), 1)
+            name = subject if len(subject) <= LONGEST_NAME else f"{subject[:LONGEST_NAME]}..."
+            return _report(ConfigError(name, str(error.strerror).lower(), "name another"), 1)
         if error.errno not in NO_ROOM:
             raise
         return _report(ConfigError(subject, f"can't be written ({error.strerror})", "make room for it"), 1)

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         default_factory=dict, description="librdkafka settings of every client, such as credentials"
     )
     kafka_partitions: int = Field(4, ge=1, description="partitions of topics that are created")
-    kafka_cache: Path = Field(Path("~/.cache/volspike"), description="jars of the local broker")
+    kafka_cache: Path = Field(Path("~/.cache/volspike"), description="jars of the broker that tests start")
     price_decimals: Annotated[dict[str, Annotated[int, Field(ge=0, le=MAX_PRICE_DECIMALS)]], NoDecode] = (
         Field(default_factory=dict, description="price scale per product")
     )

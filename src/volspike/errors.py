@@ -22,7 +22,10 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Return a text with its control characters escaped: what an exchange says must not steer a terminal."""
+    """Return a text with its control characters escaped: what an exchange says must not steer a terminal.
+
+    Line ends stay; whoever prints a failure joins its lines.
+    """
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -40,7 +40,7 @@ class CaughtUp:
 
 
 class CatchUp:
-    """Given every archived frame of live sessions in order, hands over the records that the log lacks.
+    """Given the archived frames of live sessions in order, hands over the records that the log lacks.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def recover(
     trailing : mapping of str to TrailingState
         Fresh states by product; they are brought up to date.
     catch_up : CatchUp
-        Brings the log up to date; it is given every frame of live sessions.
+        Brings the log up to date; it is given the frames of live sessions that it is not done with.
 
     Returns
     -------
