@@ -92,38 +92,27 @@ def _place(table: int, index: int) -> I8:
     return place
 
 
-@inlined
-def _doubles(table: int, index: int) -> F8:
-    place = _place(table, index)
-    view: F8 = carray(_at(place[0]), place[1], np.float64)
-    return view
+def _vector_of(kind: Any) -> Callable[[int, int], Any]:
+    """Return what gives an array of one type by its place in a table."""
+
+    @inlined
+    def vector(table: int, index: int) -> Any:
+        place = _place(table, index)
+        return carray(_at(place[0]), place[1], kind)
+
+    return vector
+
+
+_doubles: Callable[[int, int], F8] = _vector_of(np.float64)
+_floats: Callable[[int, int], F4] = _vector_of(np.float32)
+_ints: Callable[[int, int], I4] = _vector_of(np.int32)
+_codes: Callable[[int, int], I1] = _vector_of(np.int8)
 
 
 @inlined
 def _matrix(table: int, index: int) -> F8:
     place = _place(table, index)
     view: F8 = carray(_at(place[0]), (place[1], place[2]), np.float64)
-    return view
-
-
-@inlined
-def _floats(table: int, index: int) -> F4:
-    place = _place(table, index)
-    view: F4 = carray(_at(place[0]), place[1], np.float32)
-    return view
-
-
-@inlined
-def _ints(table: int, index: int) -> I4:
-    place = _place(table, index)
-    view: I4 = carray(_at(place[0]), place[1], np.int32)
-    return view
-
-
-@inlined
-def _codes(table: int, index: int) -> I1:
-    place = _place(table, index)
-    view: I1 = carray(_at(place[0]), place[1], np.int8)
     return view
 
 
