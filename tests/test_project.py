@@ -27,6 +27,9 @@ VERBS = (
     "predict",
     "models",
     "topics",
+    "deadletter list",
+    "deadletter show",
+    "deadletter requeue",
     "doctor",
     "config",
 )
@@ -51,7 +54,7 @@ import io, json, sys, contextlib
 from volspike.__main__ import main
 texts, modules = {{}}, {{}}
 for verb in [None, *{VERBS!r}]:
-    sys.argv = ["volspike", *([verb] if verb else []), "--help"]
+    sys.argv = ["volspike", *(verb or "").split(), "--help"]
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         try:
@@ -93,7 +96,7 @@ def test_help_of_every_verb_imports_nothing_heavy(help_of_all) -> None:
 
 def test_help_names_every_verb_and_every_verb_has_help(help_of_all) -> None:
     texts = help_of_all["texts"]
-    assert all(verb in texts[""] for verb in VERBS)
+    assert all(verb.split()[0] in texts[""] for verb in VERBS)
     assert all("--json" in texts[verb] and "Usage: volspike" in texts[verb] for verb in VERBS)
 
 

@@ -84,7 +84,8 @@ def _run(signals: _Signals) -> int:
         return 2
     except ClickException as error:
         context = getattr(error, "ctx", None)
-        verb = "volspike" if context is None or not context.parent else f"volspike {context.info_name}"
+        path = "" if context is None else context.command_path.removeprefix(context.find_root().command_path)
+        verb = f"volspike{path}"
         reason = error.format_message().rstrip(".")
         return _report(UsageError(verb, reason, f"see {verb} --help"), 2)
     if signals.received is None:

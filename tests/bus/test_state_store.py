@@ -34,8 +34,10 @@ def loaded(store: StateStore, key: str, value: bytes, partition: int = 0) -> dic
 
 def test_only_state_topics_are_compacted() -> None:
     assert [plan.name for plan in planned_topics(1, 1.0) if plan.compacted] == [
+        "volspike.state.ingest",
         "volspike.state.featurize",
         "volspike.state.score",
+        "volspike.state.deadletter",
     ]
     assert all(is_compacted(plan.name) == plan.compacted for plan in planned_topics(1, None))
 

@@ -190,13 +190,16 @@ class KafkaLog:
     def settle(self, topic: str, partition: int = 0) -> None:
         """Wait until no transaction is open in the partition, so that all that was committed can be read.
 
-        A group's offsets may be told before the records of the same transaction are.
+        A group's offsets may be told before the records of the same transaction are. What a former process
+        of this log's name has left open is ended here.
 
         Raises
         ------
         UnavailableError
             A transaction has been open for longer than it may.
         """
+        if self._name is not None:
+            self._settle()
         deadline = time.monotonic() + TRANSACTION_S + REPLY_S
         while self.cluster.is_unsettled(topic, partition):
             if time.monotonic() > deadline:

@@ -6,7 +6,7 @@ import msgspec
 
 from volspike.bus.topics import TOPICS
 
-STATE_STAGES = ("featurize", "score")
+STATE_STAGES = ("ingest", "featurize", "score", "deadletter")
 _HOUR_MS = 3_600_000
 _STATE_PREFIX = "volspike.state."
 _SEGMENT_BYTES = 64 << 20
@@ -66,7 +66,7 @@ def is_compacted(topic: str) -> bool:
     return topic.startswith(_STATE_PREFIX)
 
 
-def planned_topics(partitions: int, retention_hours: float | None) -> list[TopicPlan]:
+def planned_topics(partitions: int, retention_hours: float | None, suffix: str = "") -> list[TopicPlan]:
     """Return the plan of every topic.
 
     Parameters
@@ -76,8 +76,10 @@ def planned_topics(partitions: int, retention_hours: float | None) -> list[Topic
     retention_hours : float or None
         Age, by event time, at which records may go. None keeps them for ever: recordings that are replayed
         carry event times of long ago, and would be deleted as soon as they are written.
+    suffix : str
+        Ends the name of every topic.
     """
     retention_ms = -1 if retention_hours is None else int(retention_hours * _HOUR_MS)
-    streams = [TopicPlan(name, partitions, retention_ms) for name in TOPICS]
-    states = [state_topic(stage) for stage in STATE_STAGES]
+    streams = [TopicPlan(name + suffix, partitions, retention_ms) for name in TOPICS]
+    states = [state_topic(stage + suffix) for stage in STATE_STAGES]
     return streams + [TopicPlan(name, partitions, -1, is_compacted(name)) for name in states]

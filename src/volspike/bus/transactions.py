@@ -59,6 +59,9 @@ class Stage(Protocol):
     def state(self, partitions: Sequence[Partition]) -> Sequence[Outgoing]:
         """Return the records from which ``restore`` can rebuild the memory of ``partitions``."""
 
+    def end(self, partitions: Sequence[Partition]) -> Sequence[Outgoing]:
+        """Settle what is open, as no more records will come; return what is to be written."""
+
 
 class ExactlyOnce:
     """Runs a stage on a member of a group.
@@ -90,6 +93,10 @@ class ExactlyOnce:
         Records whose results are committed.
     undone : int
         Batches that were undone and read again.
+    rebalances : int
+        Times that partitions came or went.
+    on_commit : callable
+        Called behind each transaction with what it wrote, and the nanoseconds it took.
     """
 
     def __init__(
@@ -117,6 +124,8 @@ class ExactlyOnce:
         self._reached = reached
         self.processed = 0
         self.undone = 0
+        self.rebalances = 0
+        self.on_commit: Callable[[Sequence[Outgoing], int], None] = lambda _written, _took_ns: None
         self._consumer = log.consumer(group, topics)
         self._consumer.before_revoke(self._hand_over)
 
@@ -147,11 +156,26 @@ class ExactlyOnce:
             time.sleep(_PAUSE_S)
             return 0
 
-    def close(self) -> None:
-        """Write the state of what this member has, and leave the group."""
+    def close(self, *, is_over: bool = False) -> None:
+        """Write the state of what this member has, and leave the group.
+
+        Parameters
+        ----------
+        is_over : bool
+            Whether no more records will come, so that what is open is settled first.
+        """
         if self._mine and not self._astray:
-            self._hand_over(sorted(self._mine))
+            if is_over:
+                mine = self.partitions
+                self._append([*self._stage.end(mine), *self._stage.state(mine)])
+            else:
+                self._hand_over(self.partitions)
         self._consumer.close()
+
+    @property
+    def partitions(self) -> list[Partition]:
+        """Return the partitions that this member has, sorted."""
+        return sorted(self._mine)
 
     def _round(self) -> int:
         records = self._consumer.poll(self._batch_rows, self._poll_s)
@@ -164,16 +188,23 @@ class ExactlyOnce:
         now_ns = self._clock.monotonic_ns()
         due = bool(self._mine) and now_ns >= self._state_due_ns
         if due:
-            written += self._stage.state(sorted(self._mine))
+            written += self._stage.state(self.partitions)
             self._step("stage.state")
-        self._log.append(written, self._consumer)
+        self._append(written, bool(written or records))
         if due:
             self._state_due_ns = now_ns + self._state_ns
         self.processed += len(records)
         return len(records)
 
+    def _append(self, written: Sequence[Outgoing], is_news: bool = True) -> None:
+        started_ns = self._clock.monotonic_ns()
+        self._log.append(written, self._consumer)
+        if is_news:
+            self.on_commit(written, self._clock.monotonic_ns() - started_ns)
+
     def _follow(self) -> None:
         changes = self._consumer.take_changes()
+        self.rebalances += bool(changes.lost or changes.gained)
         for partition in changes.lost:
             self._mine.discard(partition)
             self._stage.drop(*partition)

@@ -6,15 +6,18 @@ import typer
 
 from volspike.cli import (
     config,
+    deadletter,
     demo,
     doctor,
     evaluate,
     import_,
+    ingest,
     models,
     predict,
     replay,
     run,
     simulate,
+    stages,
     topics,
     train,
     verify,
@@ -31,6 +34,9 @@ app = typer.Typer(
 
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
+app.command("ingest")(ingest.ingest)
+app.command("featurize")(stages.featurize)
+app.command("score")(stages.score)
 app.command("simulate")(simulate.simulate)
 app.command("import")(import_.import_recording)
 app.command("replay")(replay.replay)
@@ -40,6 +46,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("models")(models.models)
 app.command("topics")(topics.topics)
+app.add_typer(deadletter.app, name="deadletter")
 app.command("doctor")(doctor.doctor)
 app.command("config")(config.config)
 

@@ -35,7 +35,7 @@ def demo(
     """Simulate an exchange, train on its history, then predict, grade and alert over a real WebSocket."""
     from functools import partial
 
-    from volspike.cli.live import drive
+    from volspike.cli.live import drive, show_live
     from volspike.cli.summary import show_summary
     from volspike.config import load_settings
     from volspike.pipeline.demo import Demo, DemoPlan
@@ -53,7 +53,8 @@ def demo(
     with Demo(settings, plan, say) as prepared:
         job = prepared.open()
         try:
-            drive(job, prepared.title, prepared.seconds_left(), as_json, partial(prepared.watch, job))
+            show = partial(show_live, job, prepared.title, as_json)
+            drive(job.run, show, prepared.seconds_left(), partial(prepared.watch, job))
         finally:
             job.close()
         report = prepared.report(job)

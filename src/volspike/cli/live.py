@@ -1,4 +1,4 @@
-"""Drive a live job from the command line: signals, time limit, and the view."""
+"""Drive what runs on the feed from the command line: signals, time limit, and the view."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 
 from rich.live import Live
 
@@ -24,22 +25,27 @@ COLLECT_AFTER = (20_000, 50, 100)
 STOPPED_BY = (signal.SIGINT, signal.SIGTERM)
 
 Watch = Callable[[asyncio.Event], Awaitable[None]]
+Show = Callable[[], Coroutine[None, None, None]]
 
 
-def drive(
-    job: LiveJob, title: str, exit_after_s: float | None, as_json: bool, watch: Watch | None = None
-) -> None:
+def drive(run: Watch, show: Show, exit_after_s: float | None, watch: Watch | None = None) -> None:
     """Run a job until Ctrl-C, SIGTERM, the time limit, or whatever ``watch`` waits for.
 
     Parameters
     ----------
+    run : callable
+        Runs the job until the event is set.
+    show : callable
+        Shows it, for ever.
+    exit_after_s : float or None
+        The time limit.
     watch : callable, optional
         Run beside the job and told when the end is asked for; when it returns, the job is stopped.
     """
     prepare_process()
     handlers = {number: signal.getsignal(number) for number in STOPPED_BY}
     try:
-        asyncio.run(_drive(job, title, exit_after_s, as_json, watch))
+        asyncio.run(_drive(run, show, exit_after_s, watch))
     finally:
         for number, handler in handlers.items():  # asyncio would leave the defaults: death without a word
             signal.signal(number, handler)
@@ -53,9 +59,7 @@ def prepare_process() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
-async def _drive(
-    job: LiveJob, title: str, exit_after_s: float | None, as_json: bool, watch: Watch | None
-) -> None:
+async def _drive(run: Watch, show: Show, exit_after_s: float | None, watch: Watch | None) -> None:
     asked, stop = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOPPED_BY:
@@ -63,11 +67,11 @@ async def _drive(
     if exit_after_s is not None:
         loop.call_later(exit_after_s, asked.set)
     tasks = [
-        asyncio.create_task(_show(job, title, as_json)),
+        asyncio.create_task(show()),
         asyncio.create_task(_until(watch or _asked, asked, stop)),
     ]
     try:
-        await job.run(stop)
+        await run(stop)
     finally:
         for task in tasks:
             task.cancel()
@@ -95,12 +99,18 @@ async def _until(watch: Watch, asked: asyncio.Event, stop: asyncio.Event) -> Non
         stop.set()
 
 
-async def _show(job: LiveJob, title: str, as_json: bool) -> None:
+async def show_lines(line: Callable[[], str]) -> None:
+    """Print a line on stderr now and then."""
+    while True:
+        await asyncio.sleep(LINE_EVERY_S)
+        say(line())
+
+
+async def show_live(job: LiveJob, title: str, as_json: bool) -> None:
+    """Show a live job in a view, or in lines where there is no terminal."""
     screen = console()
     if as_json or not screen.is_terminal:
-        while True:
-            await asyncio.sleep(LINE_EVERY_S)
-            say(status_line(job))
+        await show_lines(partial(status_line, job))
     view = View(job, title)
     with Live(view.render(screen), console=screen, auto_refresh=False, screen=False) as live:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Literal
 
 import typer
@@ -33,6 +34,12 @@ def _seconds(value: float | None) -> float | None:
     return above_zero(value)
 
 
+def _name(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", value):
+        raise typer.BadParameter(f"{value!r} is not of letters, digits, - and _ alone")
+    return value
+
+
 def _capitals(value: str | None) -> str | None:
     return None if value is None else value.upper()
 
@@ -43,6 +50,9 @@ Model = Annotated[
 Product = Annotated[
     str | None, typer.Option(help="Product; needed where several are stored.", callback=_capitals)
 ]
+OnlyProduct = Annotated[
+    str | None, typer.Option("--product", help="Only those of this product.", callback=_capitals)
+]
 Feed = Annotated[
     Literal["exchange", "advanced"] | None,
     typer.Option(help="Feed; needed where a product is stored from both."),
@@ -52,5 +62,18 @@ Seed = Annotated[
 ]
 ExitAfter = Annotated[
     float | None, typer.Option(help="Stop after so many seconds in all.", callback=_seconds)
+]
+Bus = Annotated[
+    Literal["embedded", "kafka"] | None, typer.Option(help="Where the topics are. (default: embedded)")
+]
+Bootstrap = Annotated[
+    str | None,
+    typer.Option("--kafka-bootstrap", help="Kafka brokers, host:port with commas.", show_default=False),
+]
+WorkerName = Annotated[
+    str | None,
+    typer.Option(
+        "--name", help="Name among the workers of this stage: restarted, it goes on at once.", callback=_name
+    ),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every column there is.")]

@@ -38,7 +38,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Watch the live feed: archive, predict, grade, alert. Ctrl-C ends in order."""
-    from volspike.cli.live import drive
+    from functools import partial
+
+    from volspike.cli.live import drive, show_live
     from volspike.cli.summary import show_summary
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings
@@ -54,7 +56,8 @@ def run(
     if unserved:
         say(f"no model of {unserved}: recording and computing features; then volspike train")
     try:
-        drive(job, f"volspike {', '.join(settings.products)}", exit_after, as_json)
+        title = f"volspike {', '.join(settings.products)}"
+        drive(job.run, partial(show_live, job, title, as_json), exit_after)
     finally:
         job.close()
     failure = job.pipeline.failure or (None if job.pipeline.accounting.frames else _unheard(job))

@@ -48,7 +48,8 @@ def topics(
             "data_dir": data_dir,
         }
     )
-    plans = planned_topics(settings.kafka_partitions, None if keep else settings.log_retention_hours)
+    kept_hours = None if keep else settings.log_retention_hours
+    plans = planned_topics(settings.kafka_partitions, kept_hours, settings.topic_suffix)
     alter = keep or retention_hours is not None
     if settings.bus == "kafka":
         reports = _on_kafka(settings, plans, only_list, alter)

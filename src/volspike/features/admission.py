@@ -7,6 +7,8 @@ on a clock, so replay repeats it to the bit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from volspike.exchange.items import Control, Decoded, Heartbeat, Ignored, Item, Quote, Rejected
@@ -105,10 +107,17 @@ class ProductState:
 
 
 class Admission:
-    """Decide tick, snapshot, duplicate, late, bad quote and coverage for one stream of archived frames."""
+    """Decide tick, snapshot, duplicate, late, bad quote and coverage for one stream of archived frames.
 
-    def __init__(self) -> None:
-        self._products: dict[str, ProductState] = {}
+    Parameters
+    ----------
+    products : dict, optional
+        What is remembered of each product; shared among connections at the same time, each with products of
+        its own.
+    """
+
+    def __init__(self, products: dict[str, ProductState] | None = None) -> None:
+        self._products = {} if products is None else products
         self._header: SegmentHeader | None = None
         self._subscribed: frozenset[str] = frozenset()
         self._sequence = UNKNOWN
@@ -124,8 +133,12 @@ class Admission:
         self._frame_index = 0
         says_so = header.dialect == "advanced" or (header.mapping is not None and header.mapping.event_type)
         self._first_row_is_snapshot = not says_so
-        for state in self._products.values():
+        for state in self._of_session():
             state.begin_session(header.session)
+
+    def beside(self) -> Admission:
+        """Return the admission of another connection, which remembers products in the same place."""
+        return Admission(self._products)
 
     @property
     def sequence(self) -> int:
@@ -136,10 +149,20 @@ class Admission:
         """Return what is remembered of a product, None where it was never met."""
         return self._products.get(product)
 
+    def newest_ns(self, products: Iterable[str]) -> int:
+        """Return the newest event time (ns) taken of any of these products, 0 before the first."""
+        known = [self._products[product] for product in products if product in self._products]
+        return max((state.coverage.newest_ns for state in known), default=0)
+
     def advance(self, sequence: int, frames: int) -> None:
         """Take note of frames that were admitted elsewhere, by the same rules on the same states."""
         self._sequence = sequence
         self._frame_index += frames
+
+    def break_off(self, reason: str, gap_id: str) -> None:
+        """Break the coverage of every product of the session."""
+        for state in self._of_session():
+            state.coverage.break_off(reason, gap_id)
 
     def admit(self, frame: Frame, decoded: Decoded) -> list[Admitted]:
         """Answer one frame.
@@ -180,8 +203,7 @@ class Admission:
             return "duplicate" if sequence == last else "out_of_order"
         # A recorder that kept one channel only left out frames that were never missing on the wire.
         if last != UNKNOWN and sequence > last + 1 and header.heartbeats:
-            for state in self._products.values():
-                state.coverage.break_off("sequence", f"{frame.session}/{frame.seq}")
+            self.break_off("sequence", f"{frame.session}/{frame.seq}")
         self._sequence = sequence
         return ""
 
@@ -320,6 +342,12 @@ class Admission:
         if sequence != UNKNOWN:
             return f"{frame.session}:{sequence}:{row}"
         return f"{frame.session}:{self._frame_index}"
+
+    def _of_session(self) -> list[ProductState]:
+        """Return what is remembered of the products of the open session: of all, where it names none."""
+        if not self._subscribed:
+            return list(self._products.values())
+        return [state for name, state in self._products.items() if name in self._subscribed]
 
     def _is_subscribed(self, product: str) -> bool:
         return not self._subscribed or product in self._subscribed

@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from volspike.bus.writer import LogWriter
 from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import DamagedLogError, ProtocolError, VolspikeError
-from volspike.exchange.aliases import names_on_the_wire
 from volspike.exchange.client import FeedClient
 from volspike.exchange.connecting import check_address
 from volspike.exchange.dialects import Dialect
@@ -37,11 +35,11 @@ from volspike.pipeline.home import Home
 from volspike.pipeline.live import LiveParts, LivePipeline, ProductScoring
 from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.recovery import recover
-from volspike.pipeline.served_models import Served, choose_models, trailing_for
+from volspike.pipeline.served_models import Served, alert_policy, choose_models, trailing_for
+from volspike.pipeline.session_header import header_maker
 from volspike.pipeline.stage import FeatureStages
 from volspike.pipeline.stored_rows import StoredRows
 from volspike.recording.archive import ArchiveWriter
-from volspike.recording.frame import SegmentHeader
 from volspike.recording.reader import Archive
 from volspike.records import Tick
 from volspike.scoring.scoreboard import Scoreboard
@@ -180,10 +178,10 @@ def _pipeline(
         clock=clock,
         records=records,
         dispatcher=dispatcher,
-        header=_header_maker(served.dialect, settings.products),
+        header=header_maker(served.dialect, settings.products),
         make_scoring=_scoring_maker(served.bundles, trailing, clock),
-        policies=_policies(served.bundles, settings, "p_spike"),
-        reference_policies=_policies(served.bundles, settings, "reference_p_spike"),
+        policies=_policies(served, settings, "p_spike"),
+        reference_policies=_policies(served, settings, "reference_p_spike"),
     )
     return LivePipeline(parts), catch_up.counts
 
@@ -203,23 +201,6 @@ def _forget_old(log: EmbeddedLog, clock: Clock, settings: Settings) -> None:
         log.retain(topic, Retention(appended_before_ns=clock.market_ns() - kept_ns))
 
 
-def _header_maker(dialect: Dialect, products: tuple[str, ...]) -> Callable[[str], SegmentHeader]:
-    aliases = names_on_the_wire(dialect.served_as, products)
-    wire_names = dict.fromkeys(dialect.served_as(product) for product in products)
-
-    def header(session: str) -> SegmentHeader:
-        return SegmentHeader(
-            feed=dialect.name,
-            dialect=dialect.name,
-            session=session,
-            products=tuple(aliases.get(name, name) for name in wire_names),
-            heartbeats=True,
-            aliases=aliases,
-        )
-
-    return header
-
-
 def _scoring_maker(
     bundles: dict[str, Bundle], trailing: dict[str, TrailingState], clock: Clock
 ) -> Callable[[Tick], ProductScoring | None]:
@@ -233,21 +214,10 @@ def _scoring_maker(
     return make
 
 
-def _policies(bundles: dict[str, Bundle], settings: Settings, probability: str) -> dict[str, AlertPolicy]:
-    return {product: _policy(bundle, settings, probability) for product, bundle in bundles.items()}
-
-
-def _policy(bundle: Bundle, settings: Settings, probability: str) -> AlertPolicy:
-    entry = bundle.manifest.alert
-    opens = entry.open_at if settings.alert_open is None else settings.alert_open
-    closes = min(entry.close_at, opens) if settings.alert_close is None else settings.alert_close
-    return AlertPolicy(
-        bundle.manifest.name,
-        opens,
-        closes,
-        cooldown_s=settings.alert_cooldown_s,
-        probability=attrgetter(probability),
-    )
+def _policies(served: Served, settings: Settings, probability: str) -> dict[str, AlertPolicy]:
+    return {
+        product: alert_policy(bundle, settings, probability) for product, bundle in served.bundles.items()
+    }
 
 
 def _warm_up(bundle: Bundle, trailing: TrailingState) -> None:

@@ -11,6 +11,7 @@ from volspike.bus.topics import FEATURES, GAPS, TICKS
 from volspike.errors import FeatureError, ProtocolError
 from volspike.exchange.products import MAX_PRICE_DECIMALS
 from volspike.features.sets import FeatureSet
+from volspike.features.window import out_of_order
 from volspike.logs import get_logger
 from volspike.pipeline.feature_rows import FeatureRows
 from volspike.pipeline.product_stage import PartitionMemory, ProductStage
@@ -75,10 +76,14 @@ class FeaturizeStage(ProductStage[_Window]):
                 product = event.product
                 key = (product, event.feed)
                 window = products.get(key)
+                if window is not None and event.event_ns < window.newest_ns:
+                    raise out_of_order(event.event_ns)
                 if type(event) is Mark:
                     if window is None or window.stretch.hole != hole:
                         continue
                     value = self._mark(window, event)
+                    window.newest_ns = event.event_ns
+                    changed.add(key)
                 else:
                     own_ns = event.covered_since_ns
                     if window is None or own_ns != window.stretch.own_ns or hole != window.stretch.hole:

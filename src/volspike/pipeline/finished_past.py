@@ -32,12 +32,10 @@ class FinishedPast:
     ----------
     archive : Archive
         Counts damaged lines.
-    ingest : Ingest
-        Takes the frames.
     feature_set : FeatureSet
         Of the windows.
     scales : PriceScales
-        Those of ``ingest``.
+        Of the products.
     trailing : mapping of str to TrailingState
         Brought up to date, by product.
     is_finished : callable
@@ -52,20 +50,19 @@ class FinishedPast:
     def __init__(
         self,
         archive: Archive,
-        ingest: Ingest,
         feature_set: FeatureSet,
         scales: PriceScales,
         trailing: Mapping[str, TrailingState],
         is_finished: Callable[[SegmentHeader, Summary], bool],
     ) -> None:
-        self._archive, self._ingest, self._scales = archive, ingest, scales
+        self._archive, self._scales = archive, scales
         self._stages = BatchStages(feature_set)
         self._trailing = trailing
         self._is_finished = is_finished
         self._is_over = False
         self.newest_ns: dict[str, int] = {}
 
-    def read(self, session: SessionInfo) -> SessionInfo:
+    def read(self, session: SessionInfo, ingest: Ingest) -> SessionInfo:
         """Read the finished segments of a session, which has begun; return it with the others only."""
         finished = 0 if self._is_over else self._finished(session)
         self._is_over = finished < len(session.paths)
@@ -73,7 +70,7 @@ class FinishedPast:
         if finished:
             stored = replace(session, paths=session.paths[:finished])
             tables = quick_session_tables(
-                self._archive, stored, self._ingest, self._stages, self._scales, lambda _frames: None
+                self._archive, stored, ingest, self._stages, self._scales, lambda _frames: None
             )
             for table in chain(tables, self._stages.rest()):
                 self._remember(table)

@@ -75,6 +75,13 @@ class Ingest:
         Of the products.
     scanning : bool
         Whether compiled code may read what it knows; the outcome is the same.
+
+    Attributes
+    ----------
+    accounting : Accounting
+        Of this connection and those beside it.
+    admission : Admission
+        Of this connection.
     """
 
     def __init__(self, scales: PriceScales, scanning: bool = True) -> None:
@@ -82,6 +89,12 @@ class Ingest:
         self._scales, self._scanning = scales, scanning
         self.admission = Admission()
         self._decoder: Decoder | None = None
+
+    def beside(self) -> Ingest:
+        """Return the ingest of another connection at the same time, with products of its own."""
+        other = Ingest(self._scales, self._scanning)
+        other.accounting, other.admission = self.accounting, self.admission.beside()
+        return other
 
     def begin(self, header: SegmentHeader) -> None:
         """Begin a session; its frames follow."""

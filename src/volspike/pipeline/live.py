@@ -17,11 +17,12 @@ from volspike.alerts.dispatcher import AlertDispatcher
 from volspike.alerts.policy import AlertPolicy
 from volspike.bus.topics import ALERTS, DEADLETTER, FEATURES, GAPS, OUTCOMES, PREDICTIONS, TICKS
 from volspike.clock import Clock
-from volspike.errors import ArchiveError, VolspikeError
+from volspike.errors import VolspikeError
 from volspike.exchange.items import Decoded
 from volspike.features.admission import Dropped
 from volspike.logs import get_logger
 from volspike.pipeline.accounting import Accounting
+from volspike.pipeline.frame_archive import FrameArchive
 from volspike.pipeline.ingest import Ingest, dead_letter
 from volspike.pipeline.latency import LatencyHistogram
 from volspike.pipeline.log_guard import LogGuard
@@ -98,16 +99,13 @@ class LivePipeline:
         The newest 20 records.
     connected : bool
         Whether a connection is open.
-    archive_failure : ArchiveError or None
-        What stopped the archive; predictions go on without it.
     """
 
     def __init__(self, parts: LiveParts) -> None:
         self._parts = parts
-        self._archive = parts.archive
         self._ingest = parts.ingest
+        self._archive = FrameArchive(parts.archive, parts.ingest.accounting)
         self._put = parts.records.put
-        self._seq = parts.archive.last_seq
         self.counts = LiveCounts()
         self.latency = LatencyHistogram()
         self.scoring: dict[str, ProductScoring] = {}
@@ -115,7 +113,6 @@ class LivePipeline:
         self.alerts: list[Alert] = []
         self.connected = False
         self._known: set[str] = set()
-        self.archive_failure: ArchiveError | None = None
 
     @property
     def failures(self) -> dict[str, str]:
@@ -129,7 +126,7 @@ class LivePipeline:
 
     def _stopped(self) -> dict[str, VolspikeError]:
         stopped = {
-            "archive": self.archive_failure,
+            "archive": self._archive.failure,
             "features": self._parts.stages.failure,
             "log": self._parts.records.failure,
         }
@@ -142,24 +139,18 @@ class LivePipeline:
 
     def newest_ns(self, products: Sequence[str]) -> int:
         """Return the newest event time (ns) taken of any of these products, 0 before the first."""
-        states = [self._ingest.admission.known(product) for product in products]
-        return max((state.coverage.newest_ns for state in states if state is not None), default=0)
+        return self._ingest.admission.newest_ns(products)
 
     def begin(self, session: str) -> None:
         """Begin a connection."""
         self.connected = True
         header = self._parts.header(session)
-        if self.archive_failure is None:
-            try:
-                self._archive.begin(header)
-            except ArchiveError as error:
-                self._lose_archive(error)
+        self._archive.begin(header)
         self._ingest.begin(header)
 
     def frame(self, session: str, receive_ns: int, raw: bytes, monotonic_ns: int) -> Decoded:
         """Take one frame; everything it causes has been handed on when this returns."""
-        seq = self._archived(session, receive_ns, raw)
-        frame = Frame(seq, receive_ns, session, raw)
+        frame = Frame(self._archive.append(session, receive_ns, raw), receive_ns, session, raw)
         decoded, admitted = self._ingest.take(frame)
         for answer in admitted:
             if type(answer) is Tick:
@@ -207,25 +198,11 @@ class LivePipeline:
             },
         }
 
-    def _archived(self, session: str, receive_ns: int, raw: bytes) -> int:
-        self._seq += 1
-        if self.archive_failure is None:
-            try:
-                self._seq = self._archive.append(session, receive_ns, raw)
-                self._ingest.accounting.archived += 1
-            except ArchiveError as error:
-                self._lose_archive(error)
-        return self._seq
-
-    def _lose_archive(self, error: ArchiveError) -> None:
-        self.archive_failure = error
-        log.error("the archive has stopped; predictions go on", reason=str(error))
-
     def _mark(self, mark: Mark) -> None:
         self._put(TICKS, mark)
         self._put(FEATURES, mark)
         stage = self._parts.stages.of(mark.product, mark.feed)
-        if stage is not None and self.archive_failure is None:
+        if stage is not None and self._archive.failure is None:
             stage.mark(mark)
         scoring = self.scoring.get(mark.product)
         if scoring is not None:
@@ -237,7 +214,7 @@ class LivePipeline:
     def _tick(self, tick: Tick, monotonic_ns: int) -> None:
         stage = self._parts.stages.for_tick(tick)
         # A row that the archive does not hold could never be made again, and its position is given anew.
-        row = stage.tick(tick, keep=self.archive_failure is None)
+        row = stage.tick(tick, keep=self._archive.failure is None)
         self.counts.features += 1
         self.newest[tick.product] = row
         self._put(TICKS, tick)

@@ -137,6 +137,10 @@ class ProductStage(ABC, Generic[Memory]):
                 out += self._state_of(partition)
         return out
 
+    def end(self, partitions: Sequence[tuple[str, int]]) -> list[Outgoing]:
+        """Settle what is open, as no more records will come; return what is to be written."""
+        return []
+
     def _take_up(self, partition: PartitionMemory[Memory], batch: list[LogRecord]) -> list[Outgoing]:
         """Take a batch; what it holds of before a hole comes first."""
         if partition.ahead == UNKNOWN:

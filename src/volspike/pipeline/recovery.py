@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from volspike.exchange.products import PriceScales
-from volspike.features.admission import PAST_LIMIT_NS, Admitted
+from volspike.features.admission import Admitted
 from volspike.features.sets import FeatureSet
 from volspike.features.store import discard_open_files
 from volspike.labels.trailing import TrailingState
 from volspike.logs import get_logger
 from volspike.pipeline.accounting import Accounting
+from volspike.pipeline.archive_past import needed_sessions
 from volspike.pipeline.catch_up import CatchUp
 from volspike.pipeline.finished_past import FinishedPast
 from volspike.pipeline.home import Home
@@ -62,15 +63,21 @@ def recover(
         is_logged = header.origin != "live" or catch_up.is_done_with(segment)
         return is_logged and stored.has_all(header.feed, header.products, segment.last_seq)
 
-    sessions = _needed(archive.sessions(), stored.whole_to, catch_up.logged_seq)
+    def is_undone(session: SessionInfo) -> bool:
+        # An empty log asks for nothing older than a day.
+        logged_seq = catch_up.logged_seq
+        is_logged = not logged_seq or session.last_seq <= logged_seq or session.header.origin != "live"
+        return session.last_seq > stored.whole_to or not is_logged
+
+    sessions = needed_sessions(archive.sessions(), is_undone)
     frames = sum(session.frames for session in sessions)
     if frames > MANY_FRAMES:
         log.info("reading back the last day", frames=frames)
-    past = FinishedPast(archive, ingest, feature_set, scales, trailing, is_finished)
+    past = FinishedPast(archive, feature_set, scales, trailing, is_finished)
     stages: FeatureStages | None = None
     for session in sessions:
         ingest.begin(session.header)
-        unfinished = past.read(session)
+        unfinished = past.read(session, ingest)
         if session.header.origin == "live":
             catch_up.begin(session.header, past.newest_ns)
         if unfinished.paths and stages is None:
@@ -83,20 +90,6 @@ def recover(
             raise stages.failure
     ingest.accounting = Accounting()
     return ingest
-
-
-def _needed(sessions: list[SessionInfo], stored_to: int, logged_seq: int) -> list[SessionInfo]:
-    """Return the sessions from the first one that is recent, or not stored or logged to its end.
-
-    An empty log asks for nothing older than a day.
-    """
-    newest_ns = max((session.last_receive_ns for session in sessions), default=0)
-    for index, session in enumerate(sessions):
-        is_recent = session.last_receive_ns > newest_ns - PAST_LIMIT_NS
-        is_logged = not logged_seq or session.last_seq <= logged_seq or session.header.origin != "live"
-        if is_recent or session.last_seq > stored_to or not is_logged:
-            return sessions[index:]
-    return []
 
 
 def _make_again(

@@ -14,6 +14,7 @@ from volspike.clock import Clock
 from volspike.errors import FeatureError, ModelError, ProtocolError
 from volspike.exchange.products import MAX_PRICE_DECIMALS, PriceScales
 from volspike.features.fixedpoint import PRICE_LIMIT
+from volspike.features.window import out_of_order
 from volspike.labels.second_journal import SLOTS
 from volspike.logs import get_logger
 from volspike.models.bundle import Bundle, check_fits
@@ -75,6 +76,19 @@ class ScoreStage(ProductStage[ProductScore]):
         self._clock = LatenessClock(clock)
         self._unserved: set[tuple[str, str]] = set()
 
+    def end(self, partitions: Sequence[tuple[str, int]]) -> list[Outgoing]:
+        """Settle what is pending as unlabelled, and close what is open; return what is to be written."""
+        out: list[Outgoing] = []
+        for _, number in partitions:
+            partition = self._partitions[number]
+            for key, score in sorted(partition.products.items()):
+                score.scorer.end()
+                self._settle(score, out)
+                out += [self._out(ALERTS.name, key[0], each, each.event_ns) for each in score.policy.end()]
+                partition.changed.add(key)
+            partition.write = True
+        return out
+
     @property
     def _source(self) -> str:
         return FEATURES.name + self._suffix
@@ -105,6 +119,8 @@ class ScoreStage(ProductStage[ProductScore]):
         out: list[Outgoing],
     ) -> None:
         score = partition.products.get(key)
+        if score is not None and event.event_ns < score.scorer.newest_ns:
+            raise out_of_order(event.event_ns)
         if isinstance(event, Mark):
             # Before the first row of a product, or behind a hole, a mark has no mid to go by.
             if score is not None and score.stretch.hole == partition.hole:

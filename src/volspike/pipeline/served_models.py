@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
+from volspike.alerts.policy import AlertPolicy
 from volspike.config import Settings
 from volspike.errors import ModelError
 from volspike.exchange.dialects import DIALECTS, Dialect, get_dialect
@@ -108,6 +110,26 @@ def _feature_set(bundles: dict[str, Bundle], settings: Settings) -> str:
             "train them on one, or watch the products in jobs of their own",
         )
     return sets[0] if sets else settings.feature_set
+
+
+def alert_policy(bundle: Bundle, settings: Settings, probability: str = "p_spike") -> AlertPolicy:
+    """Return a fresh alert policy as the settings, and else the model, want it.
+
+    Parameters
+    ----------
+    probability : str
+        The field of a prediction that decides.
+    """
+    entry = bundle.manifest.alert
+    opens = entry.open_at if settings.alert_open is None else settings.alert_open
+    closes = min(entry.close_at, opens) if settings.alert_close is None else settings.alert_close
+    return AlertPolicy(
+        bundle.manifest.name,
+        opens,
+        closes,
+        cooldown_s=settings.alert_cooldown_s,
+        probability=attrgetter(probability),
+    )
 
 
 def trailing_for(bundle: Bundle, scales: PriceScales) -> TrailingState:

@@ -154,7 +154,7 @@ class Scorer:
         self._shares_targets = predictor.target == "rv"
         self._batch = _Batch(-1, 0, 0, [])
         self._settled: deque[_Settled] = deque()
-        self._newest_ns = 0
+        self.newest_ns = 0
         self._covered_since_ns: int | None = None
         self.pending = 0
         self.predictions = 0
@@ -193,7 +193,7 @@ class Scorer:
         if closed or covered_since_ns != self._covered_since_ns or not self._shares_targets:
             self._covered_since_ns = covered_since_ns
             self._settle(self._labeller.on_event(event_ns, mid_sum, closed, self._trailing.run), event_ns)
-        self._newest_ns = event_ns
+        self.newest_ns = event_ns
         if not row.complete or row.ticks < MIN_TICKS:
             return None
         return self._predict(row, mid_sum, received_ns)
@@ -202,7 +202,7 @@ class Scorer:
         """Take a mark: time has passed without a tick, and nothing was missed."""
         closed = self._trailing.on_mark(mark.event_ns, mark.covered_since_ns)
         self._settle(self._labeller.on_event(mark.event_ns, None, closed, self._trailing.run), mark.event_ns)
-        self._newest_ns = mark.event_ns
+        self.newest_ns = mark.event_ns
 
     def take_graded(self, most: int | None = None) -> list[GradedPrediction]:
         """Return, once, the settled predictions.
@@ -228,7 +228,7 @@ class Scorer:
 
     def end(self) -> None:
         """Leave what is pending unlabelled: the stream is over."""
-        self._settle(self._labeller.end(), self._newest_ns)
+        self._settle(self._labeller.end(), self.newest_ns)
 
     def export_state(self) -> tuple[dict[str, Any], list[Prediction]]:
         """Return the state but for the trailing state's: JSON-able values, and the pending predictions.
@@ -240,7 +240,7 @@ class Scorer:
         state = {
             "labeller": self._labeller.export_state(),
             "batches": [(b.run, b.second, b.target_ns, len(b.predictions)) for b in batches],
-            "newest_ns": self._newest_ns,
+            "newest_ns": self.newest_ns,
             "covered_since_ns": self._covered_since_ns,
             "counts": [self.predictions, self.fallbacks, self.unpredicted],
             "failures": self.failures,
@@ -262,7 +262,7 @@ class Scorer:
         if batches:
             self._batch = batches[-1]
         self.pending = len(predictions)
-        self._newest_ns = state["newest_ns"]
+        self.newest_ns = state["newest_ns"]
         self._covered_since_ns = state["covered_since_ns"]
         self.predictions, self.fallbacks, self.unpredicted = state["counts"]
         self._model.failures.update(state["failures"])

@@ -1,0 +1,209 @@
+"""Put an ingest together: connections, archive, and the publisher to the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from volspike.bus.embedded import EmbeddedLog
+from volspike.bus.opening import open_log
+from volspike.bus.port import Log
+from volspike.clock import Clock
+from volspike.config import Settings
+from volspike.errors import BusError, FencedError, UnavailableError, VolspikeError
+from volspike.exchange.connecting import check_address
+from volspike.exchange.connections import FeedConnections
+from volspike.exchange.dialects import Dialect, get_dialect
+from volspike.exchange.products import PriceScales
+from volspike.exchange.session import FrameSink
+from volspike.logs import get_logger
+from volspike.pipeline.accounting import Accounting
+from volspike.pipeline.archive_past import ArchivePast
+from volspike.pipeline.clock_check import ClockCheck
+from volspike.pipeline.frame_archive import FrameArchive
+from volspike.pipeline.frame_records import FrameRecords
+from volspike.pipeline.home import Home
+from volspike.pipeline.ingest import Ingest
+from volspike.pipeline.log_owner import check_owner
+from volspike.pipeline.publish_position import PublishPosition
+from volspike.pipeline.publisher import Publisher
+from volspike.pipeline.recorder import Recorder
+from volspike.pipeline.session_header import header_maker
+from volspike.recording.archive import ArchiveWriter
+from volspike.recording.reader import Archive
+
+# Longest wait at the end for a bus that is away.
+LAST_PATIENCE_S = 20.0
+_WATCH_S = 0.25
+
+log = get_logger()
+
+
+@dataclass
+class IngestJob:
+    """An ingest that is ready to run.
+
+    Attributes
+    ----------
+    connections : FeedConnections
+        To the exchange.
+    accounting : Accounting
+        Of all connections.
+    archive : FrameArchive
+        Where frames go first.
+    publisher : Publisher
+        Where their records go then.
+    """
+
+    connections: FeedConnections
+    accounting: Accounting
+    archive: FrameArchive
+    publisher: Publisher
+    _closing: ExitStack
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Receive until ``stop`` is set, or another process has taken over."""
+        watch = asyncio.create_task(self._watch(stop))
+        try:
+            await self.connections.run(stop)
+        finally:
+            watch.cancel()
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        while not isinstance(self.publisher.failure, FencedError):
+            await asyncio.sleep(_WATCH_S)
+        stop.set()
+
+    def close(self) -> None:
+        """Publish what is left, and let go of the archive."""
+        self.publisher.close(LAST_PATIENCE_S)
+        self._closing.close()
+
+    @property
+    def failure(self) -> VolspikeError | None:
+        """What was not kept, or not yet published."""
+        if self.archive.failure is not None or self.publisher.failure is not None:
+            return self.archive.failure or self.publisher.failure
+        if not self.publisher.is_behind:
+            return None
+        reason = f"frames are archived to {self.archive.last_seq:,} and published to {self.publisher.seq:,}"
+        return BusError("the bus", reason, "start ingest again when the bus is back: it goes on from there")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all counts under the names of the command line."""
+        statuses = self.connections.statuses
+        return {
+            **self.accounting.as_dict(),
+            "marks": self.accounting.marks,
+            "connections": len(statuses),
+            "sessions": sum(status.sessions for status in statuses),
+            "reconnects": sum(status.reconnects for status in statuses),
+            "session_ends": self.connections.reasons,
+            "published": self.publisher.published,
+            "read_back": self.publisher.read_back,
+            "outages": self.publisher.outages,
+            "archived_to": self.archive.last_seq,
+            "published_to": self.publisher.seq,
+        }
+
+
+def open_ingest(settings: Settings, name: str, products_per_connection: int, clock: Clock) -> IngestJob:
+    """Open everything an ingest needs; what was opened is closed again when something fails.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to watch, and the bus.
+    name : str
+        Of the ingest: its position on the bus goes by it, and of two of one name the later takes over.
+    products_per_connection : int
+        Most products on one connection.
+    clock : Clock
+        The clock of the feed.
+
+    Raises
+    ------
+    VolspikeError
+        Something is wrong that won't heal by waiting. A broker that is away is no failure: what is archived
+        meanwhile is published when it is back.
+    """
+    home = Home(settings.data_dir)
+    dialect = get_dialect("exchange" if settings.dialect == "auto" else settings.dialect)
+    address = settings.exchange_url or dialect.url
+    check_address(address)
+    home.create()
+    with ExitStack() as opening:
+        writer = ArchiveWriter(home.root, clock)
+        opening.callback(writer.close)
+        opener = _opener(settings, home, name, clock)
+        note = home.root / f"ingest-{name}.json"
+        position = PublishPosition(name, settings.topic_suffix, note, writer.last_seq)
+        # A position ahead of the archive (another disk, a power cut) keeps its numbers for itself.
+        writer.last_seq = max(writer.last_seq, _published_seq(opener, position, home, settings))
+        scales = PriceScales(settings.price_decimals)
+        past = ArchivePast(Archive(home.root), scales, writer.last_seq)
+        past.read()
+        archive = FrameArchive(writer, past.ingest.accounting)
+        publisher = Publisher(
+            opener,
+            position,
+            _past_of(home.root, scales),
+            writer.last_seq,
+            suffix=settings.topic_suffix,
+        )
+        opening.callback(publisher.close, 0.0)
+        make_sink = _sink_maker(settings, dialect, past.ingest, archive, publisher, clock, home)
+        connections = FeedConnections(
+            dialect,
+            address,
+            settings.products,
+            clock,
+            random.Random(settings.seed),
+            make_sink,
+            products_per_connection,
+        )
+        return IngestJob(connections, past.ingest.accounting, archive, publisher, opening.pop_all())
+
+
+def _opener(settings: Settings, home: Home, name: str, clock: Clock) -> Callable[[], Log]:
+    return lambda: open_log(settings, home.log, clock, f"ingest.{name}{settings.topic_suffix}")
+
+
+def _published_seq(
+    opener: Callable[[], Log], position: PublishPosition, home: Home, settings: Settings
+) -> int:
+    """Return how far the bus says the archive is published, 0 while it is away."""
+    try:
+        with closing(opener()) as bus:
+            if isinstance(bus, EmbeddedLog):
+                check_owner(bus, "the stages", home.root, settings.topic_suffix)
+            return position.load(bus)
+    except UnavailableError as error:
+        log.warning("the bus is away; frames are archived, and published when it is back", reason=str(error))
+        return 0
+
+
+def _past_of(root: Path, scales: PriceScales) -> Callable[[int, int], Iterable[FrameRecords]]:
+    return lambda after, to: ArchivePast(Archive(root), scales, after).unpublished(to)
+
+
+def _sink_maker(
+    settings: Settings,
+    dialect: Dialect,
+    ingest: Ingest,
+    archive: FrameArchive,
+    publisher: Publisher,
+    clock: Clock,
+    home: Home,
+) -> Callable[[tuple[str, ...]], FrameSink]:
+    def make(products: tuple[str, ...]) -> FrameSink:
+        recorder = Recorder(archive, ingest.beside(), publisher, header_maker(dialect, products))
+        newest_ns = ingest.admission.newest_ns(products)
+        return ClockCheck(recorder, clock, newest_ns, f"data directory {home.root}")
+
+    return make
