@@ -7,12 +7,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from volspike import __version__
-from volspike.cli.live import drive
+from volspike.cli.live import drive, show_live
 from volspike.clock import SimulatedClock
 from volspike.errors import FeedError
 from volspike.pipeline.assembly import LiveJob, open_live
@@ -163,7 +164,7 @@ def test_a_watcher_that_fails_ends_the_job_and_is_told(trained: Callable[[], Pat
     job: LiveJob = open_live(settings_for(root), SimulatedClock(), (), "ws://127.0.0.1:1")
     try:
         with pytest.raises(FeedError, match="does not answer"):
-            drive(job, "a job", None, True, watch)
+            drive(job.run, partial(show_live, job, "a job", True), None, watch)
     finally:
         job.close()
     assert job.client.status.state == "stopped"

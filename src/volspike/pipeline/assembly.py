@@ -34,6 +34,7 @@ from volspike.pipeline.clock_check import ClockCheck
 from volspike.pipeline.home import Home
 from volspike.pipeline.live import LiveParts, LivePipeline, ProductScoring
 from volspike.pipeline.log_guard import LogGuard
+from volspike.pipeline.log_owner import check_owner
 from volspike.pipeline.recovery import recover
 from volspike.pipeline.served_models import Served, alert_policy, choose_models, trailing_for
 from volspike.pipeline.session_header import header_maker
@@ -157,6 +158,7 @@ def _pipeline(
     feature_set = get_feature_set(served.feature_set)
     trailing = {product: trailing_for(bundle, scales) for product, bundle in served.bundles.items()}
     with closing(EmbeddedLog(home.log, clock)) as past:
+        check_owner(past, "run", home.root)
         catch_up = CatchUp(past, home.alerts, records.put)
         # A log or rows ahead of the archive (a power cut, a full disk) keep their positions for themselves.
         archive.last_seq = max(archive.last_seq, catch_up.logged_seq, stored.last_seq)
