@@ -72,3 +72,22 @@ class SimulatedClock:
     def monotonic_ns(self) -> int:
         """Return the monotonic wall clock in nanoseconds."""
         return time.monotonic_ns()
+
+
+class RecordClock:
+    """The clock of a market of another time: it shows the newest event time that was read."""
+
+    def __init__(self) -> None:
+        self._heard_ns = 0
+
+    def heard(self, event_ns: int) -> None:
+        """Note an event time."""
+        self._heard_ns = max(self._heard_ns, event_ns)
+
+    def market_ns(self) -> int:
+        """Return the newest event time heard in nanoseconds, 0 before the first."""
+        return self._heard_ns
+
+    def monotonic_ns(self) -> int:
+        """Return the monotonic wall clock in nanoseconds."""
+        return time.monotonic_ns()

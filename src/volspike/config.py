@@ -80,8 +80,8 @@ class Settings(BaseSettings):
     topic_suffix: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]{0,60}$", description="ends the name of every topic and group"
     )
-    market_clock: str = Field(
-        "", description="clock of a simulated market: MONOTONIC_NS,MARKET_NS,SPEED; empty: UTC"
+    market_clock: Literal["utc", "records"] = Field(
+        "utc", description="clock of score; records: of a market that is not now, as simulators replay"
     )
     kafka_cache: Path = Field(Path("~/.cache/volspike"), description="jars of the broker that tests start")
     price_decimals: Annotated[dict[str, Annotated[int, Field(ge=0, le=MAX_PRICE_DECIMALS)]], NoDecode] = (
@@ -242,7 +242,6 @@ _EXPECTED = {
     "kafka_options": 'a TOML table, or JSON: {"security.protocol": "SSL"}',
     "price_decimals": f'numbers from 0 to {MAX_PRICE_DECIMALS}: a TOML table, or JSON: {{"BTC-USD": 8}}',
     "topic_suffix": "at most 60 letters, digits, dots, - and _",
-    "market_clock": "MONOTONIC_NS,MARKET_NS,SPEED, or nothing",
     "exchange_url": "a ws:// or wss:// address, or nothing",
     "feature_set": "core or core-sized",
 }

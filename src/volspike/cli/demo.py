@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import MAX_HISTORY_HOURS, ExitAfter, Seed, finite
+from volspike.cli.options import MAX_HISTORY_HOURS, Bootstrap, Bus, ExitAfter, Seed, finite
 from volspike.cli.output import AsJson, DataDir, conclude, configure_logging, console, program, say, tell
 
 
@@ -29,15 +29,22 @@ def demo(
     ] = 6.0,
     tz: Annotated[str, typer.Option(help="Zone of recorded times without one.")] = "UTC",
     seed: Seed = None,
+    bus: Bus = None,
+    kafka_bootstrap: Bootstrap = None,
     exit_after: ExitAfter = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate an exchange, train on its history, then predict, grade and alert over a real WebSocket."""
+    """Simulate an exchange, train on its history, then predict, grade and alert over a real WebSocket.
+
+    With --bus kafka the stages are processes of their own around a broker; one is started if none is named.
+    """
     from functools import partial
 
     from volspike.cli.live import drive, show_live
     from volspike.cli.summary import show_summary
+    from volspike.clock import SimulatedClock
     from volspike.config import load_settings
+    from volspike.pipeline.assembly import open_live
     from volspike.pipeline.demo import Demo, DemoPlan
 
     settings = load_settings(
@@ -46,18 +53,30 @@ def demo(
             "products": (product,),
             "seed": seed,
             "model": model or None,
+            "bus": bus,
+            "kafka_bootstrap": kafka_bootstrap,
         }
     )
     configure_logging(settings.log_level)
     plan = DemoPlan(tuple(recording or ()), speed, history_hours, tz, exit_after)
     with Demo(settings, plan, say) as prepared:
-        job = prepared.open()
+        if settings.bus == "kafka":
+            from volspike.cli.demo_kafka import demo_on_kafka
+
+            demo_on_kafka(settings, prepared, kafka_bootstrap, as_json)
+            return
+        job = prepared.open(lambda adapted, url: open_live(adapted, SimulatedClock(), (), url))
         try:
             show = partial(show_live, job, prepared.title, as_json)
-            drive(job.run, show, prepared.seconds_left(), partial(prepared.watch, job))
+            drive(
+                job.run,
+                show,
+                prepared.seconds_left(),
+                partial(prepared.watch, lambda _sent: not job.pipeline.connected),
+            )
         finally:
             job.close()
-        report = prepared.report(job)
+        report = prepared.report(job.as_dict())
     failure = job.pipeline.failure
     if as_json:
         conclude("Demo", report, as_json, failure)

@@ -9,19 +9,18 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from volspike.clock import SimulatedClock, SystemClock
+from volspike.clock import SystemClock
 from volspike.config import Settings
 from volspike.errors import ConfigError, FeedError
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_feature_set
-from volspike.pipeline.assembly import LiveJob, open_live
 from volspike.pipeline.home import Home
 from volspike.pipeline.recordings import import_history, split_time_ns, synthetic_history
 from volspike.pipeline.replay import replay_features
@@ -30,6 +29,8 @@ from volspike.pipeline.training import train_models
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.sniff import ImportOptions
 from volspike.simulation.synthetic import SyntheticMarket
+
+Begun = TypeVar("Begun")
 
 HISTORY_FRAC = 0.4
 # Marks a directory that holds nothing but a history that is being made.
@@ -87,8 +88,14 @@ class Demo:
         """Return how much of the time limit is left."""
         return None if self._deadline_s is None else max(0.0, self._deadline_s - time.monotonic())
 
-    def open(self) -> LiveJob:
-        """Make the history and the model, start the simulator, and open the live job on it."""
+    def open(self, begin: Callable[[Settings, str], Begun]) -> Begun:
+        """Make the history and the model, start the simulator, and begin on it.
+
+        Parameters
+        ----------
+        begin : callable
+            Given the settings, with the dialect, and the feed's address; begins what is shown.
+        """
         is_new = self._home.create()
         if (self._home.root / PREPARING).exists():
             self._home.clear(False)  # an earlier demonstration was killed before it had anything to show
@@ -100,14 +107,14 @@ class Demo:
             )
         try:
             (self._home.root / PREPARING).touch()
-            job = self._open()
+            begun = begin(*self._prepare())
         except BaseException:
             self._home.clear(is_new)
             raise
         (self._home.root / PREPARING).unlink()
-        return job
+        return begun
 
-    def _open(self) -> LiveJob:
+    def _prepare(self) -> tuple[Settings, str]:
         choose_models(self._home, self._settings)  # a model that can't be served is told before the long work
         start_ns, origin_ns = self._make_history()
         if not self._settings.model:
@@ -117,11 +124,16 @@ class Demo:
         source = self._plan.recordings[0].name if self._plan.recordings else "a synthetic market"
         self.title = f"volspike demo: {source} at x{self._plan.speed:g}"
         self._say(f"live: {self.title}")
-        settings = self._settings.model_copy(update={"dialect": dialect})
-        return open_live(settings, SimulatedClock(), (), urls[dialect])
+        return self._settings.model_copy(update={"dialect": dialect}), urls[dialect]
 
-    async def watch(self, job: LiveJob, asked: asyncio.Event) -> None:
-        """Wait until the market is over or the end is asked for; then let every frame sent arrive."""
+    async def watch(self, has_all: Callable[[int | None], bool], asked: asyncio.Event) -> None:
+        """Wait until the market is over or the end is asked for; then let every frame sent arrive.
+
+        Parameters
+        ----------
+        has_all : callable
+            Tells whether everything has arrived, given how many frames were sent; None where that is unknown.
+        """
         while not asked.is_set():
             if (await asyncio.to_thread(self._ask, "state"))["finished"]:
                 break
@@ -132,13 +144,13 @@ class Demo:
             self._sent = None
             self._say(str(error))
         for _ in range(int(DRAIN_LIMIT_S / DRAIN_POLL_S)):
-            if not job.pipeline.connected:
+            if has_all(self._sent):
                 return
             await asyncio.sleep(DRAIN_POLL_S)
 
-    def report(self, job: LiveJob) -> dict[str, Any]:
+    def report(self, counts: Mapping[str, Any]) -> dict[str, Any]:
         """Return all counts, the simulator's own first: None where it could not be asked at the end."""
-        return {"sent": self._sent, **job.as_dict(), "data_dir": str(self._home.root)}
+        return {"sent": self._sent, **counts, "data_dir": str(self._home.root)}
 
     def _make_history(self) -> tuple[int, int | None]:
         """Archive the history; return where the live part starts, and where a synthetic market began."""

@@ -141,7 +141,7 @@ def open_ingest(settings: Settings, name: str, products_per_connection: int, clo
         writer = ArchiveWriter(home.root, clock)
         opening.callback(writer.close)
         opener = _opener(settings, home, name, clock)
-        note = home.root / f"ingest-{name}.json"
+        note = home.root / f"published-{name}.json"
         position = PublishPosition(name, settings.topic_suffix, note, writer.last_seq)
         # A position ahead of the archive (another disk, a power cut) keeps its numbers for itself.
         writer.last_seq = max(writer.last_seq, _published_seq(opener, position, home, settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from volspike.clock import Clock
+from volspike.clock import Clock, RecordClock
 
 _AFTER_ALL_NS = (1 << 63) - 1
 
@@ -23,6 +23,11 @@ class LatenessClock:
         self._clock = clock
         self._fixed_ns: int | None = None
         self.monotonic_ns = clock.monotonic_ns
+
+    def heard(self, event_ns: int) -> None:
+        """Note the newest event time read, for a clock that goes by it."""
+        if isinstance(self._clock, RecordClock):
+            self._clock.heard(event_ns)
 
     def market_ns(self) -> int:
         """Return market time in nanoseconds, or the end or the beginning of all time."""

@@ -39,7 +39,9 @@ class PublishPosition:
         self._name = name
         self._stage = f"ingest{suffix}"
         if not note.exists():
-            note.write_bytes(msgspec.json.encode(_Place(first_seq)))
+            fresh = note.with_suffix(".new")
+            fresh.write_bytes(msgspec.json.encode(_Place(first_seq)))
+            fresh.replace(note)
         self._first_seq = _decode(note.read_bytes(), str(note))
 
     def load(self, log: Log) -> int:

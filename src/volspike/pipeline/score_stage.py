@@ -100,6 +100,8 @@ class ScoreStage(ProductStage[ProductScore]):
     def _take(self, partition: PartitionMemory[ProductScore], records: Sequence[LogRecord]) -> list[Outgoing]:
         out: list[Outgoing] = []
         received_ns = self._clock.monotonic_ns()
+        # With the whole batch read, an outcome that lies in it can be known.
+        self._clock.heard(max(record.event_ns for record in records))
         for record in records:
             try:
                 event = FEATURES.decode(record.value)

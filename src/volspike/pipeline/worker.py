@@ -14,9 +14,8 @@ from volspike.bus.opening import open_log
 from volspike.bus.port import Log, Outgoing
 from volspike.bus.topics import ALERTS, FEATURES, TICKS
 from volspike.bus.transactions import ExactlyOnce
-from volspike.clock import Clock, SimulatedClock
+from volspike.clock import Clock, RecordClock, SystemClock
 from volspike.config import Settings
-from volspike.errors import ConfigError
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_feature_set
 from volspike.pipeline.featurize_stage import FeaturizeStage
@@ -167,20 +166,5 @@ def _make_stage(
 
 
 def market_clock(settings: Settings) -> Clock:
-    """Return the clock of the market: UTC, or the simulated one that the settings state.
-
-    Raises
-    ------
-    ConfigError
-        If the setting is malformed.
-    """
-    clock = SimulatedClock()
-    if settings.market_clock:
-        try:
-            monotonic_ns, market_ns, speed = settings.market_clock.split(",")
-            clock.follow(int(monotonic_ns), int(market_ns), float(speed))
-        except ValueError:
-            raise ConfigError(
-                "market_clock", f"it is {settings.market_clock!r}", "give MONOTONIC_NS,MARKET_NS,SPEED"
-            ) from None
-    return clock
+    """Return the clock of the market as the settings want it."""
+    return RecordClock() if settings.market_clock == "records" else SystemClock()

@@ -1,0 +1,186 @@
+"""What the stages have written, read back from the topics: counts, scoreboards, rows beside the archive."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from volspike.alerts.policy import AlertPolicy
+from volspike.bus.port import Log, LogRecord
+from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS, TICKS, Topic
+from volspike.exchange.products import PriceScales
+from volspike.features.sets import get_feature_set
+from volspike.pipeline.archive_past import ArchivePast
+from volspike.pipeline.feature_rows import FeatureRows
+from volspike.pipeline.home import Home
+from volspike.pipeline.latency import LatencyHistogram
+from volspike.recording.reader import Archive
+from volspike.records import FeatureRow, Mark, Prediction, Tick
+from volspike.scoring.scoreboard import Scoreboard
+from volspike.scoring.scorer import GradedPrediction
+
+READ_ROWS = 10_000
+_EVER = 1 << 62
+
+
+def topic_records(log: Log, name: str) -> Iterator[LogRecord]:
+    """Yield every record of a topic, partition by partition."""
+    for partition in range(log.partitions(name)):
+        log.settle(name, partition)
+        offset = log.start_offset(name, partition)
+        while records := log.read(name, offset, READ_ROWS, partition):
+            yield from records
+            offset = records[-1].offset + 1
+
+
+class StageReport:
+    """Reads the topics of the stages from their start to their end.
+
+    Parameters
+    ----------
+    log : Log
+        Of the topics.
+    suffix : str
+        Ends their names.
+    reference_policies : mapping of str to AlertPolicy
+        By product, what the reference would have alerted on.
+
+    Attributes
+    ----------
+    counts : dict
+        ``features``, ``predictions``, ``outcomes``, ``unlabelled`` by reason, ``alerts``, and ``latency_us``
+        of a prediction within score.
+    boards : dict of str to Scoreboard
+        By product.
+    """
+
+    def __init__(self, log: Log, suffix: str, reference_policies: Mapping[str, AlertPolicy]) -> None:
+        self._log = log
+        self._suffix = suffix
+        self._policies = reference_policies
+        self.boards: dict[str, Scoreboard] = defaultdict(Scoreboard)
+        self._predictions: dict[str, Prediction] = {}
+        latency = LatencyHistogram()
+        for prediction in self._decoded(PREDICTIONS):
+            self._predictions[prediction.identity] = prediction
+            latency.add(prediction.latency_ns)
+        runs, features = self._read_rows()
+        unlabelled = self._grade(runs)
+        self.counts: dict[str, Any] = {
+            "features": features,
+            "predictions": len(self._predictions),
+            "outcomes": self._outcomes,
+            "unlabelled": dict(sorted(unlabelled.items())),
+            "alerts": self._read_alerts(),
+            "latency_us": latency.as_dict(),
+        }
+
+    def scoreboard(self) -> dict[str, Any]:
+        """Return the scoreboards as JSON-able values."""
+        return {name: msgspec.to_builtins(board.snapshot()) for name, board in sorted(self.boards.items())}
+
+    def _decoded(self, topic: Topic) -> Iterator[Any]:
+        return (topic.decode(record.value) for record in topic_records(self._log, topic.name + self._suffix))
+
+    def _read_rows(self) -> tuple[dict[str, int], int]:
+        """Step the reference's alerts; return the covered stretch of each prediction, and how many rows."""
+        runs: dict[str, int] = {}
+        stretch: dict[str, tuple[int, int]] = {}
+        rows = 0
+        for event in self._decoded(FEATURES):
+            prediction = None
+            if isinstance(event, FeatureRow):
+                rows += 1
+                number, since_ns = stretch.get(event.product, (0, 0))
+                if since_ns != event.covered_since_ns:
+                    stretch[event.product] = (number + 1, event.covered_since_ns)
+                prediction = self._predictions.get(event.identity)
+                runs[event.identity] = stretch[event.product][0]
+            self._alert_reference(event, prediction)
+        return runs, rows
+
+    def _alert_reference(self, event: FeatureRow | Mark, prediction: Prediction | None) -> None:
+        policy = self._policies.get(event.product)
+        if policy is None:
+            return
+        alert = policy.step(event.product, event.event_ns, event.covered_since_ns, prediction)
+        if alert is not None:
+            self.boards[event.product].reference_alerts.add(alert)
+
+    def _grade(self, runs: Mapping[str, int]) -> Counter[str]:
+        by_id = {prediction.id: prediction for prediction in self._predictions.values()}
+        unlabelled: Counter[str] = Counter()
+        self._outcomes = 0
+        for outcome in self._decoded(OUTCOMES):
+            self._outcomes += 1
+            if outcome.unlabelled is not None:
+                unlabelled[outcome.unlabelled] += 1
+            made = by_id[outcome.prediction_id]
+            self.boards[outcome.product].add(GradedPrediction(made, outcome, runs[made.identity]))
+        return unlabelled
+
+    def _read_alerts(self) -> int:
+        opened = 0
+        for alert in self._decoded(ALERTS):
+            opened += alert.state == "opened"
+            self.boards[alert.product].model_alerts.add(alert)
+        return opened
+
+
+def compare_rows(
+    log: Log, suffix: str, home: Home, scales: PriceScales, feature_set: str, after_seq: int
+) -> dict[str, int]:
+    """Hold the rows and marks of ``ticks.features`` to what the archive leads to, byte by byte.
+
+    Parameters
+    ----------
+    after_seq : int
+        Frames of live sessions behind this one were published.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``identical``, ``different``, ``missing`` on the topic, ``extra`` there.
+    """
+    found: dict[str, list[bytes]] = defaultdict(list)
+    for record in topic_records(log, FEATURES.name + suffix):
+        found[record.key].append(record.value)
+    expected = _expected_rows(home, scales, feature_set, after_seq)
+    counts = Counter(rows=sum(map(len, found.values())), identical=0, different=0, missing=0, extra=0)
+    for product in sorted(found.keys() | expected.keys()):
+        there, wanted = found[product], expected[product]
+        same = sum(a == b for a, b in zip(there, wanted, strict=False))
+        both = min(len(there), len(wanted))
+        counts.update(
+            identical=same,
+            different=both - same,
+            missing=len(wanted) - both,
+            extra=len(there) - both,
+        )
+    return dict(counts)
+
+
+def _expected_rows(
+    home: Home, scales: PriceScales, feature_set: str, after_seq: int
+) -> dict[str, list[bytes]]:
+    made: dict[tuple[str, str], FeatureRows] = {}
+    expected: dict[str, list[bytes]] = defaultdict(list)
+    chosen = get_feature_set(feature_set)
+    for frame in ArchivePast(Archive(home.root), scales, after_seq).unpublished(_EVER):
+        for topic, event in frame.records:
+            if topic is not TICKS or not isinstance(event, Tick | Mark):
+                continue
+            key = (event.product, event.feed)
+            row: FeatureRow | Mark
+            if isinstance(event, Tick):
+                rows = made.get(key) or made.setdefault(key, FeatureRows(chosen, event.price_decimals))
+                row = rows.row(event, event.covered_since_ns)
+            elif key in made:
+                row = event
+            else:
+                continue  # before a product's first tick there is no window to pass a mark on for
+            expected[event.product].append(FEATURES.encode(row))
+    return expected
