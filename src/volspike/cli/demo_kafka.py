@@ -69,6 +69,7 @@ def _report(settings: Settings, stages: StageProcesses) -> tuple[dict[str, Any],
         **workers["ingest"],
         **report.counts,
         "rows": rows,
+        "topic_suffix": stages.suffix,
         "workers": workers,
         "scoreboard": report.scoreboard(),
     }
