@@ -130,15 +130,19 @@ def ingest_run(root: Path, market, enough: Callable, **options) -> dict:
     return asyncio.run(run())
 
 
+def both_live(job) -> bool:
+    return job.accounting.ticks >= 800 and all(each.state == "live" for each in job.connections.statuses)
+
+
 @pytest.mark.parametrize("dialect", ["exchange", "advanced"])
 def test_connections_at_the_same_time_read_back_to_the_record(tmp_path: Path, dialect: str) -> None:
     """Killed or not: from any frame on, the archive leads to the records that were published live."""
     market = SyntheticMarket(7, TWO, ORIGIN_NS)
-    first = ingest_run(tmp_path, market, lambda job: job.accounting.ticks >= 800, dialect=dialect)
+    first = ingest_run(tmp_path, market, both_live, dialect=dialect)
     assert first["connections"] == first["sessions"] == 2
     newest_ns = max(record.event_ns for record in logged(tmp_path, "ticks.raw"))
     later = LaterMarket(SyntheticMarket(7, TWO, ORIGIN_NS), newest_ns + 60_000_000_000)
-    second = ingest_run(tmp_path, later, lambda job: job.accounting.ticks >= 800, dialect=dialect)
+    second = ingest_run(tmp_path, later, both_live, dialect=dialect)
     assert second["read_back"] == 0
     published = {topic: logged(tmp_path, topic) for topic in ("ticks.raw", "ticks.gaps")}
     assert len(published["ticks.raw"]) == first["published"] + second["published"] - len(
@@ -177,6 +181,9 @@ def test_three_processes_on_one_data_directory(trained: Callable[[], Path], tmp_
     assert (featurized.code, scored.code) == (0, 0), featurized.err + scored.err
     assert featurized.report["written"]["ticks.features"] == report["ticks"] + report["marks"]
     assert len(logged(root, "ticks.predictions")) > 0
+    compared = volspike("verify", "--topics", "embedded", "--data-dir", root, "--json")
+    assert compared.code == 0, compared.err
+    assert compared.report["identical"] == report["ticks"] + report["marks"]
     refused = volspike("run", "--data-dir", root, "--exit-after", 1)
     assert "its log is written by volspike ingest, featurize and score" in one_line_failure(refused)
 

@@ -64,7 +64,7 @@ def _report(settings: Settings, stages: StageProcesses) -> tuple[dict[str, Any],
         name: alert_policy(bundle, settings, "reference_p_spike") for name, bundle in served.bundles.items()
     }
     report = StageReport(stages.bus, stages.suffix, policies)
-    rows = compare_rows(stages.bus, stages.suffix, home, scales, served.feature_set, stages.first_seq)
+    rows = compare_rows(stages.bus, stages.suffix, home, scales, served.feature_set)
     counts = {
         **workers["ingest"],
         **report.counts,

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from volspike.cli.options import Bootstrap
 from volspike.cli.output import AsJson, DataDir, conclude, say
 
-
-def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Replay the archive and compare every stored feature row with it, to the bit; exit 1 if any differs."""
-    from volspike.cli.progress import counting
-    from volspike.config import load_settings
-    from volspike.errors import VerificationError
-    from volspike.exchange.products import PriceScales
+if TYPE_CHECKING:
+    from volspike.config import Settings
     from volspike.pipeline.home import Home
-    from volspike.pipeline.verify import verify_features
 
-    settings = load_settings({"data_dir": data_dir})
+
+def verify(
+    data_dir: DataDir = None,
+    topics: Annotated[
+        Literal["embedded", "kafka"] | None,
+        typer.Option(help="Compare the rows that the stages put on the topics there.", show_default=False),
+    ] = None,
+    kafka_bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay the archive and compare every stored feature row with it, to the bit; exit 1 if any differs."""
+    from volspike.config import load_settings
+    from volspike.pipeline.home import Home
+
+    settings = load_settings({"data_dir": data_dir, "bus": topics, "kafka_bootstrap": kafka_bootstrap})
     home = Home(settings.data_dir)
     home.require()
+    if topics is None:
+        _verify_files(home, settings, as_json)
+    else:
+        _verify_topics(home, settings, as_json)
+
+
+def _verify_files(home: Home, settings: Settings, as_json: bool) -> None:
+    from volspike.cli.progress import counting
+    from volspike.errors import VerificationError
+    from volspike.exchange.products import PriceScales
+    from volspike.pipeline.verify import verify_features
+
     with counting("comparing", "frames", hidden=as_json) as advance:
         report = verify_features(home, PriceScales(settings.price_decimals), advance)
     wrong = report["different"] + report["missing"] + report["extra"]
@@ -27,3 +52,26 @@ def verify(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         say(f"a job is running: {report['open']:,} rows of its open file are not compared yet")
     title = f"Stored rows against the archive: {home.features}"
     conclude(title, report, as_json, failure if wrong else None)
+
+
+def _verify_topics(home: Home, settings: Settings, as_json: bool) -> None:
+    from contextlib import closing
+
+    from volspike.bus.opening import open_log
+    from volspike.clock import SystemClock
+    from volspike.errors import VerificationError
+    from volspike.exchange.products import PriceScales
+    from volspike.pipeline.served_models import choose_models
+    from volspike.pipeline.stage_report import compare_rows
+
+    scales = PriceScales(settings.price_decimals)
+    feature_set = choose_models(home, settings).feature_set
+    with closing(open_log(settings, home.log, SystemClock())) as log:
+        report = compare_rows(log, settings.topic_suffix, home, scales, feature_set)
+    wrong = report["different"] + report["missing"] + report["extra"]
+    failure = VerificationError(
+        "ticks.features",
+        f"{wrong:,} records do not equal the archive",
+        "where ingest or featurize are running, let them come to their end first",
+    )
+    conclude("ticks.features against the archive", report, as_json, failure if wrong else None)

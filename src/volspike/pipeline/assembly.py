@@ -15,8 +15,6 @@ from volspike.alerts.dispatcher import AlertDispatcher
 from volspike.alerts.policy import AlertPolicy
 from volspike.alerts.sinks import AlertSink, NdjsonSink
 from volspike.bus.embedded import EmbeddedLog
-from volspike.bus.port import Retention
-from volspike.bus.topics import TOPICS
 from volspike.bus.writer import LogWriter
 from volspike.clock import Clock
 from volspike.config import Settings
@@ -35,6 +33,7 @@ from volspike.pipeline.home import Home
 from volspike.pipeline.live import LiveParts, LivePipeline, ProductScoring
 from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.log_owner import check_owner
+from volspike.pipeline.log_retention import forget_old
 from volspike.pipeline.recovery import recover
 from volspike.pipeline.served_models import Served, alert_policy, choose_models, trailing_for
 from volspike.pipeline.session_header import header_maker
@@ -45,8 +44,6 @@ from volspike.recording.reader import Archive
 from volspike.records import Tick
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import Scorer
-
-HOUR_NS = 3_600_000_000_000
 
 log = get_logger()
 
@@ -164,7 +161,7 @@ def _pipeline(
         archive.last_seq = max(archive.last_seq, catch_up.logged_seq, stored.last_seq)
         ingest = recover(home, stored, feature_set, scales, trailing, catch_up)
         to_tell = catch_up.finish()
-        _forget_old(past, clock, settings)
+        forget_old(past, clock, settings)
     stages = FeatureStages(feature_set, home.features)
     opening.callback(stages.close)
     dispatcher = AlertDispatcher((*sinks, NdjsonSink(home.alerts)), home.root / "alerts-undelivered.ndjson")
@@ -195,12 +192,6 @@ def _set_aside(path: Path, error: VolspikeError) -> None:
         if part.exists():
             os.replace(part, part.with_name(part.name + ".damaged"))
     log.warning("the log is damaged; another is begun with the archive's last day", reason=str(error))
-
-
-def _forget_old(log: EmbeddedLog, clock: Clock, settings: Settings) -> None:
-    kept_ns = int(settings.log_retention_hours * HOUR_NS)
-    for topic in TOPICS:
-        log.retain(topic, Retention(appended_before_ns=clock.market_ns() - kept_ns))
 
 
 def _scoring_maker(

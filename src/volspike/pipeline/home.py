@@ -54,6 +54,10 @@ class Home:
         """Every alert, one JSON object a line."""
         return self.root / "alerts.ndjson"
 
+    def published(self, ingest: str) -> Path:
+        """Return where an ingest notes from which frame on it publishes."""
+        return self.root / f"published-{ingest}.json"
+
     @property
     def nearest(self) -> Path:
         """The directory itself, or what there is of the way to it."""

@@ -30,6 +30,7 @@ from volspike.pipeline.frame_records import FrameRecords
 from volspike.pipeline.home import Home
 from volspike.pipeline.ingest import Ingest
 from volspike.pipeline.log_owner import check_owner
+from volspike.pipeline.log_retention import forget_old
 from volspike.pipeline.publish_position import PublishPosition
 from volspike.pipeline.publisher import Publisher
 from volspike.pipeline.recorder import Recorder
@@ -141,10 +142,11 @@ def open_ingest(settings: Settings, name: str, products_per_connection: int, clo
         writer = ArchiveWriter(home.root, clock)
         opening.callback(writer.close)
         opener = _opener(settings, home, name, clock)
-        note = home.root / f"published-{name}.json"
+        note = home.published(name)
         position = PublishPosition(name, settings.topic_suffix, note, writer.last_seq)
         # A position ahead of the archive (another disk, a power cut) keeps its numbers for itself.
-        writer.last_seq = max(writer.last_seq, _published_seq(opener, position, home, settings))
+        published_seq = _published_seq(opener, position, home, settings, clock)
+        writer.last_seq = max(writer.last_seq, published_seq)
         scales = PriceScales(settings.price_decimals)
         past = ArchivePast(Archive(home.root), scales, writer.last_seq)
         past.read()
@@ -175,13 +177,14 @@ def _opener(settings: Settings, home: Home, name: str, clock: Clock) -> Callable
 
 
 def _published_seq(
-    opener: Callable[[], Log], position: PublishPosition, home: Home, settings: Settings
+    opener: Callable[[], Log], position: PublishPosition, home: Home, settings: Settings, clock: Clock
 ) -> int:
     """Return how far the bus says the archive is published, 0 while it is away."""
     try:
         with closing(opener()) as bus:
             if isinstance(bus, EmbeddedLog):
                 check_owner(bus, "the stages", home.root, settings.topic_suffix)
+                forget_old(bus, clock, settings)
             return position.load(bus)
     except UnavailableError as error:
         log.warning("the bus is away; frames are archived, and published when it is back", reason=str(error))

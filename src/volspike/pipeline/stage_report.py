@@ -130,15 +130,11 @@ class StageReport:
         return opened
 
 
-def compare_rows(
-    log: Log, suffix: str, home: Home, scales: PriceScales, feature_set: str, after_seq: int
-) -> dict[str, int]:
+def compare_rows(log: Log, suffix: str, home: Home, scales: PriceScales, feature_set: str) -> dict[str, int]:
     """Hold the rows and marks of ``ticks.features`` to what the archive leads to, byte by byte.
 
-    Parameters
-    ----------
-    after_seq : int
-        Frames of live sessions behind this one were published.
+    Of each product only what lies behind the first record on the topic: retention may have deleted others,
+    and an ingest publishes no frames that were archived before it.
 
     Returns
     -------
@@ -148,7 +144,8 @@ def compare_rows(
     found: dict[str, list[bytes]] = defaultdict(list)
     for record in topic_records(log, FEATURES.name + suffix):
         found[record.key].append(record.value)
-    expected = _expected_rows(home, scales, feature_set, after_seq)
+    firsts = {product: FEATURES.decode(values[0]).archive_seq for product, values in found.items()}
+    expected = _expected_rows(home, scales, feature_set, firsts)
     counts = Counter(rows=sum(map(len, found.values())), identical=0, different=0, missing=0, extra=0)
     for product in sorted(found.keys() | expected.keys()):
         there, wanted = found[product], expected[product]
@@ -164,23 +161,23 @@ def compare_rows(
 
 
 def _expected_rows(
-    home: Home, scales: PriceScales, feature_set: str, after_seq: int
+    home: Home, scales: PriceScales, feature_set: str, firsts: Mapping[str, int]
 ) -> dict[str, list[bytes]]:
+    """Return the records by product, each from its first position (seq) on."""
+    first_of_all = min(firsts.values(), default=0)
     made: dict[tuple[str, str], FeatureRows] = {}
     expected: dict[str, list[bytes]] = defaultdict(list)
     chosen = get_feature_set(feature_set)
-    for frame in ArchivePast(Archive(home.root), scales, after_seq).unpublished(_EVER):
+    for frame in ArchivePast(Archive(home.root), scales, 0).unpublished(_EVER):
         for topic, event in frame.records:
             if topic is not TICKS or not isinstance(event, Tick | Mark):
                 continue
             key = (event.product, event.feed)
-            row: FeatureRow | Mark
             if isinstance(event, Tick):
                 rows = made.get(key) or made.setdefault(key, FeatureRows(chosen, event.price_decimals))
-                row = rows.row(event, event.covered_since_ns)
-            elif key in made:
-                row = event
+                value = FEATURES.encode(rows.row(event, event.covered_since_ns))
             else:
-                continue  # before a product's first tick there is no window to pass a mark on for
-            expected[event.product].append(FEATURES.encode(row))
+                value = FEATURES.encode(event)
+            if frame.seq >= firsts.get(event.product, first_of_all):
+                expected[event.product].append(value)
     return expected
