@@ -139,7 +139,7 @@ def test_connections_at_the_same_time_read_back_to_the_record(tmp_path: Path, di
     """Killed or not: from any frame on, the archive leads to the records that were published live."""
     market = SyntheticMarket(7, TWO, ORIGIN_NS)
     first = ingest_run(tmp_path, market, both_live, dialect=dialect)
-    assert first["connections"] == first["sessions"] == 2
+    assert first["connections"] == 2 <= first["sessions"]
     newest_ns = max(record.event_ns for record in logged(tmp_path, "ticks.raw"))
     later = LaterMarket(SyntheticMarket(7, TWO, ORIGIN_NS), newest_ns + 60_000_000_000)
     second = ingest_run(tmp_path, later, both_live, dialect=dialect)
