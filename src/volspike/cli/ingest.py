@@ -37,7 +37,7 @@ def ingest(
     """
     from functools import partial
 
-    from volspike.cli.live import drive, show_lines
+    from volspike.cli.live import drive, show_lines, unheard
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings
     from volspike.pipeline.ingest_job import open_ingest
@@ -58,7 +58,10 @@ def ingest(
         drive(job.run, partial(show_lines, partial(_line, job)), exit_after)
     finally:
         job.close()
-    conclude("Ingest", job.as_dict(), as_json, job.failure)
+    failure = job.failure or (
+        None if job.accounting.frames else unheard(job.feed, job.connections.last_error)
+    )
+    conclude("Ingest", job.as_dict(), as_json, failure)
 
 
 def _line(job: IngestJob) -> str:

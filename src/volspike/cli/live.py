@@ -13,6 +13,7 @@ from rich.live import Live
 
 from volspike.cli.output import console, say
 from volspike.cli.view import View, status_line
+from volspike.errors import FeedError
 from volspike.pipeline.assembly import LiveJob
 
 REFRESH_S = 0.5
@@ -79,6 +80,15 @@ async def _drive(run: Watch, show: Show, exit_after_s: float | None, watch: Watc
     for end in ends:
         if isinstance(end, Exception):
             raise end
+
+
+def unheard(feed: str, last_error: str) -> FeedError:
+    """Return the failure of a job that never got a frame."""
+    return FeedError(
+        f"feed {feed}",
+        f"no frame ever came: {last_error or 'there was no time to connect'}",
+        "check the network, --exchange-url and --dialect; volspike doctor --exchange tells more",
+    )
 
 
 async def _refresh_scoreboards(job: LiveJob) -> None:

@@ -11,8 +11,6 @@ from volspike.cli.output import AsJson, DataDir, configure_logging, emit_json, f
 
 if TYPE_CHECKING:
     from volspike.alerts.sinks import AlertSink
-    from volspike.errors import VolspikeError
-    from volspike.pipeline.assembly import LiveJob
 
 
 def run(
@@ -40,7 +38,7 @@ def run(
     """Watch the live feed: archive, predict, grade, alert. Ctrl-C ends in order."""
     from functools import partial
 
-    from volspike.cli.live import drive, show_live
+    from volspike.cli.live import drive, show_live, unheard
     from volspike.cli.summary import show_summary
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings
@@ -60,7 +58,9 @@ def run(
         drive(job.run, partial(show_live, job, title, as_json), exit_after)
     finally:
         job.close()
-    failure = job.pipeline.failure or (None if job.pipeline.accounting.frames else _unheard(job))
+    failure = job.pipeline.failure or (
+        None if job.pipeline.accounting.frames else unheard(job.dialect.name, job.client.status.last_error)
+    )
     if as_json:
         emit_json(job.as_dict() | ({} if failure is None else failure_fields(failure)))
     else:
@@ -68,16 +68,6 @@ def run(
     if failure is not None:
         tell(failure)
         raise SystemExit(1)
-
-
-def _unheard(job: LiveJob) -> VolspikeError:
-    from volspike.errors import FeedError
-
-    return FeedError(
-        f"feed {job.dialect.name}",
-        f"no frame ever came: {job.client.status.last_error or 'there was no time to connect'}",
-        "check the network, --exchange-url and --dialect; volspike doctor --exchange tells more",
-    )
 
 
 def _sinks(as_json: bool) -> list[AlertSink]:

@@ -63,6 +63,11 @@ class FeedConnections:
         return [client.status for client in self._clients]
 
     @property
+    def last_error(self) -> str:
+        """The latest trouble of the first connection that has any, in one line."""
+        return next((status.last_error for status in self.statuses if status.last_error), "")
+
+    @property
     def reasons(self) -> dict[str, int]:
         """Why connections ended or could not be opened, counted."""
         total: Counter[str] = Counter()

@@ -59,12 +59,15 @@ class IngestJob:
         Where frames go first.
     publisher : Publisher
         Where their records go then.
+    feed : str
+        Name of the feed.
     """
 
     connections: FeedConnections
     accounting: Accounting
     archive: FrameArchive
     publisher: Publisher
+    feed: str
     _closing: ExitStack
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -92,8 +95,10 @@ class IngestJob:
             return self.archive.failure or self.publisher.failure
         if not self.publisher.is_behind:
             return None
-        reason = f"frames are archived to {self.archive.last_seq:,} and published to {self.publisher.seq:,}"
-        return BusError("the bus", reason, "start ingest again when the bus is back: it goes on from there")
+        known = self.publisher.seq >= 0
+        published = f"published to {self.publisher.seq:,}" if known else "the bus was away all the time"
+        reason = f"frames are archived to {self.archive.last_seq:,}, and {published}"
+        return BusError("the bus", reason, "start ingest again when it is back: it goes on from there")
 
     def as_dict(self) -> dict[str, Any]:
         """Return all counts under the names of the command line."""
@@ -109,7 +114,7 @@ class IngestJob:
             "read_back": self.publisher.read_back,
             "outages": self.publisher.outages,
             "archived_to": self.archive.last_seq,
-            "published_to": self.publisher.seq,
+            "published_to": self.publisher.seq if self.publisher.seq >= 0 else None,
         }
 
 
@@ -169,7 +174,9 @@ def open_ingest(settings: Settings, name: str, products_per_connection: int, clo
             make_sink,
             products_per_connection,
         )
-        return IngestJob(connections, past.ingest.accounting, archive, publisher, opening.pop_all())
+        return IngestJob(
+            connections, past.ingest.accounting, archive, publisher, dialect.name, opening.pop_all()
+        )
 
 
 def _opener(settings: Settings, home: Home, name: str, clock: Clock) -> Callable[[], Log]:
