@@ -11,8 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -71,15 +69,14 @@ def test_a_simulator_that_is_gone_at_the_end_makes_the_sent_unknown(tmp_path: Pa
     said: list[str] = []
     demo = Demo(settings_for(tmp_path / "shown"), PLAN, said.append)
     demo._admin = "http://127.0.0.1:1"
-    job: Any = SimpleNamespace(pipeline=SimpleNamespace(connected=False), as_dict=dict)
 
     async def ended() -> None:
         asked = asyncio.Event()
         asked.set()
-        await demo.watch(job, asked)
+        await demo.watch(lambda _sent: True, asked)
 
     asyncio.run(ended())
-    assert demo.report(job)["sent"] is None
+    assert demo.report({})["sent"] is None
     (words,) = said
     assert "does not answer" in words
     assert "simulator.log" in words

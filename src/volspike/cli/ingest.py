@@ -58,9 +58,9 @@ def ingest(
         drive(job.run, partial(show_lines, partial(_line, job)), exit_after)
     finally:
         job.close()
-    failure = job.failure or (
-        None if job.accounting.frames else unheard(job.feed, job.connections.last_error)
-    )
+    failure = job.failure
+    if failure is None and not job.accounting.frames:
+        failure = unheard(job.feed, job.connections.last_error)
     conclude("Ingest", job.as_dict(), as_json, failure)
 
 

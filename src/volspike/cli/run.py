@@ -58,9 +58,9 @@ def run(
         drive(job.run, partial(show_live, job, title, as_json), exit_after)
     finally:
         job.close()
-    failure = job.pipeline.failure or (
-        None if job.pipeline.accounting.frames else unheard(job.dialect.name, job.client.status.last_error)
-    )
+    failure = job.pipeline.failure
+    if failure is None and not job.pipeline.accounting.frames:
+        failure = unheard(job.dialect.name, job.client.status.last_error)
     if as_json:
         emit_json(job.as_dict() | ({} if failure is None else failure_fields(failure)))
     else:
