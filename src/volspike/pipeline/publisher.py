@@ -108,11 +108,6 @@ class Publisher:
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
 
-    @property
-    def backlog(self) -> int:
-        """Number of records in the queue."""
-        return self._queued_rows
-
     def put(self, made: FrameRecords) -> bool:
         """Take what an archived frame led to; False where only the archive has it. Never waits."""
         with self._lock:
@@ -157,9 +152,7 @@ class Publisher:
         self.seq = self._committed_seq = self._position.load(bus)
         self._is_away = False
         if self.seq > self._last_seq:
-            reason = (
-                f"{self.seq:,} frames of this name are published, and the archive ends at {self._last_seq:,}"
-            )
+            reason = f"frame {self.seq:,} is published, and the archive ends at {self._last_seq:,}"
             raise BusError("position of the ingest", reason, "start it again: it numbers on from there")
         self._drop_published()
         while True:
