@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench bench-kafka clean
 
 setup: $(STAMP)
 	@echo "ready: $(BIN)/volspike demo shows everything, $(BIN)/volspike run watches the market; README.md tells more"
@@ -30,6 +30,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+bench-kafka: $(STAMP)
+	$(BIN)/python -m benchmarks kafka
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

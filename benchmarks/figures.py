@@ -28,8 +28,8 @@ class Figure:
     ----------
     name : str
         What was measured.
-    value : float
-        In ``unit``; ``x`` is a ratio to ours within the same run.
+    value : float or None
+        In ``unit``; ``x`` is a ratio to ours within the same run. None where it could not be measured.
     target : str
         What DESIGN asks; empty where it asks nothing.
     met : bool or None
@@ -37,7 +37,7 @@ class Figure:
     """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     target: str = ""
     met: bool | None = None

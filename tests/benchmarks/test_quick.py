@@ -17,6 +17,19 @@ ROOT = Path(__file__).parents[2]
 def test_it_runs_and_its_peers_agree(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    run_quickly(name, tmp_path, monkeypatch, capsys)
+
+
+def test_every_worker_on_a_broker_takes_every_tick(
+    kafka_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VOLSPIKE_KAFKA_CACHE", str(kafka_cache))
+    run_quickly("kafka", tmp_path, monkeypatch, capsys)
+
+
+def run_quickly(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     runner = importlib.import_module("benchmarks.__main__")
     out = tmp_path / "figures.json"

@@ -12,6 +12,8 @@ from volspike.bus.kafka_reader import to_record
 from volspike.bus.port import Changes, GroupOffset, LogRecord, OffsetGap, Place
 
 Partition = tuple[str, int]
+# So few messages are gone again before Python's garbage collection takes note of them.
+_CHUNK = 200
 
 
 class KafkaConsumer:
@@ -72,19 +74,24 @@ class KafkaConsumer:
 
     def poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
         """Return up to ``limit`` records as soon as some are there; empty after ``timeout_s``."""
+        taken: list[LogRecord | Message] = []
         with kafka_errors(f"group {self.group}"):
             first = self._consumer.poll(timeout_s)
-            if first is None:
-                return []
+            messages = [] if first is None else [first]
             # Whatever else is here already; a timeout would be waited out in full.
-            messages = [first, *(self._consumer.consume(limit - 1, 0) if limit > 1 else [])]
+            while messages:
+                taken += [to_record(each) if each.error() is None else each for each in messages]
+                left = min(limit - len(taken), _CHUNK)
+                messages = self._consumer.consume(left, 0) if left > 0 else []
+        # Not before: any call above may hand partitions over, and with them commit positions, behind which
+        # must be nothing that the caller hasn't got.
         records: list[LogRecord] = []
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._handle(error, message)
-            elif self._advance(message):
-                records.append(to_record(message))
+        for each in taken:
+            if isinstance(each, LogRecord):
+                if self._advance(each):
+                    records.append(each)
+            elif (error := each.error()) is not None:
+                self._handle(error, each)
         return records
 
     def pending(self) -> tuple[GroupOffset, ...]:
@@ -150,14 +157,13 @@ class KafkaConsumer:
         places = [TopicPartition(*partition, offset) for partition, offset in self._position.items()]
         return places, self._consumer.consumer_group_metadata()
 
-    def _advance(self, message: Message) -> bool:
-        """Move on to behind ``message``; False if it is of a partition given away or went back in."""
-        partition = (message.topic() or "", message.partition() or 0)
-        offset = message.offset() or 0
+    def _advance(self, record: LogRecord) -> bool:
+        """Move on to behind ``record``; False if it is of a partition given away or went back in."""
+        partition = (record.topic, record.partition)
         position = self._position.get(partition)
-        if position is None or offset < position:
+        if position is None or record.offset < position:
             return False
-        self._position[partition] = offset + 1
+        self._position[partition] = record.offset + 1
         return True
 
     def _handle(self, error: KafkaError, message: Message) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from volspike.bus.kafka_cluster import REPLY_S, KafkaCluster
@@ -24,14 +26,19 @@ def stamp_ms(event_ns: int) -> int:
 
 def to_record(message: Message) -> LogRecord:
     """Return a message as read; one without our header, of another producer, has its stamp as event time."""
-    told = dict(message.headers() or ()).get(EVENT_HEADER)
-    event_ns = message.timestamp()[1] * _NS_PER_MS if told is None else int(told)
+    headers: Any = message.headers()
+    for name, told in headers or ():
+        if name == EVENT_HEADER and told is not None:
+            event_ns = int(told)
+            break
+    else:
+        event_ns = message.timestamp()[1] * _NS_PER_MS
     key = message.key()
     return LogRecord(
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,
-        key.decode(errors="replace") if key else "",
+        str(key, "utf-8", "replace") if key else "",
         message.value() or b"",
         event_ns,
     )

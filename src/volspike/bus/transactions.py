@@ -38,6 +38,8 @@ from volspike.clock import Clock
 from volspike.errors import UnavailableError
 
 Partition = tuple[str, int]
+# A commit takes some milliseconds whatever the batch: over so many records it hardly shows.
+BATCH_ROWS = 10_000
 _PAUSE_S = 0.2
 
 
@@ -107,7 +109,7 @@ class ExactlyOnce:
         stage: Stage,
         clock: Clock,
         *,
-        batch_rows: int = 2_000,
+        batch_rows: int = BATCH_ROWS,
         poll_s: float = 0.1,
         state_s: float = 5.0,
         reached: Callable[[str], None] | None = None,
