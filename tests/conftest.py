@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 KAFKA_BOOTSTRAP = os.environ.get("VOLSPIKE_KAFKA_BOOTSTRAP", "")
 KAFKA_CACHE = Path(os.environ.get("VOLSPIKE_KAFKA_CACHE", "~/.cache/volspike"))
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-WHOLE_JOBS = {"integration", "faults", "bus", "cli"}
+WHOLE_JOBS = {"integration", "faults", "bus", "cli", "deploy"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,6 +18,9 @@ SOURCES = sorted((ROOT / "src" / "volspike").rglob("*.py"))
 VERBS = (
     "demo",
     "run",
+    "ingest",
+    "featurize",
+    "score",
     "simulate",
     "import",
     "replay",
@@ -48,6 +51,7 @@ HEAVY = (
     "websockets",
     "zstandard",
     "confluent_kafka",
+    "prometheus_client",
 )
 HELP_OF_ALL = f"""
 import io, json, sys, contextlib

@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     price_decimals: Annotated[dict[str, Annotated[int, Field(ge=0, le=MAX_PRICE_DECIMALS)]], NoDecode] = (
         Field(default_factory=dict, description="price scale per product")
     )
+    metrics_port: int | None = Field(
+        None, ge=0, le=65_535, description="port of /metrics and /healthz; 0: any; empty: none"
+    )
+    metrics_host: str = Field("127.0.0.1", description="address that they are served on; 0.0.0.0: every one")
     log_level: Literal["debug", "info", "warning", "error"] = Field("warning", description="log detail")
 
     @field_validator("products", mode="before")
@@ -240,6 +244,7 @@ _EXPECTED = {
     "alert_open": "a number above 0 to 1, or nothing",
     "alert_close": "a number from 0 to 1 and not above alert_open, or nothing",
     "kafka_options": 'a TOML table, or JSON: {"security.protocol": "SSL"}',
+    "metrics_port": "a whole number from 0 to 65,535, or nothing",
     "price_decimals": f'numbers from 0 to {MAX_PRICE_DECIMALS}: a TOML table, or JSON: {{"BTC-USD": 8}}',
     "topic_suffix": "at most 60 letters, digits, dots, - and _",
     "exchange_url": "a ws:// or wss:// address, or nothing",

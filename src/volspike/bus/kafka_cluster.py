@@ -60,6 +60,8 @@ class KafkaCluster:
         self._partitions: dict[str, int] = {}
         with kafka_errors(f"Kafka at {bootstrap}"):
             self.admin = AdminClient(self.settings())
+            self._asking = AdminClient(self.settings())
+        self._retired: list[AdminClient] = []
         self._look()
 
     def settings(self, **more: object) -> dict[str, Any]:
@@ -185,12 +187,19 @@ class KafkaCluster:
         self, group: str, partitions: Sequence[tuple[str, int]]
     ) -> dict[tuple[str, int], int | None]:
         request = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in partitions])
-        # A client of its own: one that lived through an outage may never be answered this question again.
-        # It is held until the answer is there: with the client its pending answers would go.
-        client = AdminClient(self.settings())
-        asked = client.list_consumer_group_offsets([request], require_stable=True, request_timeout=_TRY_S)
+        asked = self._asking.list_consumer_group_offsets(
+            [request], require_stable=True, request_timeout=_TRY_S
+        )
         known: dict[tuple[str, int], int | None] = {}
-        for place in asked[group].result().topic_partitions:
+        try:
+            places = asked[group].result().topic_partitions
+        except KafkaException:
+            # One that lived through an outage may never be answered this question again. It is kept all the
+            # same: to destroy a client beside its own thread may crash the process.
+            self._retired.append(self._asking)
+            self._asking = AdminClient(self.settings())
+            raise
+        for place in places:
             if place.error is not None:
                 raise KafkaException(place.error)
             known[place.topic, place.partition] = place.offset if place.offset >= 0 else None

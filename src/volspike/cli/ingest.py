@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from volspike.cli.options import Bootstrap, Bus, ExitAfter, WorkerName
+from volspike.cli.options import Bootstrap, Bus, ExitAfter, MetricsPort, WorkerName
 from volspike.cli.output import AsJson, DataDir, conclude, configure_logging
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def ingest(
     kafka_bootstrap: Bootstrap = None,
     name: WorkerName = None,
     products_per_connection: Annotated[int, typer.Option(min=1, help="Most products on a connection.")] = 50,
+    metrics_port: MetricsPort = None,
     exit_after: ExitAfter = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,6 +39,7 @@ def ingest(
     from functools import partial
 
     from volspike.cli.live import drive, show_lines, unheard
+    from volspike.cli.metrics import ingest_metrics
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings
     from volspike.pipeline.ingest_job import open_ingest
@@ -50,12 +52,14 @@ def ingest(
             "exchange_url": exchange_url,
             "bus": bus,
             "kafka_bootstrap": kafka_bootstrap,
+            "metrics_port": metrics_port,
         }
     )
     configure_logging(settings.log_level)
     job = open_ingest(settings, name or "ingest", products_per_connection, SimulatedClock())
     try:
-        drive(job.run, partial(show_lines, partial(_line, job)), exit_after)
+        with ingest_metrics(settings, job):
+            drive(job.run, partial(show_lines, partial(_line, job)), exit_after)
     finally:
         job.close()
     failure = job.failure

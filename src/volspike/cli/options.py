@@ -76,4 +76,8 @@ WorkerName = Annotated[
         "--name", help="Name among the workers of this stage: restarted, it goes on at once.", callback=_name
     ),
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option("--metrics-port", min=0, max=65_535, help="Serve /metrics and /healthz here; 0: any port."),
+]
 All = Annotated[bool, typer.Option("--all", help="Every column there is.")]

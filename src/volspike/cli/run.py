@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from volspike.cli.options import ExitAfter
+from volspike.cli.options import ExitAfter, MetricsPort
 from volspike.cli.output import AsJson, DataDir, configure_logging, emit_json, failure_fields, say, tell
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def run(
         float | None, typer.Option(help="Alert at this p(spike). (default: the model's)")
     ] = None,
     alert_close: Annotated[float | None, typer.Option(help="Alert ends below this p(spike).")] = None,
+    metrics_port: MetricsPort = None,
     exit_after: ExitAfter = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,6 +40,7 @@ def run(
     from functools import partial
 
     from volspike.cli.live import drive, show_live, unheard
+    from volspike.cli.metrics import live_metrics
     from volspike.cli.summary import show_summary
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings
@@ -46,7 +48,8 @@ def run(
 
     flags = {"data_dir": data_dir, "products": tuple(product) if product else None, "dialect": dialect}
     alerts = {"alert_open": alert_open, "alert_close": alert_close}
-    settings = load_settings({**flags, **alerts, "exchange_url": exchange_url, "model": model})
+    served = {"exchange_url": exchange_url, "metrics_port": metrics_port}
+    settings = load_settings({**flags, **alerts, **served, "model": model})
     configure_logging(settings.log_level)
     clock = SimulatedClock()  # follows UTC, or a simulator that states its clock
     job = open_live(settings, clock, _sinks(as_json))
@@ -55,7 +58,8 @@ def run(
         say(f"no model of {unserved}: recording and computing features; then volspike train")
     try:
         title = f"volspike {', '.join(settings.products)}"
-        drive(job.run, partial(show_live, job, title, as_json), exit_after)
+        with live_metrics(settings, job):
+            drive(job.run, partial(show_live, job, title, as_json), exit_after)
     finally:
         job.close()
     failure = job.pipeline.failure

@@ -49,6 +49,9 @@ def simulate(
     advanced_port: Annotated[
         int, typer.Option(help="Port of the Advanced Trade dialect; 0: any.", min=0, max=65535)
     ] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0: every one, as containers need it.")
+    ] = "127.0.0.1",
     start_ns: Annotated[
         int | None, typer.Option(help="Leave out what is before this market time.", min=0, max=MAX_TIME_NS)
     ] = None,
@@ -75,6 +78,7 @@ def simulate(
     settings = SimulatorSettings(
         speed=speed,
         seed=seed,
+        host=host,
         stamps=stamps or "rebased",
         ports={"exchange": exchange_port, "advanced": advanced_port},
         plan=plan,

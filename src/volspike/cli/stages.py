@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from volspike.cli.options import Bootstrap, Bus, ExitAfter, WorkerName
+from volspike.cli.options import Bootstrap, Bus, ExitAfter, MetricsPort, WorkerName
 from volspike.cli.output import AsJson, DataDir, conclude, configure_logging, say
+from volspike.errors import BusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
 
+    from volspike.errors import VolspikeError
     from volspike.pipeline.worker import Worker
 
 _LINE_EVERY_S = 5.0
+# A round waits for a broker that is away: up to a minute in each of its few steps.
+_LONGEST_ROUND_S = 300.0
 
 
 def featurize(
@@ -26,11 +30,17 @@ def featurize(
     bus: Bus = None,
     kafka_bootstrap: Bootstrap = None,
     name: WorkerName = None,
+    metrics_port: MetricsPort = None,
     exit_after: ExitAfter = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn ticks into feature rows, each exactly once; as many workers as partitions share the work."""
-    settings = {"data_dir": data_dir, "bus": bus, "kafka_bootstrap": kafka_bootstrap}
+    settings = {
+        "data_dir": data_dir,
+        "bus": bus,
+        "kafka_bootstrap": kafka_bootstrap,
+        "metrics_port": metrics_port,
+    }
     _work("featurize", settings, name, exit_after, as_json, False)
 
 
@@ -48,6 +58,7 @@ def score(
     feed_is_over: Annotated[
         bool, typer.Option("--feed-is-over", help="At the end, grade what is pending as unlabelled.")
     ] = False,
+    metrics_port: MetricsPort = None,
     exit_after: ExitAfter = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,6 +69,7 @@ def score(
         "model": model,
         "bus": bus,
         "kafka_bootstrap": kafka_bootstrap,
+        "metrics_port": metrics_port,
     }
     _work("score", settings, name, exit_after, as_json, feed_is_over)
 
@@ -73,6 +85,7 @@ def _work(
     import sys
 
     from volspike.alerts.sinks import ConsoleSink
+    from volspike.cli.metrics import worker_metrics
     from volspike.config import load_settings
     from volspike.pipeline.worker import market_clock, open_worker
 
@@ -81,7 +94,8 @@ def _work(
     worker = open_worker(stage, settings, name, market_clock(settings), [ConsoleSink(sys.stderr)])
     with _Watch(worker, exit_after) as watch:
         try:
-            worker.run(watch.is_time_to_stop, is_over=is_over)
+            with worker_metrics(settings, stage, worker, watch.trouble):
+                worker.run(watch.is_time_to_stop, is_over=is_over)
         finally:
             worker.close()
     conclude(stage.capitalize(), worker.as_dict(), as_json)
@@ -95,6 +109,7 @@ class _Watch:
         now_s = time.monotonic()
         self._ends_s = math.inf if exit_after_s is None else now_s + exit_after_s
         self._line_s = now_s + _LINE_EVERY_S
+        self._round_s = now_s
         self._is_asked = False
 
     def __enter__(self) -> _Watch:
@@ -107,11 +122,20 @@ class _Watch:
             signal.signal(number, handler)
 
     def is_time_to_stop(self) -> bool:
-        now_s = time.monotonic()
+        self._round_s = now_s = time.monotonic()
         if now_s >= self._line_s:
             self._line_s = now_s + _LINE_EVERY_S
             say(self._worker.line())
         return self._is_asked or now_s >= self._ends_s
+
+    def trouble(self) -> VolspikeError | None:
+        """Return why the worker is taken to hang, None while it goes round."""
+        since_s = time.monotonic() - self._round_s
+        if since_s < _LONGEST_ROUND_S:
+            return None
+        return BusError(
+            "worker", f"has done nothing for {since_s:.0f} s", "see the broker's log, start it again"
+        )
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self._is_asked = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _SUB_BITS = 6  # 64 bins an octave: quantiles are at most 1.6 % too high
 _SUB = 1 << _SUB_BITS
 
@@ -33,6 +35,16 @@ class LatencyHistogram:
             if seen >= rank:
                 return _upper_edge_ns(index) / 1_000
         return None
+
+    def cumulative(self, edges_ns: Sequence[int]) -> tuple[list[int], int]:
+        """Return how many latencies are at most each of some edges, then how many there are; and their sum.
+
+        All in nanoseconds; each counts as the upper edge of its bin. Another thread may be adding.
+        """
+        counts = list(self._counts)
+        uppers = [(_upper_edge_ns(index), count) for index, count in enumerate(counts) if count]
+        within = [sum(count for upper, count in uppers if upper <= edge) for edge in edges_ns]
+        return [*within, sum(counts)], sum(upper * count for upper, count in uppers)
 
     def as_dict(self) -> dict[str, float | None]:
         """Return p50, p99 and p999 in microseconds."""

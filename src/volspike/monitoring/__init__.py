@@ -1,0 +1,1 @@
+"""What a running job tells a monitoring system: metrics for Prometheus, and whether it works."""
