@@ -51,6 +51,15 @@ class Broker:
         format_it = ["kafka.tools.StorageTool", "format", "-t", "dm9sc3Bpa2UtYnJva2VyIQ", "-c", str(path)]
         subprocess.run([*java, *format_it], check=True, **said)
         self._process = subprocess.Popen([*java, "kafka.Kafka", str(path)], **said)
+        self._told = path.with_name("broker.log")
+
+    def await_health(self) -> None:
+        """Wait until it serves: services that depend on it start when it is healthy."""
+        deadline = time.monotonic() + LONGEST_S
+        while "Kafka Server started" not in self._told.read_text(errors="replace"):
+            assert self._process.poll() is None, self._told.read_text(errors="replace")[-3_000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def stop(self) -> None:
         self._process.terminate()
@@ -93,6 +102,7 @@ def show(cache: Path, directory: Path, ends: ExitStack) -> Shown:
     train, simulator = container("train"), container("simulator")
     broker = Broker(services["kafka"], Place(directory, names), cache)
     ends.callback(broker.stop)
+    broker.await_health()
     topics = container("topics")
     codes = {"topics": topics.finish(LONGEST_S), "train": train.finish(LONGEST_S)}
     assert set(codes.values()) == {0}, topics.said() + train.said()
