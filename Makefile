@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: setup demo test check bench bench-kafka clean
+.PHONY: setup demo test faults check bench bench-kafka clean
 
 setup: $(STAMP)
 	@echo "ready: $(BIN)/volspike demo shows everything, $(BIN)/volspike run watches the market; README.md tells more"
@@ -22,6 +22,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+faults: $(STAMP)
+	$(BIN)/python -m pytest tests/faults --full
 
 check: $(STAMP)
 	$(BIN)/ruff check .

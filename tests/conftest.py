@@ -19,6 +19,17 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 WHOLE_JOBS = {"integration", "faults", "bus", "cli", "deploy"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let ``make faults`` ask for all repetitions, and for the tests that take long."""
+    parser.addoption("--full", action="store_true", help="run faults at their full count and length")
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Tell whether faults run at their full count and length."""
+    return bool(request.config.getoption("--full"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that run whole jobs, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: item.path.parent.name not in WHOLE_JOBS)

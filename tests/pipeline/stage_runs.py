@@ -13,6 +13,7 @@ from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.port import Log, Outgoing
 from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS, TICKS
 from volspike.bus.transactions import ExactlyOnce
+from volspike.clock import Clock
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_feature_set
 from volspike.models.bundle import Bundle
@@ -28,7 +29,9 @@ from volspike.testing.manual_clock import ManualClock
 
 NS = 1_000_000_000
 CORE = get_feature_set("core")
-SCALES = PriceScales({"BTC-USD": 2, "ETH-USD": 2})
+PAIRS = ("BTC-USD", "ETH-USD")
+PRODUCTS = (*PAIRS, *(f"{pair}{n}" for pair in PAIRS for n in range(5)))
+SCALES = PriceScales(dict.fromkeys(PRODUCTS, 2))
 BATCH_ROWS = 97
 POINTS = (
     "stage.polled",
@@ -142,13 +145,13 @@ def write(log: Log, records: Sequence[Record], suffix: str = "") -> None:
         )
 
 
-def featurize(log: Log) -> FeaturizeStage:
-    return FeaturizeStage(log, CORE)
+def featurize(log: Log, suffix: str = "") -> FeaturizeStage:
+    return FeaturizeStage(log, CORE, suffix=suffix)
 
 
-def score(log: Log, clock: ManualClock) -> ScoreStage:
-    bundles = {product: bundle(product) for product in ("BTC-USD", "ETH-USD")}
-    return ScoreStage(log, bundles, SCALES, policy, clock)
+def score(log: Log, clock: Clock, suffix: str = "") -> ScoreStage:
+    bundles = {product: bundle(product) for product in PRODUCTS}
+    return ScoreStage(log, bundles, SCALES, policy, clock, suffix=suffix)
 
 
 class Runs:

@@ -30,7 +30,7 @@ from volspike.pipeline.feature_rows import FeatureRows
 from volspike.pipeline.featurize_stage import FeaturizeStage
 from volspike.pipeline.served_models import trailing_for
 from volspike.pipeline.stage import FeatureStages
-from volspike.records import Tick
+from volspike.records import FeatureRow, Mark, Tick
 from volspike.scoring.scorer import Scorer
 from volspike.testing.crash_point import CrashPoint
 from volspike.testing.manual_clock import ManualClock
@@ -261,6 +261,68 @@ def test_a_hole_in_the_rows_leaves_what_was_pending_unlabelled(tmp_path: Path) -
     behind = ticks[1200].event_ns
     assert any(o.unlabelled is None and o.event_ns >= behind for o in outcomes)
     runs.close()
+
+
+@pytest.mark.parametrize("nth", [9, 15, 21])
+def test_rows_deleted_between_state_and_offset_are_graded_once_all_the_same(nth: int, tmp_path: Path) -> None:
+    """Results of the deleted rows were written, and the state does not know of them."""
+    ticks = market(breaks_s=())
+    runs = prepared(tmp_path / "log.db", ticks)
+    assert runs.run("featurize")
+    assert not runs.run("score", CrashPoint("bus.append.committed", nth=nth))
+    log = runs.open()
+    committed = log.group_offset("score", FEATURES.name) or 0
+    store = StateStore(log, "score")
+    state = store.offset(store.load(0))
+    assert state is not None
+    assert state.offset < committed - 5
+    before = {o.prediction_id for o in decoded(log, OUTCOMES)}
+    made = {p.id for p in decoded(log, PREDICTIONS)}
+    log.retain(FEATURES.name, Retention(rows=len(ticks) - committed + 5))
+    assert runs.run("score")
+    outcomes = decoded(log, OUTCOMES)
+    ids = [o.prediction_id for o in outcomes]
+    assert len(ids) == len(set(ids))
+    assert {o.prediction_id for o in outcomes if o.unlabelled == "break"} == made - before
+    for product in ("BTC-USD", "ETH-USD"):
+        told = [(a.id, a.state) for a in decoded(log, ALERTS) if a.product == product]
+        assert [state for _, state in told] == ["opened", "closed"] * (len(told) // 2) + ["opened"] * (
+            len(told) % 2
+        )
+        assert [each for each, _ in told[1::2]] == [each for each, _ in told[: len(told) // 2 * 2 : 2]]
+    runs.close()
+
+
+@pytest.mark.parametrize("days", [0.5, 30_000])
+@pytest.mark.parametrize("same_stretch", [True, False])
+@pytest.mark.parametrize("kind", ["row", "mark"])
+def test_a_record_far_in_the_future_is_a_dead_letter_and_no_clock_moves(
+    kind: str, same_stretch: bool, days: float, ticks, undisturbed, tmp_path: Path
+) -> None:
+    runs = prepared(tmp_path / "log.db", ticks, LATE)
+    assert runs.run("featurize")
+    log = runs.open()
+    found = log.read(FEATURES.name, 0, 10**6)
+    other = Runs(tmp_path / "other.db", LATE)
+    copy = other.open()
+    near = FEATURES.decode(found[1200].value)
+    assert isinstance(near, FeatureRow)
+    ahead_ns = near.event_ns + int(days * 86_400) * NS
+    since_ns = near.covered_since_ns if same_stretch else ahead_ns
+    wrong = msgspec.structs.replace(near, event_ns=ahead_ns, covered_since_ns=since_ns)
+    if kind == "mark":
+        shared = set(Mark.__struct_fields__) & set(FeatureRow.__struct_fields__)
+        wrong = Mark(**{name: getattr(wrong, name) for name in shared})
+    values = [(r.key, r.value, r.event_ns) for r in found]
+    values.insert(1201, (near.product, FEATURES.encode(wrong), ahead_ns))
+    copy.append([Outgoing(FEATURES.name, *each) for each in values])
+    while not other.run("score", CrashPoint("bus.append.committed", nth=14)):
+        pass
+    assert [letter.raw for letter in decoded(copy, DEADLETTER)] == [values[1201][1]]
+    for topic in (PREDICTIONS, OUTCOMES, ALERTS):
+        assert outputs(copy)[topic.name] == undisturbed[topic.name]
+    runs.close()
+    other.close()
 
 
 def test_a_group_set_back_begins_anew_and_clears_the_state_that_is_ahead(ticks, tmp_path: Path) -> None:

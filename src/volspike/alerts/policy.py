@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -127,6 +127,21 @@ class AlertPolicy:
             return self._open(state, event_ns)
         over = self._is_over(state, event_ns, p)
         return self._close(state, event_ns) if broken or over else None
+
+    def follow(self, predictions: Iterable[Prediction], alerts: Iterable[Alert]) -> None:
+        """Take up what was predicted and alerted, in order, of products that have been seen before."""
+        for prediction in predictions:
+            p = None if prediction.late else self._probability(prediction)
+            if p is not None:
+                state = self._states[prediction.product]
+                state.last_p, state.last = p, prediction
+        for alert in alerts:
+            state = self._states[alert.product]
+            is_open = alert.state == "opened"
+            state.opened = alert if is_open else None
+            state.below_since_ns = None
+            if not is_open:
+                state.closed_ns = alert.event_ns
 
     def end(self) -> list[Alert]:
         """Close what is open, at the last prediction's event time: the stream is over."""

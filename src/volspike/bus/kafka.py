@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from confluent_kafka import KafkaException, Producer
 
@@ -93,6 +93,7 @@ class KafkaLog:
         self._consumers: list[KafkaConsumer] = []
         self._fenced: FencedError | None = None
         self._kept_ms: dict[str, int] = {}
+        self._looked_up: set[str] = set()
 
     def append(self, records: Sequence[Outgoing], consumer: Consumer | None = None) -> None:
         """Append a batch and commit what ``consumer`` has polled, in one transaction.
@@ -117,11 +118,12 @@ class KafkaLog:
             return
         if not records and (member is None or not member.pending()):
             return
-        self._admit(records)
-        producer = self._begin()
+        topics = self._admit(records)
+        producer, began_s = self._begin(), time.monotonic()
         try:
             with kafka_errors(self._writer):
                 self._step("bus.append.begun")
+                self._look_up(producer, topics)
                 self._produce(producer, records)
                 self._step("bus.append.inserted")
                 if member is not None:
@@ -129,9 +131,13 @@ class KafkaLog:
                 self._step("bus.append.before_commit")
                 producer.commit_transaction(self.patience_s)
         except FencedError as error:
-            # For good: a new producer would drive out the one that has taken over.
-            self._fenced, self._producer = error, None
-            raise
+            self._producer = None
+            if not self._ran_out(began_s, member):
+                # For good: a new producer would drive out the one that has taken over.
+                self._fenced = error
+                raise
+            reason = "the broker has ended a transaction that lasted too long"
+            raise UnavailableError(self._writer, reason, "read again from the committed offsets") from error
         except UnavailableError:
             # The outcome is the broker's to tell, and the next producer's start asks it.
             self._producer = None
@@ -260,14 +266,24 @@ class KafkaLog:
             raise UnavailableError(f"group {consumer.group}", reason, "read again from the committed offsets")
         return consumer
 
-    def _admit(self, records: Sequence[Outgoing]) -> None:
-        for topic in {record.topic for record in records}:
+    def _admit(self, records: Sequence[Outgoing]) -> set[str]:
+        """Refuse records that their topics would not keep; return the topics."""
+        topics = {record.topic for record in records}
+        for topic in topics:
             kept_ms = self._kept(topic)
             # Against the broker's clock, which is UTC whatever the market's.
             oldest_ns = SystemClock().market_ns() - kept_ms * _NS_PER_MS
             if kept_ms >= 0 and min(r.event_ns for r in records if r.topic == topic) < oldest_ns:
                 reason = f"keeps {kept_ms / 3.6e6:g} h by event time and would delete this record at once"
                 raise BusError(topic, reason, "for recordings: volspike topics --bus kafka --keep")
+        return topics
+
+    def _look_up(self, producer: Producer, topics: Iterable[str]) -> None:
+        for topic in topics:
+            if topic not in self._looked_up:
+                # Left to itself, the producer finds the leaders of a new topic after a second.
+                producer.list_topics(topic, REPLY_S)
+                self._looked_up.add(topic)
 
     def _kept(self, topic: str) -> int:
         """Return for how many milliseconds a topic keeps its records, -1 for ever."""
@@ -275,6 +291,11 @@ class KafkaLog:
             self.cluster.require([topic])
             self._kept_ms[topic] = self.cluster.plan(topic).retention_ms
         return self._kept_ms[topic]
+
+    def _ran_out(self, began_s: float, member: KafkaConsumer | None) -> bool:
+        """Tell whether a fence is the end of a transaction's time, and not another process of this name."""
+        is_late = time.monotonic() - began_s > TRANSACTION_S
+        return is_late and (member is None or not member.is_displaced())
 
     def _begin(self) -> Producer:
         producer = self._settle()
@@ -291,6 +312,7 @@ class KafkaLog:
                 producer = Producer(self.cluster.settings(**_settings(self._writer)))
                 producer.init_transactions(self.patience_s)
             self._producer = producer
+            self._looked_up.clear()
         return self._producer
 
     def _produce(self, producer: Producer, records: Sequence[Outgoing]) -> None:
@@ -330,6 +352,8 @@ def _settings(writer: str) -> dict[str, object]:
         "transactional_id": writer,
         "transaction_timeout_ms": int(TRANSACTION_S * 1e3),
         "acks": "all",
+        # The broker refuses a transaction until the one before is marked, which takes milliseconds.
+        "retry_backoff_ms": 10,
         "compression_type": "zstd",
         # Of batches of records as small as these, the lowest level makes less than the usual third.
         "compression_level": 1,

@@ -18,6 +18,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
+    BrokerMetadata,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -33,6 +34,7 @@ REPLY_S = 15.0
 TRANSACTION_S = 15.0
 _PAUSE_S = 0.02
 _TRY_S = 5.0
+_COMMITTED, _UNCOMMITTED = IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED
 # What matters comes back from calls; librdkafka's own lines on stderr would say it again, unasked.
 _QUIET = logging.Logger("librdkafka")
 _QUIET.addHandler(logging.NullHandler())
@@ -67,7 +69,14 @@ class KafkaCluster:
     def settings(self, **more: object) -> dict[str, Any]:
         """Return the settings of a client; names in ``more`` have underscores for dots."""
         own = {name.replace("_", "."): value for name, value in more.items()}
-        return {"bootstrap.servers": self.bootstrap, "logger": _QUIET, **own, **self._options}
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "logger": _QUIET,
+            # A broker that is back is found within a second, not ten.
+            "reconnect.backoff.max.ms": 1_000,
+            **own,
+            **self._options,
+        }
 
     def topics(self) -> list[str]:
         """Return the names of the topics that exist, sorted, without the broker's own."""
@@ -167,21 +176,34 @@ class KafkaCluster:
         with kafka_errors(f"group {group}"):
             return when_settled(ask, lambda: None, TRANSACTION_S + REPLY_S)
 
+    def static_members(self, group: str) -> dict[str, str]:
+        """Return the member id of each static member of a group, by its name."""
+        # Of brokers that are there only: waiting in vain, librdkafka's admin client may abort the process.
+        self._look()
+        asked = self.admin.describe_consumer_groups([group], request_timeout=REPLY_S)
+        (described,) = self._done(asked)
+        return {m.group_instance_id: m.member_id for m in described.members if m.group_instance_id}
+
     def is_unsettled(self, topic: str, partition: int) -> bool:
         """Tell whether a transaction is open, or decided and not yet marked so, in a partition."""
         place = TopicPartition(topic, partition)
-        ends = []
-        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
-            asked = self.admin.list_offsets({place: latest}, isolation_level=level, request_timeout=REPLY_S)
-            (result,) = self._done(asked)
-            ends.append(result.offset)
-        return bool(ends[0] < ends[1])
+
+        def ask() -> bool:
+            stable, newest = (self._end(place, level) for level in (_COMMITTED, _UNCOMMITTED))
+            return stable < newest
+
+        with kafka_errors(topic):
+            return when_settled(ask, self._look, REPLY_S)
 
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Delete a partition's records in front of ``offset``."""
         place = TopicPartition(topic, partition, offset)
         self._done(self.admin.delete_records([place], request_timeout=REPLY_S))
+
+    def _end(self, place: TopicPartition, level: IsolationLevel) -> int:
+        latest = OffsetSpec.latest()
+        asked = self.admin.list_offsets({place: latest}, isolation_level=level, request_timeout=REPLY_S)
+        return int(asked[place].result().offset)
 
     def _ask_group(
         self, group: str, partitions: Sequence[tuple[str, int]]
@@ -206,16 +228,30 @@ class KafkaCluster:
         return known
 
     def _await(self, topics: Sequence[str]) -> None:
+        """Wait until every broker knows the topics: any of them may be asked for one next."""
         deadline = time.monotonic() + REPLY_S
-        while not set(topics) <= set(self.topics()):
+        while not set(topics) <= self._known_to_all():
             if time.monotonic() > deadline:
                 raise UnavailableError(topics[0], "made, but not to be seen", "see the broker's log")
             time.sleep(_PAUSE_S)
 
-    def _look(self) -> None:
+    def _known_to_all(self) -> set[str]:
+        brokers = self._look()
+        known = set(self._partitions)
+        if len(brokers) == 1:
+            return known
+        for broker in brokers:
+            # A client that knows one broker only asks that one.
+            one = AdminClient({**self.settings(), "bootstrap.servers": f"{broker.host}:{broker.port}"})
+            with kafka_errors(f"Kafka at {broker.host}:{broker.port}"):
+                known &= set(one.list_topics(timeout=REPLY_S).topics)
+        return known
+
+    def _look(self) -> list[BrokerMetadata]:
         with kafka_errors(f"Kafka at {self.bootstrap}"):
-            found = self.admin.list_topics(timeout=REPLY_S).topics
-        self._partitions = {name: len(topic.partitions) for name, topic in found.items()}
+            found = self.admin.list_topics(timeout=REPLY_S)
+        self._partitions = {name: len(topic.partitions) for name, topic in found.topics.items()}
+        return list(found.brokers.values())
 
     def _done(self, futures: Mapping[Any, Future[Any]]) -> list[Any]:
         with kafka_errors(f"Kafka at {self.bootstrap}"):

@@ -10,6 +10,7 @@ from volspike.bus.kafka_cluster import REPLY_S, KafkaCluster
 from volspike.bus.kafka_errors import bus_error, kafka_errors
 from volspike.bus.kafka_reader import to_record
 from volspike.bus.port import Changes, GroupOffset, LogRecord, OffsetGap, Place
+from volspike.errors import FencedError
 
 Partition = tuple[str, int]
 # So few messages are gone again before Python's garbage collection takes note of them.
@@ -55,6 +56,7 @@ class KafkaConsumer:
         settle: Callable[[], object],
     ) -> None:
         self.group = group
+        self._name = name
         self._cluster = cluster
         self._origins = origins
         self._settle = settle
@@ -108,14 +110,24 @@ class KafkaConsumer:
         self._settled.update(self._position)
 
     def rewind(self) -> None:
-        """Go back to the group's committed offsets, as the broker knows them."""
+        """Go back to the group's committed offsets, as the broker knows them.
+
+        Raises
+        ------
+        FencedError
+            Another process of this name is in the group.
+        """
+        if self.is_displaced():
+            # Before anything is settled: a new producer would drive the other one out.
+            reason = "another process of this name has joined it"
+            raise FencedError(f"group {self.group}", reason, "stop one of them")
         self._settle()
-        self._torn = False
         with kafka_errors(f"group {self.group}"):
             mine = self._consumer.assignment()
             starts = self._starts(mine)
             self._lost += self._position
             self._position.clear()
+            self._torn = False
             self._consumer.incremental_unassign(mine)
             self._take_up(starts)
 
@@ -141,6 +153,14 @@ class KafkaConsumer:
             self._closed = True
             with kafka_errors(f"group {self.group}"):
                 self._consumer.close()
+
+    def is_displaced(self) -> bool:
+        """Tell whether another process has joined the group under this member's name."""
+        if self._name is None:
+            return False
+        with kafka_errors(f"group {self.group}"):
+            own = str(self._consumer.memberid())
+        return self._cluster.static_members(self.group).get(self._name, own) != own
 
     @property
     def torn(self) -> bool:
@@ -189,15 +209,21 @@ class KafkaConsumer:
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._take_up(self._starts(partitions))
 
-    def _starts(self, partitions: list[TopicPartition]) -> dict[Partition, int | None]:
-        """Ask what the group has committed, before anything is changed: the broker may be away."""
-        places = [(p.topic, p.partition) for p in partitions]
-        return self._cluster.group_offsets(self.group, places) if places else {}
+    def _starts(self, partitions: list[TopicPartition]) -> dict[Partition, tuple[int | None, int]]:
+        """Ask what the group has committed and where to read, before anything is changed.
 
-    def _take_up(self, starts: Mapping[Partition, int | None]) -> None:
+        The broker may be away.
+        """
+        places = [(p.topic, p.partition) for p in partitions]
+        offsets = self._cluster.group_offsets(self.group, places) if places else {}
+        return {
+            partition: (committed, self._origin(partition) if committed is None else committed)
+            for partition, committed in offsets.items()
+        }
+
+    def _take_up(self, starts: Mapping[Partition, tuple[int | None, int]]) -> None:
         places = []
-        for partition, committed in starts.items():
-            offset = self._origin(partition) if committed is None else committed
+        for partition, (committed, offset) in starts.items():
             self._committed[partition] = committed
             self._position[partition] = self._settled[partition] = self._gained[partition] = offset
             places.append(TopicPartition(*partition, offset))
@@ -207,7 +233,7 @@ class KafkaConsumer:
         if partition in self._origins:
             return self._origins[partition]
         oldest, _ = self._consumer.get_watermark_offsets(TopicPartition(*partition), REPLY_S)
-        return oldest
+        return int(oldest)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if self._callback is not None and not self._closed:

@@ -19,10 +19,16 @@ _PAUSE_S = 0.02
 _UNSETTLED = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.UNSTABLE_OFFSET_COMMIT,
     KafkaError._UNKNOWN_PARTITION,
     KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._TRANSPORT,
+    KafkaError._NOENT,
 }
 _FENCED = {
     KafkaError._FENCED,
@@ -35,9 +41,9 @@ _UNAVAILABLE = {
     **dict.fromkeys(
         (
             KafkaError._TRANSPORT,
-            KafkaError._DESTROY_BROKER,
             KafkaError._ALL_BROKERS_DOWN,
             KafkaError._RESOLVE,
+            KafkaError._NOENT,
             KafkaError._TIMED_OUT,
             KafkaError._TIMED_OUT_QUEUE,
             KafkaError._MSG_TIMED_OUT,
@@ -47,6 +53,9 @@ _UNAVAILABLE = {
             KafkaError.BROKER_NOT_AVAILABLE,
             KafkaError.LEADER_NOT_AVAILABLE,
             KafkaError.NOT_LEADER_FOR_PARTITION,
+            KafkaError.FENCED_LEADER_EPOCH,
+            KafkaError.UNKNOWN_LEADER_EPOCH,
+            KafkaError.OFFSET_NOT_AVAILABLE,
             KafkaError.COORDINATOR_NOT_AVAILABLE,
             KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
             KafkaError.NOT_COORDINATOR,
@@ -64,7 +73,6 @@ _UNAVAILABLE = {
             KafkaError.INVALID_PRODUCER_ID_MAPPING,
             KafkaError.UNKNOWN_PRODUCER_ID,
             KafkaError.CONCURRENT_TRANSACTIONS,
-            KafkaError.TRANSACTION_ABORTABLE,
             KafkaError._PURGE_QUEUE,
             KafkaError._PURGE_INFLIGHT,
             KafkaError._ASSIGNMENT_LOST,

@@ -75,11 +75,12 @@ class KafkaReader:
             return 0, 0
         place = TopicPartition(topic, partition)
         with kafka_errors(topic):
-            return when_settled(
+            oldest, behind_newest = when_settled(
                 lambda: self._consumer.get_watermark_offsets(place, _TRY_S),
                 lambda: self._consumer.list_topics(timeout=REPLY_S),
                 REPLY_S,
             )
+        return int(oldest), int(behind_newest)
 
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[LogRecord]:
         """Return up to ``limit`` committed records from ``offset`` on; what retention removed is skipped."""

@@ -112,14 +112,23 @@ class LocalBrokers:
             self._reap(index)
 
     def start_broker(self, index: int) -> None:
-        """Start a broker that was killed, on its old port and data."""
+        """Start a broker that was stopped or killed, on its old port and data."""
         self._launch(index)
         self._await_start(index)
+
+    def stop_broker(self, index: int) -> None:
+        """Stop one broker in order."""
+        self._processes[index].terminate()
+        self._reap(index)
 
     def kill_broker(self, index: int) -> None:
         """Kill one broker with SIGKILL."""
         self._processes[index].kill()
         self._reap(index)
+
+    def is_running(self, index: int) -> bool:
+        """Tell whether a broker's process is alive; a full disk ends it."""
+        return self._processes[index].poll() is None
 
     def log_file(self, index: int = 0) -> Path:
         """Return where a broker's output goes."""

@@ -150,6 +150,8 @@ class ExactlyOnce:
         try:
             if self._astray:
                 self._consumer.rewind()
+                # Before a poll in which partitions may be handed over: their memory is ahead of the offsets.
+                self._follow()
                 self._astray = False
             return self._round()
         except UnavailableError:

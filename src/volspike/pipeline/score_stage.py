@@ -23,11 +23,16 @@ from volspike.pipeline.product_stage import PartitionMemory, ProductStage
 from volspike.pipeline.score_state import ProductScore
 from volspike.pipeline.served_models import trailing_for
 from volspike.pipeline.stretch import Stretch
+from volspike.pipeline.written_results import WrittenResults
 from volspike.records import FeatureRow, Mark, Prediction, Record
 from volspike.scoring.scorer import Scorer
 
 _encode = msgspec.json.Encoder().encode
 _BLOB = "head"
+# Without a break a feed is never silent for as long, and after one a product may wait for its second row.
+AHEAD_NS = 60_000_000_000
+# All of such a silence would be closed second by second.
+SILENT_NS = 86_400_000_000_000
 
 log = get_logger()
 
@@ -36,9 +41,12 @@ class ScoreStage(ProductStage[ProductScore]):
     """Reads feature rows and marks, writes predictions, outcomes and alerts.
 
     Behind a hole in the rows a new covered stretch begins: what was pending stays unlabelled (``break``), and
-    an open alert closes. Rows behind it are predicted as they are: their windows have seen every tick.
+    an open alert closes. Rows behind it are predicted as they are: their windows have seen every tick. Where
+    rows are deleted whose results are written, what is pending and open is read from these results.
 
-    A record that can't be used becomes a dead letter. Products without a model that fits are passed over.
+    A record more than a minute ahead of its product is held until the next one, and becomes a dead letter if
+    that one goes back in time: else one wrong stamp would stop the product's clock. So does a record that
+    can't be used. Products without a model that fits are passed over.
 
     Whether a prediction is late depends on when it was made. So that restoring repeats it, the state is
     written with every batch in which one is late where those before were not, or the other way round.
@@ -82,6 +90,9 @@ class ScoreStage(ProductStage[ProductScore]):
         for _, number in partitions:
             partition = self._partitions[number]
             for key, score in sorted(partition.products.items()):
+                if score.held is not None:
+                    held, score.held = FEATURES.decode(score.held.value), None
+                    self._event(partition, key, held, self._clock.monotonic_ns(), out)
                 score.scorer.end()
                 self._settle(score, out)
                 out += [self._out(ALERTS.name, key[0], each, each.event_ns) for each in score.policy.end()]
@@ -94,8 +105,24 @@ class ScoreStage(ProductStage[ProductScore]):
         return FEATURES.name + self._suffix
 
     def _replay(self, partition: PartitionMemory[ProductScore], place: Place) -> None:
+        hole = partition.hole
         with self._clock.repeating(partition.late):
             super()._replay(partition, place)
+        if partition.hole != hole:
+            self._recall(partition)
+
+    def _recall(self, partition: PartitionMemory[ProductScore]) -> None:
+        """Take up what the deleted rows have led to: it is written, and must not come again."""
+        scores = partition.products
+        if not scores:
+            return
+        since_ns = min(score.scorer.since_ns for score in scores.values())
+        written = WrittenResults(self._reader, self._suffix, partition.number, since_ns)
+        for key, score in scores.items():
+            product = key[0]
+            score.scorer.await_instead(written.pending.get(product, ()))
+            score.policy.follow(written.predictions.get(product, ()), written.alerts.get(product, ()))
+            partition.changed.add(key)
 
     def _take(self, partition: PartitionMemory[ProductScore], records: Sequence[LogRecord]) -> list[Outgoing]:
         out: list[Outgoing] = []
@@ -106,11 +133,42 @@ class ScoreStage(ProductStage[ProductScore]):
             try:
                 event = FEATURES.decode(record.value)
                 key = (event.product, event.feed)
-                if key not in self._unserved:
+                if key not in self._unserved and not self._holds(partition, key, event, record, out):
                     self._event(partition, key, event, received_ns, out)
             except (ProtocolError, FeatureError) as error:
                 out.append(self._dead(record, error))
         return out
+
+    def _holds(
+        self,
+        partition: PartitionMemory[ProductScore],
+        key: tuple[str, str],
+        event: FeatureRow | Mark,
+        record: LogRecord,
+        out: list[Outgoing],
+    ) -> bool:
+        """Hold a record that is far ahead of its product, until the next one tells if time has passed."""
+        score = partition.products.get(key)
+        if score is None:
+            return False
+        if score.held is not None:
+            held, score.held = score.held, None
+            earlier = FEATURES.decode(held.value)
+            partition.changed.add(key)
+            if event.event_ns >= earlier.event_ns:
+                self._event(partition, key, earlier, self._clock.monotonic_ns(), out)
+            else:
+                out.append(self._dead(held, _ahead(earlier)))
+        ahead_ns = event.event_ns - (score.scorer.newest_ns or event.event_ns)
+        if ahead_ns <= AHEAD_NS:
+            return False
+        if isinstance(event, FeatureRow):
+            _check(event, score)
+        if ahead_ns > SILENT_NS and event.covered_since_ns == score.stretch.own_ns:
+            raise _ahead(event)
+        score.held = record
+        partition.changed.add(key)
+        return True
 
     def _event(
         self,
@@ -223,6 +281,10 @@ def _covered(event: Event, stretch: Stretch) -> Event:
         return event
     # Whether its window is complete is the row's own affair.
     return msgspec.structs.replace(event, covered_since_ns=stretch.since_ns)
+
+
+def _ahead(event: FeatureRow | Mark) -> FeatureError:
+    return FeatureError(event.product, "a record is far ahead of those around it", "correct what wrote it")
 
 
 def _check(row: FeatureRow, score: ProductScore) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from volspike.alerts.policy import AlertPolicy
+from volspike.bus.port import LogRecord
 from volspike.errors import ModelError
 from volspike.features.sets import get_feature_set
 from volspike.labels.second_journal import SecondJournal
@@ -23,6 +24,7 @@ class _Head(msgspec.Struct, array_like=True):
     # JSON of the standard library: sums of squares are integers beyond 64 bits.
     plain: bytes
     predictions: list[Prediction]
+    held: LogRecord | None = None
 
 
 _DECODE = msgspec.msgpack.Decoder(_Head).decode
@@ -50,6 +52,8 @@ class ProductScore:
         The closed seconds that are not written yet.
     stretch : Stretch
         The covered stretch it is in.
+    held : LogRecord or None
+        A record far ahead of those before, not taken yet.
     columns : int
         Feature values in a row.
     """
@@ -60,6 +64,7 @@ class ProductScore:
         self.policy = policy
         self.journal = SecondJournal()
         self.stretch = Stretch()
+        self.held: LogRecord | None = None
         self.columns = len(get_feature_set(bundle.manifest.feature_set).columns)
         self._trailing = trailing
         trailing.on_closed = self.journal.add
@@ -74,7 +79,7 @@ class ProductScore:
             "policy": self.policy.export_state(),
             "stretch": msgspec.to_builtins(self.stretch),
         }
-        return msgspec.msgpack.encode(_Head(json.dumps(plain).encode(), predictions))
+        return msgspec.msgpack.encode(_Head(json.dumps(plain).encode(), predictions, self.held))
 
     def restore(self, head: bytes, minutes: Iterable[bytes]) -> None:
         """Take up, being fresh, a head and the minutes of its journal.
@@ -96,4 +101,5 @@ class ProductScore:
         self._trailing.import_state(plain["trailing"], self.journal.restore(minutes))
         self.scorer.import_state(plain["scorer"], decoded.predictions)
         self.policy.import_state(plain["policy"])
+        self.held = decoded.held
         self.stretch = msgspec.convert(plain["stretch"], Stretch)

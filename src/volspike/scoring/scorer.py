@@ -129,6 +129,8 @@ class Scorer:
     ----------
     pending : int
         Predictions whose minute is not over.
+    newest_ns : int
+        Event time of the newest row or mark, 0 before the first.
     predictions, fallbacks, unpredicted : int
         Rows predicted; of these by the reference; ready rows without any prediction.
 
@@ -225,6 +227,20 @@ class Scorer:
                 break
             self._settled.popleft()
         return graded
+
+    @property
+    def since_ns(self) -> int:
+        """Event time (ns) of the oldest pending prediction, or of the newest event if there is none."""
+        batches = self._labeller.pending
+        return batches[0].predictions[0].event_ns if batches else self.newest_ns
+
+    def await_instead(self, predictions: Iterable[Prediction]) -> None:
+        """Forget what is pending and wait for these in its place; the next event has to be behind a break."""
+        self._labeller.end()
+        self._batch = _Batch(-1, 0, 0, [])
+        self.pending = 0
+        for prediction in predictions:
+            self._await(self._batch_at(prediction.event_ns), prediction)
 
     def end(self) -> None:
         """Leave what is pending unlabelled: the stream is over."""
