@@ -166,7 +166,10 @@ def test_a_broker_that_goes_and_comes_back_gets_what_was_archived_meanwhile(
         assert published(bus, "") == archived(root)
 
 
-def test_an_ingest_without_its_topics_is_told_how_to_make_them(kafka_bootstrap: str, tmp_path: Path) -> None:
+def test_a_stage_without_its_topics_is_told_how_to_make_them(
+    kafka_bootstrap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOLSPIKE_TOPIC_SUFFIX", ".never-made")
     where = ("--bus", "kafka", "--kafka-bootstrap", kafka_bootstrap, "--data-dir", tmp_path / "data")
     ran = volspike("featurize", *where, "--exit-after", 5)
     assert ran.code == 1
