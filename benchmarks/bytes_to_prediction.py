@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.exchange_process import served
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.trained import PRODUCT, data_directory
 from volspike.cli.live import prepare_process
@@ -65,8 +62,8 @@ def run(quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="volspike-bench-") as name:
         home = data_directory(Path(name), 0.5 if quick else 4.0, "zscore" if quick else "xgboost")
         settings = load_settings({"data_dir": home.root, "products": (PRODUCT,), "dialect": "exchange"})
-        with exchange(per_second, speed, Path(name) / "ready.json") as url:
-            job = open_live(settings, SimulatedClock(), (), url)
+        with served("benchmarks.exchange_process", Path(name) / "ready.json", per_second, speed) as market:
+            job = open_live(settings, SimulatedClock(), (), market.addresses["exchange"])
             recorder = job.pipeline.latency = Recorder(job)
             try:
                 elapsed_s = drive(job, recorder, wanted)
@@ -121,19 +118,3 @@ async def _drive(job: LiveJob, recorder: Recorder, wanted: int) -> None:
         await asyncio.sleep(0.1)
     stop.set()
     await running
-
-
-@contextmanager
-def exchange(per_second: int, speed: float, ready: Path) -> Iterator[str]:
-    """Run the simulated exchange; give its address."""
-    command = [sys.executable, "-m", "benchmarks.exchange_process", str(per_second), str(speed), str(ready)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
-    try:
-        while not ready.exists():
-            if process.poll() is not None:
-                raise RuntimeError("the simulated exchange did not start")
-            time.sleep(0.05)
-        yield json.loads(ready.read_text(encoding="utf-8"))["exchange"]
-    finally:
-        process.terminate()
-        process.wait(timeout=10)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.ticks import PRICE_DECIMALS, make_ticks
 from benchmarks.trained import PRODUCT, SEED
-from volspike.simulation.market import MarketBreak, MarketEvent, MarketTick
+from volspike.simulation.market import Market, MarketBreak, MarketEvent, MarketTick
 from volspike.simulation.server import Simulator, SimulatorSettings
 
 
@@ -38,18 +42,42 @@ class SteadyMarket:
             )
 
 
-async def serve(per_second: int, speed: float, ready: Path) -> None:
-    """Serve a steady market until the parent process is gone or ends this one."""
+class Served(NamedTuple):
+    """The process, and its addresses: of the ``exchange`` dialect, and of the control port (``admin``)."""
+
+    process_id: int
+    addresses: dict[str, str]
+
+
+@contextmanager
+def served(module: str, ready: Path, *arguments: object) -> Iterator[Served]:
+    """Run ``python -m MODULE ARGUMENTS READY``, which serves a market."""
+    command = [sys.executable, "-m", module, *map(str, arguments), str(ready)]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+    try:
+        while not ready.exists():
+            if process.poll() is not None:
+                raise RuntimeError("the simulated exchange did not start")
+            time.sleep(0.05)
+        yield Served(process.pid, json.loads(ready.read_text(encoding="utf-8")))
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+async def serve(market: Market, speed: float, ready: Path) -> None:
+    """Serve a market until the parent process is gone or ends this one."""
     parent = os.getppid()
-    market = SteadyMarket(per_second, 600 if speed > 1.0 else 300)
     simulator = Simulator(market, SimulatorSettings(speed=speed, seed=SEED, stamps="rebased"))
     await simulator.start()
     temporary = ready.with_suffix(".tmp")
-    temporary.write_text(json.dumps(simulator.urls), encoding="utf-8")
+    temporary.write_text(json.dumps(simulator.urls | {"admin": simulator.admin_url}), encoding="utf-8")
     temporary.replace(ready)
     while os.getppid() == parent:
         await asyncio.sleep(0.2)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])))
+    _speed = float(sys.argv[2])
+    _steady = SteadyMarket(int(sys.argv[1]), 600 if _speed > 1.0 else 300)
+    asyncio.run(serve(_steady, _speed, Path(sys.argv[3])))

@@ -87,6 +87,11 @@ class StageProcesses:
             self.close()
             raise
 
+    @property
+    def process_ids(self) -> dict[str, int]:
+        """Process id of each stage, by verb and name."""
+        return {f"{child.verb} {child.name}": child.process.pid for child in self._children}
+
     async def run(self, stop: asyncio.Event) -> None:
         """Watch the processes until ``stop`` is set.
 
