@@ -18,7 +18,7 @@ from benchmarks.kafka_streams import PARTITIONS, await_members, market, outgoing
 from benchmarks.kafka_trials import answer, started
 from benchmarks.kafka_workers import GROUP
 from volspike.bus.kafka_cluster import KafkaCluster
-from volspike.bus.kafka_reader import EVENT_HEADER, stamp_ms
+from volspike.bus.kafka_reader import stamp_ms
 from volspike.bus.topics import FEATURES, TICKS
 
 # Until connections are made and the window code is loaded.
@@ -69,7 +69,6 @@ def feed(bootstrap: str, suffix: str, per_second: int, count: int) -> list[int]:
             record.key,
             -1 if record.partition is None else record.partition,
             timestamp=stamp_ms(record.event_ns),
-            headers={EVENT_HEADER: str(record.event_ns)},
         )
         producer.poll(0)
     producer.flush(30)

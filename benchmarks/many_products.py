@@ -1,4 +1,4 @@
-"""A market of many products: copies of the synthetic ones under other names, few busy ones and a long tail."""
+"""A market of many products: renamed copies of the synthetic ones, few busy ones and a long tail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def product_names(count: int) -> tuple[str, ...]:
 
 
 class ManyProducts:
-    """The synthetic market's orders dealt to copies of its products; the copy of rank k gets 1/k of the first.
+    """The synthetic market's orders dealt to copies of its products; that of rank k gets 1/k of the first.
 
     Each copy trades at the prices of the product it is a copy of, and counts its own trades.
 

@@ -1,4 +1,4 @@
-"""What ``scale`` watches from outside: processors, memory and files of processes, lag of groups, age of rows."""
+"""What ``scale`` watches from outside: processors, memory, files, lag of groups, age of rows."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def market_behind_ns(admin: str) -> int:
 
     They are rebased at the first handshake, and the market runs from the first subscription on.
     """
-    return min(time.time_ns() - simulator_state(admin)["market_ns"] for _ in range(_CLOCK_READINGS))
+    return min(time.time_ns() - int(simulator_state(admin)["market_ns"]) for _ in range(_CLOCK_READINGS))
 
 
 def lag(log: Log, group: str, topic: str) -> int:

@@ -80,7 +80,7 @@ class KafkaBus(Bus):
 
 
 def numbered(topic: str, numbers: range) -> list[Outgoing]:
-    return [Outgoing(topic, "BTC-USD", str(n).encode(), n) for n in numbers]
+    return [Outgoing(topic, "BTC-USD", str(n).encode(), n * 1_000_000) for n in numbers]
 
 
 def copies(records: list[LogRecord], target: str) -> list[Outgoing]:

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
         default_factory=dict, description="librdkafka settings of every client, such as credentials"
     )
     kafka_partitions: int = Field(4, ge=1, description="partitions of topics that are created")
+    commit_interval_ms: float = Field(
+        0.0, ge=0, le=10_000, description="least time between two transactions of a stage (ms)"
+    )
     topic_suffix: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]{0,60}$", description="ends the name of every topic and group"
     )

@@ -23,7 +23,8 @@ from volspike.records import UNKNOWN, DeadLetter
 from volspike.testing.crash_point import CrashError, CrashPoint
 
 NS = 1_000_000_000
-NOW_NS = SystemClock().market_ns()
+# What every log keeps of an event time.
+NOW_NS = SystemClock().market_ns() // 1_000_000 * 1_000_000
 WORKER = Path(__file__).with_name("requeue_worker.py")
 POINTS = (
     "bus.append.begun",

@@ -38,7 +38,7 @@ def test_records_come_back_in_order_with_contiguous_offsets(log: EmbeddedLog) ->
     assert values(records) == list(range(8))
     assert [record.offset for record in records] == list(range(8))
     assert records[3].key == "BTC-USD"
-    assert records[3].event_ns == 3
+    assert records[3].event_ns == 3_000_000
     assert values(log.read("a", 6, 1)) == [6]
     assert (log.start_offset("a"), log.end_offset("a"), log.end_offset("b")) == (0, 8, 2)
 

@@ -11,7 +11,8 @@ from volspike.bus.port import Outgoing, Retention
 from volspike.errors import FencedError
 from volspike.testing.crash_point import CrashError, CrashPoint
 
-US_100 = 100_000
+# What every log keeps of an event time.
+MS = 1_000_000
 
 
 def test_records_come_back_in_order_with_growing_offsets(bus) -> None:
@@ -23,7 +24,7 @@ def test_records_come_back_in_order_with_growing_offsets(bus) -> None:
     assert values(records) == list(range(8))
     assert offsets[0] == 0
     assert offsets == sorted(set(offsets))
-    assert (records[3].key, records[3].event_ns) == ("BTC-USD", 3)
+    assert (records[3].key, records[3].event_ns) == ("BTC-USD", 3 * MS)
     assert values(log.read(a, offsets[6], 1)) == [6]
     assert values(log.read(a, offsets[5], 100)) == [5, 6, 7]
     assert log.start_offset(a) == 0
@@ -144,7 +145,7 @@ def test_a_member_is_told_where_it_starts_and_that_it_went_back(bus) -> None:
 def test_offset_at_equals_a_linear_search_over_out_of_order_times(bus) -> None:
     log, a = bus.open(), bus.topic("a")
     rng = random.Random(7)
-    times = [(n * 10 + rng.randrange(-200, 200)) * US_100 for n in range(2_000)]
+    times = [(n * 10 + rng.randrange(100, 500)) * MS for n in range(2_000)]
     start = 0
     while start < len(times):
         batch = times[start : start + rng.randrange(1, 400)]
@@ -152,10 +153,10 @@ def test_offset_at_equals_a_linear_search_over_out_of_order_times(bus) -> None:
         start += len(batch)
     kept = read_all(log, a, len(times))
     assert [record.event_ns for record in kept] == times
-    drawn = [t * US_100 for t in rng.sample(range(-300, 20_500), 12)]
+    drawn = [t * MS for t in rng.sample(range(20_800), 12)]
     for rows in (2_000, 1_111, 3):
         log.retain(a, Retention(rows=rows))
-        for wanted in [*drawn, -(10**15), 10**15, times[0], times[7] + 1, max(times), max(times) + 1]:
+        for wanted in [*drawn, -(10**15), 10**15, times[0], times[7] + MS, max(times), max(times) + MS]:
             found = (record.offset for record in kept[-rows:] if record.event_ns >= wanted)
             assert log.offset_at(a, wanted) == next(found, log.end_offset(a)), wanted
 
@@ -163,10 +164,22 @@ def test_offset_at_equals_a_linear_search_over_out_of_order_times(bus) -> None:
 def test_offset_at_finds_the_first_of_many_equal_times(bus) -> None:
     log, a = bus.open(), bus.topic("a")
     for _ in range(10):
-        log.append([Outgoing(a, "k", b"x", 5)] * 100)
-    log.append([Outgoing(a, "k", b"x", 6)] * 100)
+        log.append([Outgoing(a, "k", b"x", 5 * MS)] * 100)
+    log.append([Outgoing(a, "k", b"x", 6 * MS)] * 100)
     offsets = [record.offset for record in read_all(log, a, 1_100)]
-    assert [log.offset_at(a, t) for t in (4, 5, 6, 7)] == [0, 0, offsets[1_000], log.end_offset(a)]
+    assert [log.offset_at(a, t * MS) for t in (4, 5, 6, 7)] == [0, 0, offsets[1_000], log.end_offset(a)]
+
+
+def test_offset_at_leaves_out_nothing_within_a_millisecond_or_before_1970(bus) -> None:
+    log, a = bus.open(), bus.topic("a")
+    times = [-5 * MS, -1, 0, 1, MS + 1, 3 * MS + 7, 3 * MS + 8, 3 * MS + 9, 5 * MS, 5 * MS + 1]
+    log.append([Outgoing(a, "k", b"x", t) for t in times])
+    kept = read_all(log, a, len(times))
+    assert all(record.event_ns <= max(t, 0) for record, t in zip(kept, times, strict=True))
+    for place, wanted in enumerate(times):
+        found = log.offset_at(a, wanted)
+        assert found <= kept[place].offset
+        assert kept[found].event_ns > wanted - 2 * MS
 
 
 def test_retention_by_rows_keeps_the_newest(bus) -> None:
@@ -188,11 +201,11 @@ def test_retention_by_rows_keeps_the_newest(bus) -> None:
 def test_retention_by_event_time_and_look_up_after_it(bus) -> None:
     log, a = bus.open(), bus.topic("a")
     for start in range(0, 3_000, 300):
-        log.append([Outgoing(a, "k", str(n).encode(), n * US_100) for n in range(start, start + 300)])
+        log.append([Outgoing(a, "k", str(n).encode(), n * MS) for n in range(start, start + 300)])
     offsets = {int(record.value): record.offset for record in read_all(log, a, 3_000)}
-    assert log.retain(a, Retention(before_event_ns=1_234 * US_100)) == offsets[1_234]
+    assert log.retain(a, Retention(before_event_ns=1_234 * MS)) == offsets[1_234]
     assert values(log.read(a, 0, 1)) == [1_234]
-    assert [log.offset_at(a, t * US_100) for t in (0, 1_234, 2_000, 5_000)] == [
+    assert [log.offset_at(a, t * MS) for t in (0, 1_234, 2_000, 5_000)] == [
         offsets[1_234],
         offsets[1_234],
         offsets[2_000],

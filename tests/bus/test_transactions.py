@@ -9,11 +9,16 @@ import time
 from collections import defaultdict
 from itertools import accumulate
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from buses import Bus, read_all
+from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.port import Log, LogRecord, Outgoing
+from volspike.bus.transactions import ExactlyOnce
+from volspike.clock import SystemClock
+from volspike.testing.manual_clock import ManualClock
 
 SUM = Path(__file__).with_name("running_sum.py")
 ROWS = 60
@@ -100,6 +105,19 @@ def test_two_workers_share_the_partitions_and_show_every_result_once(kafka) -> N
     for worker in workers:
         finish(worker)
     assert_summed_once(log, topics, partitions=4, rows=600)
+
+
+def test_an_interval_is_waited_for_unless_a_full_batch_was_read(tmp_path, monkeypatch) -> None:
+    log = EmbeddedLog(tmp_path / "log.db", SystemClock())
+    stage = SimpleNamespace(process=lambda _: (), restore=lambda _: None)
+    loop = ExactlyOnce(
+        log, "g", ["in"], stage, ManualClock(), batch_rows=3, poll_s=0.0, state_s=600, interval_s=0.25
+    )
+    slept = []
+    monkeypatch.setattr("volspike.bus.transactions.time.sleep", slept.append)
+    log.append([Outgoing("in", "k", b"1", n) for n in range(8)])
+    assert [loop.step() for _ in range(5)] == [3, 3, 2, 0, 0]
+    assert slept == [0.0, 0.0, 0.0, 0.25, 0.25]
 
 
 @pytest.mark.slow

@@ -119,6 +119,21 @@ def test_everything_is_published_once_and_in_order(bench: Bench) -> None:
     assert not publisher.is_behind
 
 
+def test_a_pause_holds_what_is_less_than_a_batch_until_the_end(bench: Bench) -> None:
+    gate = threading.Event()
+    bench.trouble = lambda step: gate.wait(30) and None if step == "before" else None
+    publisher = bench.start(pause_s=600.0)
+    feed(publisher, last=FRAMES - 4)
+    gate.set()
+    wait_until(lambda: len(expected()) - publisher.published < 37)
+    feed(publisher, FRAMES - 3)
+    time.sleep(0.05)
+    assert publisher.is_behind
+    publisher.close(30)
+    assert bench.published() == expected()
+    assert not publisher.is_behind
+
+
 def test_what_a_full_queue_refuses_comes_from_the_archive(bench: Bench) -> None:
     gate = threading.Event()
     bench.trouble = lambda step: gate.wait(30) and None if step == "before" else None
@@ -154,16 +169,20 @@ def test_a_bus_that_is_away_at_the_start_gets_what_came_meanwhile(bench: Bench) 
     def away(_step: str) -> None:
         raise UnavailableError("log", "is away", "wait")
 
-    bench.trouble = away
-    publisher = bench.start(capacity_rows=30)
+    def gone(_step: str) -> None:
+        raise BusError("log", "is gone", "start again")
+
+    former = Bench(bench.root)
+    former.trouble = away
+    publisher = former.start(capacity_rows=30)
     feed(publisher, last=200)
     publisher.close(0.2)
     assert publisher.is_behind
-    bench.trouble = lambda _step: None
+    former.trouble = gone
+    wait_until(lambda: publisher.failure is not None)
     second = bench.start(last_seq=200)
     feed(second, 201)
     second.close(30)
-    wait_until(lambda: not publisher.is_behind or bench.published() == expected())
     assert bench.published() == expected()
 
 

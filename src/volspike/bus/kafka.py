@@ -27,7 +27,7 @@ from confluent_kafka import KafkaException, Producer
 from volspike.bus.kafka_cluster import REPLY_S, TRANSACTION_S, KafkaCluster
 from volspike.bus.kafka_consumer import KafkaConsumer
 from volspike.bus.kafka_errors import kafka_errors
-from volspike.bus.kafka_reader import EVENT_HEADER, KafkaReader, stamp_ms
+from volspike.bus.kafka_reader import KafkaReader, stamp_ms
 from volspike.bus.port import Consumer, LogRecord, Outgoing, Retention
 from volspike.clock import SystemClock
 from volspike.errors import BusError, FencedError, UnavailableError
@@ -318,15 +318,12 @@ class KafkaLog:
     def _produce(self, producer: Producer, records: Sequence[Outgoing]) -> None:
         produce = producer.produce
         for record in records:
-            event_ns, partition = record.event_ns, record.partition
-            headers: list[tuple[str, str | bytes | None]] = [(EVENT_HEADER, str(event_ns))]
-            place = _BY_KEY if partition is None else partition
+            place = _BY_KEY if record.partition is None else record.partition
+            at_ms = stamp_ms(record.event_ns)
             while True:
                 try:
                     # By position, the two callbacks among them: keywords take as long as the rest.
-                    produce(
-                        record.topic, record.value, record.key, place, None, None, stamp_ms(event_ns), headers
-                    )
+                    produce(record.topic, record.value, record.key, place, None, None, at_ms)
                     break
                 except BufferError:
                     producer.poll(_FULL_PAUSE_S)

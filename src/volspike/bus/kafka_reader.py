@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from volspike.bus.kafka_cluster import REPLY_S, KafkaCluster
@@ -11,11 +9,10 @@ from volspike.bus.kafka_errors import bus_error, kafka_errors, when_settled
 from volspike.bus.port import LogRecord
 from volspike.errors import UnavailableError
 
-EVENT_HEADER = "event_ns"
 _NS_PER_MS = 1_000_000
 _TRY_S = 2.0
 _CHUNK_ROWS = 5_000
-# 0 means "now" to librdkafka, so times before 1970-01-01T00:00:00.001 share the next stamp.
+# 0 means "now" to librdkafka, so times before 1970-01-01T00:00:00.002 share this stamp.
 _FIRST_MS = 1
 
 
@@ -25,22 +22,16 @@ def stamp_ms(event_ns: int) -> int:
 
 
 def to_record(message: Message) -> LogRecord:
-    """Return a message as read; one without our header, of another producer, has its stamp as event time."""
-    headers: Any = message.headers()
-    for name, told in headers or ():
-        if name == EVENT_HEADER and told is not None:
-            event_ns = int(told)
-            break
-    else:
-        event_ns = message.timestamp()[1] * _NS_PER_MS
+    """Return a message as read; its event time is its stamp."""
     key = message.key()
+    at_ms = message.timestamp()[1]
     return LogRecord(
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,
         str(key, "utf-8", "replace") if key else "",
         message.value() or b"",
-        event_ns,
+        at_ms * _NS_PER_MS if at_ms > _FIRST_MS else 0,
     )
 
 
@@ -92,23 +83,24 @@ class KafkaReader:
             return self._take(topic, limit)
 
     def offset_at(self, topic: str, partition: int, event_ns: int) -> int:
-        """Return the first offset whose event time is ``event_ns`` or later, else the end offset.
+        """Return the first offset whose stamp is that of ``event_ns`` or later, else the end offset.
 
-        Exact, and a matter of milliseconds where event times are those of the broker's clock. The marks of
+        Sure, and a matter of milliseconds where event times are those of the broker's clock. The marks of
         transactions bear that clock's time, and the broker finds them like records; so in a topic of
         recordings, all older than any mark, the search reads on from the first one.
         """
         start, end = self.bounds(topic, partition)
         if end == 0:
             return 0
-        asked = TopicPartition(topic, partition, stamp_ms(event_ns))
+        least_ms = stamp_ms(event_ns)
+        asked = TopicPartition(topic, partition, least_ms)
         with kafka_errors(topic):
             (found,) = self._consumer.offsets_for_times([asked], REPLY_S)
         # "None" is also said where deleted records would have been found.
         offset = max(found.offset, start)
         while records := self.read(topic, partition, offset, _CHUNK_ROWS):
             for record in records:
-                if record.event_ns >= event_ns:
+                if stamp_ms(record.event_ns) >= least_ms:
                     return record.offset
             offset = records[-1].offset + 1
         return end

@@ -10,8 +10,11 @@ records again, and nobody sees its output twice. On Kafka it is one transaction 
 with the consumer's group metadata, commit), so ``append`` takes the consumer itself and not bare offsets.
 
 The rest, on Kafka: ``read`` is assign and seek (read committed), ``consumer`` is subscribe, ``offset_at`` is
-offsets_for_times (its stamps are in milliseconds, so ``event_ns`` also travels as a header), ``start_offset``
-and ``end_offset`` are the watermarks, ``retain`` is delete_records.
+offsets_for_times, ``start_offset`` and ``end_offset`` are the watermarks, ``retain`` is delete_records.
+
+A log keeps event times for look-up and retention alone, and may round them down to whole milliseconds (Kafka
+does: a header with the nanoseconds would cost more than all else a record takes). The exact time is in the
+value.
 
 A topic of states (``topic_plan.is_compacted``) keeps the newest record of each key in each partition, at once
 or after a while: its readers take the newest and ignore the rest.
@@ -39,7 +42,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
 
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record as read back, with its place in the log."""
+    """A record as read back, with its place in the log; ``event_ns`` may be rounded down to a millisecond."""
 
     topic: str
     partition: int
@@ -78,7 +81,7 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
     Parameters
     ----------
     before_event_ns : int, optional
-        Records in front of the first one with this event time or a later one.
+        Records in front of the first one with this event time or a later one, both rounded as the log does.
     appended_before_ns : int, optional
         Records appended before this market time, to within a few hundred records, never too many.
     rows : int, optional
@@ -155,7 +158,11 @@ class Log(Protocol):
         """Return the offset the group will read next, or None if it never committed."""
 
     def offset_at(self, topic: str, event_ns: int, partition: int = 0) -> int:
-        """Return the first offset whose event time is ``event_ns`` or later, else the end offset."""
+        """Return the first offset whose event time, as kept, is ``event_ns`` or later, else the end offset.
+
+        ``event_ns`` is rounded as the log rounds: nothing so late lies in front of the offset, and what
+        follows may begin up to a millisecond earlier.
+        """
 
     def start_offset(self, topic: str, partition: int = 0) -> int:
         """Return the oldest offset that retention has left."""

@@ -86,6 +86,8 @@ class ExactlyOnce:
         Longest wait for a first record; a batch is what is there when it comes.
     state_s : float
         Time between two writings of the state.
+    interval_s : float
+        Least time from one transaction to the next, unless a full batch was read.
     reached : callable, optional
         Called with the name of each step: where tests make a process die.
 
@@ -112,6 +114,7 @@ class ExactlyOnce:
         batch_rows: int = BATCH_ROWS,
         poll_s: float = 0.1,
         state_s: float = 5.0,
+        interval_s: float = 0.0,
         reached: Callable[[str], None] | None = None,
     ) -> None:
         self._log = log
@@ -121,6 +124,8 @@ class ExactlyOnce:
         self._poll_s = poll_s
         self._state_ns = int(state_s * 1e9)
         self._state_due_ns = clock.monotonic_ns() + self._state_ns
+        self._interval_ns = int(interval_s * 1e9)
+        self._next_ns = clock.monotonic_ns()
         self._mine: set[Partition] = set()
         self._astray = False
         self._reached = reached
@@ -182,6 +187,8 @@ class ExactlyOnce:
         return sorted(self._mine)
 
     def _round(self) -> int:
+        # A transaction costs brokers the same whatever it holds.
+        time.sleep(max(0, self._next_ns - self._clock.monotonic_ns()) / 1e9)
         records = self._consumer.poll(self._batch_rows, self._poll_s)
         self._step("stage.polled")
         self._follow()
@@ -198,6 +205,8 @@ class ExactlyOnce:
         if due:
             self._state_due_ns = now_ns + self._state_ns
         self.processed += len(records)
+        if 0 < len(records) < self._batch_rows:
+            self._next_ns = now_ns + self._interval_ns
         return len(records)
 
     def _append(self, written: Sequence[Outgoing], is_news: bool = True) -> None:

@@ -162,6 +162,7 @@ def open_ingest(settings: Settings, name: str, products_per_connection: int, clo
             _past_of(home.root, scales),
             writer.last_seq,
             suffix=settings.topic_suffix,
+            pause_s=settings.commit_interval_ms / 1e3,
         )
         opening.callback(publisher.close, 0.0)
         make_sink = _sink_maker(settings, dialect, past.ingest, archive, publisher, clock, home)

@@ -55,7 +55,9 @@ class Publisher:
     batch_rows : int
         Most records in a transaction, but for those of the last frame.
     interval_s : float
-        Longest time a record waits for others.
+        Time between two looks at an empty queue.
+    pause_s : float
+        Least time from one transaction to the next, unless as much as fills one is waiting.
     reached : callable, optional
         Called with the name of each step: where tests make the process die.
 
@@ -84,6 +86,7 @@ class Publisher:
         capacity_rows: int = 200_000,
         batch_rows: int = 2_000,
         interval_s: float = 0.005,
+        pause_s: float = 0.0,
         reached: Callable[[str], None] | None = None,
     ) -> None:
         self._open_log = open_log
@@ -94,6 +97,7 @@ class Publisher:
         self._capacity_rows = capacity_rows
         self._batch_rows = batch_rows
         self._interval_s = interval_s
+        self._pause_s = pause_s
         self._reached = reached or (lambda _step: None)
         self._queue: deque[FrameRecords] = deque()
         self._queued_rows = 0
@@ -192,6 +196,8 @@ class Publisher:
         self._append(bus, batch)
         with self._lock:
             self._pop(len(batch))
+        if self._queued_rows < self._batch_rows:
+            self._stopping.wait(self._pause_s)
 
     def _append(self, bus: Log, batch: list[FrameRecords]) -> int:
         """Commit the records of frames with their position; return how many there are."""

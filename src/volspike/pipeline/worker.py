@@ -141,7 +141,14 @@ def open_worker(
         if isinstance(bus, EmbeddedLog):
             check_owner(bus, "the stages", home.root, suffix)
         made = _make_stage(stage, reader, served, settings, clock)
-        loop = ExactlyOnce(bus, stage + suffix, [SOURCES[stage].name + suffix], made, clock)
+        loop = ExactlyOnce(
+            bus,
+            stage + suffix,
+            [SOURCES[stage].name + suffix],
+            made,
+            clock,
+            interval_s=settings.commit_interval_ms / 1e3,
+        )
         dispatcher = None
         if stage == "score":
             undelivered = home.root / "alerts-undelivered.ndjson"
