@@ -38,6 +38,7 @@ def dataset(spike: Sequence[int], sigma_future_bps: Sequence[float] | None = Non
         fixed_tau_bps=4.0,
         increment=0.01,
         columns=(),
+        step_s=1,
         event_ns=np.arange(1, n + 1, dtype=np.int64) * NS,
         run=np.zeros(n, np.int32),
         features=np.zeros((n, 0)),

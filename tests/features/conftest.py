@@ -1,4 +1,4 @@
-"""Lets the tests here import ``feature_streams``, which lies beside them."""
+"""Lets the tests here import ``feature_streams``, which lies beside them, and the streams of ``labels``."""
 
 from __future__ import annotations
 
@@ -6,3 +6,4 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "labels"))

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from hypothesis import strategies as st
 
+from volspike.features.grid import ClosedSecond, SecondArrays, second_grid
 from volspike.features.sets import get_feature_set
 from volspike.features.table import FeatureTable
 from volspike.features.window import PureWindowEngine
-from volspike.labels.grid import ClosedSecond, SecondArrays, second_grid
 
 NS = 1_000_000_000
 START_S = 1_000_000

@@ -20,8 +20,8 @@ from label_streams import (
 )
 
 from volspike.errors import ConfigError, FeatureError, NotEnoughDataError
+from volspike.features.grid import mid_price
 from volspike.labels.dataset import Dataset, build_dataset, fixed_tau
-from volspike.labels.grid import mid_price
 from volspike.labels.splits import chronological_split
 from volspike.labels.targets import UNLABELLED_REASONS, make_labeller
 from volspike.labels.tau import TauSpec

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from volspike.labels.grid import second_grid
+from volspike.features.grid import second_grid
 from volspike.labels.targets import HORIZON_NS, LABELLED, TickArrays, future_std
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_streams import as_closed, batch_grid, random_events
 
-from volspike.labels.grid import ClosedSecond
+from volspike.features.grid import ClosedSecond
 from volspike.labels.second_journal import SLOTS, SecondJournal
 
 

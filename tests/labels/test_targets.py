@@ -21,7 +21,7 @@ from label_streams import (
 
 from volspike.errors import ConfigError
 from volspike.features.fixedpoint import log_return_fixed, rv_bps
-from volspike.labels.grid import SecondGrid
+from volspike.features.grid import SecondGrid
 from volspike.labels.targets import (
     UNLABELLED_REASONS,
     Graded,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from label_streams import Event, at, batch_grid, columns, mark, mutate_after, random_events, tick, ticks_of
 
 from volspike.features.fixedpoint import log_return_fixed, rv_bps
-from volspike.labels.grid import mid_price
+from volspike.features.grid import mid_price
 from volspike.labels.history import trailing_history
 from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import Context, TrailingState

@@ -67,6 +67,7 @@ def market(hours: float, seed: int = 0, quantile: float = 0.9) -> Dataset:
             "relative_spread",
             "rv_60s",
         ),
+        step_s=1,
         event_ns=START_NS + np.arange(n, dtype=np.int64) * 1_000_000_000,
         run=np.zeros(n, np.int32),
         features=features,

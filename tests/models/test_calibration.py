@@ -16,7 +16,7 @@ def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_platt_undoes_a_wrong_slope_and_shift() -> None:
     margin, spike = draw(40_000, 0)
-    fitted = fit_calibration(margin, spike)
+    fitted = fit_calibration(margin, spike, 60.0)
     assert fitted.calibrated
     assert fitted.rows == 40_000
     assert fitted.slope == pytest.approx(0.5, abs=0.03)
@@ -28,24 +28,25 @@ def test_platt_undoes_a_wrong_slope_and_shift() -> None:
     [([], "no labelled row"), ([0, 0, 0], "no spike in 3"), ([1, 1, 1], "nothing but spikes in 3")],
 )
 def test_a_slice_of_one_class_leaves_it_uncalibrated_and_says_so(spike: list[int], words: str) -> None:
-    fitted = fit_calibration(np.linspace(-1.0, 1.0, len(spike)), np.array(spike, np.int8))
+    fitted = fit_calibration(np.linspace(-1.0, 1.0, len(spike)), np.array(spike, np.int8), 60.0)
     assert (fitted.slope, fitted.intercept, fitted.calibrated) == (1.0, 0.0, False)
     assert words in fitted.reason
 
 
 def test_a_score_that_points_the_wrong_way_is_not_turned_round() -> None:
     margin, spike = draw(60_000, 1)
-    fitted = fit_calibration(-margin, spike)
+    fitted = fit_calibration(-margin, spike, 60.0)
     assert not fitted.calibrated
     assert "higher score" in fitted.reason
 
 
 def test_separated_classes_give_a_finite_line_and_a_constant_score_the_base_rate() -> None:
-    separated = fit_calibration(np.array([-1.0] * 50 + [1.0] * 50), np.array([0] * 50 + [1] * 50, np.int8))
+    labels = np.array([0] * 50 + [1] * 50, np.int8)
+    separated = fit_calibration(np.array([-1.0] * 50 + [1.0] * 50), labels, 60.0)
     assert separated.calibrated
     assert np.isfinite(separated.slope)
     spike = np.array([1] * 10 + [0] * 90, np.int8)
-    constant = fit_calibration(np.full(100, 3.0), spike)
+    constant = fit_calibration(np.full(100, 3.0), spike, 60.0)
     p = finish_rows(np.array([3.0]), np.zeros(1), constant, SigmaBand()).p_spike[0]
     assert p == pytest.approx(0.1, abs=0.01)
 
@@ -54,7 +55,7 @@ def test_the_band_covers_ninety_percent_and_the_shift_makes_the_variance_ratio_o
     rng = np.random.default_rng(2)
     predicted = rng.normal(1.0, 0.5, 20_000)
     realised = predicted - 0.3 + rng.normal(0.0, 0.4, 20_000)
-    band = fit_band(predicted, realised, "calibrate")
+    band = fit_band(predicted, realised, 60.0, "calibrate")
     scored = finish_rows(np.zeros(20_000), predicted, Calibration(), band)
     inside = (np.exp(realised) >= scored.sigma_low_bps) & (np.exp(realised) <= scored.sigma_high_bps)
     assert inside.mean() == pytest.approx(0.9, abs=0.001)
@@ -63,7 +64,7 @@ def test_the_band_covers_ninety_percent_and_the_shift_makes_the_variance_ratio_o
 
 def test_a_few_still_minutes_do_not_drag_the_scale_along() -> None:
     predicted = np.array([np.log(1e-3)] * 5 + [0.0] * 95)
-    band = fit_band(predicted, np.zeros(100), "calibrate", np.log(0.5))
+    band = fit_band(predicted, np.zeros(100), 60.0, "calibrate", np.log(0.5))
     assert band.shift == pytest.approx(0.0, abs=0.01)
     scored = finish_rows(np.zeros(100), predicted, Calibration(), band)
     assert scored.sigma_bps.min() == pytest.approx(0.5, rel=1e-6)
@@ -73,9 +74,9 @@ def test_one_calm_quarter_of_an_hour_does_not_rewrite_a_model() -> None:
     rng = np.random.default_rng(3)
     spike = (rng.random(900) < 0.05).astype(np.int8)
     margin = np.where(spike == 1, 3.0, -3.0) + rng.normal(0.0, 0.5, 900)
-    fitted = fit_calibration(margin, spike)
+    fitted = fit_calibration(margin, spike, 60.0)
     assert 0.5 < fitted.slope < 1.5
-    thin, thick = (fit_band(np.zeros(rows), np.full(rows, -0.7), "calibrate") for rows in (900, 90_000))
+    thin, thick = (fit_band(np.zeros(rows), np.full(rows, -0.7), 60.0, "calibrate") for rows in (900, 90_000))
     assert thin.shift == pytest.approx(-0.7 * 15 / 35)
     assert thick.shift == pytest.approx(-0.7, abs=0.01)
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from made_records import make_row
-from volspike.labels.grid import second_grid
+from volspike.features.grid import second_grid
 from volspike.labels.targets import UNLABELLED_REASONS, future_rv
 from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import Context, TrailingState

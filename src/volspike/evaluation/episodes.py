@@ -41,11 +41,15 @@ class AlertSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GradedSeconds:
-    """Graded rows of a 1 s grid: second int64[n] ascending, run int32[n], spike int8[n] (-1 unlabelled)."""
+    """Graded rows: second int64[n] ascending, run int32[n], spike int8[n] (-1 unlabelled).
+
+    ``step_s`` is the time from one row to the next where none is missing, in seconds.
+    """
 
     second: I8
     run: npt.NDArray[np.int32]
     spike: npt.NDArray[np.int8]
+    step_s: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +91,16 @@ class EpisodeScores:
 
 
 def onset_mask(rows: GradedSeconds) -> npt.NDArray[np.bool_]:
-    """Mark the onsets (bool[n]): spike rows after 60 rows of the same run that were labelled no spike.
+    """Mark the onsets (bool[n]): spike rows after 60 s of rows of the same run that were labelled no spike.
 
     A second without a tick has no row, so in a quiet market these rows reach further back than 60 s.
     """
     run, spike = rows.run, rows.spike
+    quiet = ONSET_QUIET_S // rows.step_s
     position = np.arange(len(spike))
-    since = np.maximum(position - ONSET_QUIET_S, 0)
+    since = np.maximum(position - quiet, 0)
     unquiet = np.concatenate(([0], np.cumsum(spike != 0)))
-    whole = (position >= ONSET_QUIET_S) & (run[since] == run) if len(run) else np.zeros(0, np.bool_)
+    whole = (position >= quiet) & (run[since] == run) if len(run) else np.zeros(0, np.bool_)
     onset: npt.NDArray[np.bool_] = (spike == 1) & whole & (unquiet[position] == unquiet[since])
     return onset
 
@@ -114,7 +119,7 @@ def score_episodes(rows: GradedSeconds, alerts: Sequence[AlertSpan]) -> EpisodeS
     leads = tuple(_leads(onsets, np.array([a.open_second for a in alerts], np.float64)))
     spans = _covered_spans(rows)
     covered_s = sum(end - start for start, end in spans)
-    last = float(rows.second[-1]) + 1.0 if len(rows.second) else 0.0
+    last = float(rows.second[-1]) + rows.step_s if len(rows.second) else 0.0
     false, ungraded = _false_alarms(rows, alerts, last)
     open_s = sum(
         _overlap_s(spans, a.open_second, last if a.close_second is None else a.close_second) for a in alerts
@@ -143,11 +148,11 @@ def _leads(onsets: I8, opened: F8) -> Iterable[float]:
 
 
 def _covered_spans(rows: GradedSeconds) -> list[tuple[float, float]]:
-    """Return (start, end) of the labelled rows of each run, seconds; the first row's second is inside."""
+    """Return (start, end) of the labelled rows of each run, seconds; the first row's step is inside."""
     labelled = rows.spike >= 0
     second, run = rows.second[labelled], rows.run[labelled]
     cuts = np.flatnonzero(run[1:] != run[:-1]) + 1
-    return [(float(part[0]) - 1.0, float(part[-1])) for part in np.split(second, cuts) if len(part)]
+    return [(float(part[0]) - rows.step_s, float(part[-1])) for part in np.split(second, cuts) if len(part)]
 
 
 def _overlap_s(spans: list[tuple[float, float]], start: float, end: float) -> float:

@@ -179,7 +179,7 @@ def _coverage(realised_bps: F8, band_bps: tuple[F8, F8], labelled: Labels) -> fl
 
 def graded_seconds(part: Dataset) -> GradedSeconds:
     """Return the grid seconds, runs and spikes of a part."""
-    return GradedSeconds(part.second, part.run, part.spike)
+    return GradedSeconds(part.second, part.run, part.spike, part.step_s)
 
 
 def average_precision(y: Labels, score: F8) -> float | None:

@@ -1,4 +1,4 @@
-"""The dataset that models are fitted and scored on: one row a second, with labels, tau and context."""
+"""The dataset that models are fitted and scored on: a row each step, with labels, tau and context."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from volspike.errors import ConfigError, NotEnoughDataError
 from volspike.exchange.products import PriceScales
+from volspike.features.grid import SecondArrays, last_closed_second_array, second_grid
 from volspike.features.sets import get_feature_set
 from volspike.features.table import TICK, FeatureTable
-from volspike.labels.grid import SecondArrays, last_closed_second_array, second_grid
 from volspike.labels.history import trailing_history
 from volspike.labels.splits import split_times
 from volspike.labels.stream import is_ready, join_tables, last_of_seconds, usable_ticks, value_column
 from volspike.labels.targets import (
+    HORIZON_S,
     LABELLED,
     TARGETS,
     Labels,
@@ -35,7 +36,7 @@ I8 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Rows of one product and feed, one a second (its last tick), in time order.
+    """Rows of one product and feed in time order: one a second (its last tick), or one a minute (its candle).
 
     Attributes
     ----------
@@ -49,6 +50,8 @@ class Dataset:
         Quote increment in quote currency: in logs no volatility is below one of it over the mid.
     columns : tuple of str
         Names of the k columns of ``features``.
+    step_s : int
+        Seconds from one row to the next where none is missing: 1 for ticks, 60 for candles.
     event_ns : int64[n]
         Event time in ns, ascending.
     run : int32[n]
@@ -84,6 +87,7 @@ class Dataset:
     fixed_tau_bps: float
     increment: float
     columns: tuple[str, ...]
+    step_s: int
     event_ns: I8
     run: npt.NDArray[np.int32]
     features: F8
@@ -106,6 +110,11 @@ class Dataset:
     def second(self) -> I8:
         """Return the grid second of each row, ``ceil(t)``, int64[n]."""
         return last_closed_second_array(self.event_ns) + 1
+
+    @property
+    def rows_a_window(self) -> float:
+        """Return how many rows in a row see about one minute's worth of evidence."""
+        return HORIZON_S / self.step_s
 
     @property
     def floor_bps(self) -> F8:
@@ -199,6 +208,7 @@ def build_dataset(
             fixed_tau_bps=fixed_tau_bps,
             increment=increment,
             columns=get_feature_set(table.feature_set).names,
+            step_s=1,
             event_ns=event_ns,
             run=grid.event_run[row],
             features=np.ascontiguousarray(table.values[row]),

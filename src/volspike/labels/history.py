@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.features.fixedpoint import RV_BPS_SCALE
+from volspike.features.grid import SecondArrays, last_closed_second_array, mid_price
 from volspike.labels.exactsum import U8, prefix_squares, stretch_words, words_to_float
-from volspike.labels.grid import SecondArrays, last_closed_second_array, mid_price
 from volspike.labels.tau import (
     BINS,
     MANTISSA_BITS,

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import msgspec
 
-from volspike.labels.grid import ClosedSecond
+from volspike.features.grid import ClosedSecond
 
 MINUTE_S = 60
 # A day, the minute before it that its first volatility needs, and an hour of room.

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.errors import FeatureError, NotEnoughDataError
+from volspike.features.grid import last_closed_second_array
 from volspike.features.sets import get_feature_set
 from volspike.features.table import TICK, FeatureTable
 from volspike.features.window import MIN_TICKS
-from volspike.labels.grid import last_closed_second_array
 
 
 def join_tables(tables: Sequence[FeatureTable]) -> FeatureTable:

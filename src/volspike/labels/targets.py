@@ -27,9 +27,9 @@ import numpy.typing as npt
 
 from volspike.errors import ConfigError
 from volspike.features.fixedpoint import log_return_fixed, log_returns_fixed, rv_bps
+from volspike.features.grid import ClosedSecond, SecondArrays, last_closed_second_array
 from volspike.features.window import MIN_TICKS, SECOND_NS, last_closed_second, return_std
 from volspike.labels.exactsum import prefix_squares, stretch_words, words_to_ints, words_to_rv_bps
-from volspike.labels.grid import ClosedSecond, SecondArrays, last_closed_second_array
 
 TARGETS = ("rv", "std", "next-row")
 LEAKING_TARGETS = {

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from volspike.features.fixedpoint import RV_BPS_SCALE, wide_to_float
+from volspike.features.grid import ClosedSecond, SecondGrid, mid_price
 from volspike.features.window import SECOND_NS, last_closed_second
-from volspike.labels.grid import ClosedSecond, SecondGrid, mid_price
 from volspike.labels.tau import TauSpec, TrailingHistogram, bin_of_bps, bin_of_sum, tau_at
 
 HAR_MINUTES = (1, 5, 30, 240)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.models.calibration import NO_FLOOR, Calibration, SigmaBand
-from volspike.models.rows import ROWS_A_WINDOW
 
 F8 = npt.NDArray[np.float64]
 
@@ -32,7 +31,9 @@ def one_class(spike: npt.NDArray[np.int8]) -> str:
     return ""
 
 
-def fit_calibration(margin: F8, spike: npt.NDArray[np.int8], offset: float = 0.0) -> Calibration:
+def fit_calibration(
+    margin: F8, spike: npt.NDArray[np.int8], rows_a_window: float, offset: float = 0.0
+) -> Calibration:
     """Fit Platt scaling on log-odds (Platt 1999), drawn towards the identity by as much as data are thin.
 
     Parameters
@@ -41,6 +42,8 @@ def fit_calibration(margin: F8, spike: npt.NDArray[np.int8], offset: float = 0.0
         Uncalibrated log-odds of the labelled rows of the calibrate slice.
     spike : int8[n]
         Their labels, 0 or 1.
+    rows_a_window : float
+        How many rows count as one window: see ``Dataset.rows_a_window``.
     offset : float
         What undoes the class weights of the fit, added to the log-odds; 0 where there were none.
 
@@ -52,9 +55,9 @@ def fit_calibration(margin: F8, spike: npt.NDArray[np.int8], offset: float = 0.0
 
     Notes
     -----
-    Sixty rows in a row share most of their minutes and count as one window. The slope has a normal prior
-    around 1 with standard deviation 0.25, the intercept one around the offset with 0.5: on thousands of
-    windows they do not matter, on thirty they keep one calm half hour from rewriting the model.
+    Rows a second apart share most of their minutes, and sixty of them count as one window. The slope has a
+    normal prior around 1 with standard deviation 0.25, the intercept one around the offset with 0.5: on
+    thousands of windows they do not matter, on thirty they keep one calm half hour from rewriting the model.
     """
     reason = one_class(spike)
     if reason:
@@ -63,22 +66,24 @@ def fit_calibration(margin: F8, spike: npt.NDArray[np.int8], offset: float = 0.0
     rate = (spikes + 1.0) / (rows + 2.0)
     if float(np.std(margin)) < NO_SPREAD:
         return Calibration(1.0, math.log(rate / (1.0 - rate)) - float(margin[0]), True, rows, "")
-    slope, intercept = _platt(margin, spike, offset)
+    slope, intercept = _platt(margin, spike, rows_a_window, offset)
     if not slope > 0.0:
         reason = "on the calibrate slice a higher score did not mean more spikes"
         return Calibration(intercept=offset, rows=rows, reason=reason)
     return Calibration(slope, intercept, True, rows, "")
 
 
-def _platt(margin: F8, spike: npt.NDArray[np.int8], offset: float) -> tuple[float, float]:
+def _platt(
+    margin: F8, spike: npt.NDArray[np.int8], rows_a_window: float, offset: float
+) -> tuple[float, float]:
     """Return slope and intercept of the highest posterior, by Newton's method."""
     design = np.column_stack((margin, np.ones(len(margin))))
     centre, precision = np.array([1.0, offset]), np.diag([SLOPE_STD**-2.0, INTERCEPT_STD**-2.0])
     line = centre.copy()
     for _ in range(NEWTON_STEPS):
         p = 1.0 / (1.0 + np.exp(-np.clip(design @ line, -MAX_ODDS, MAX_ODDS)))
-        gradient = design.T @ (p - spike) / ROWS_A_WINDOW + precision @ (line - centre)
-        curvature = (design * (p * (1.0 - p) / ROWS_A_WINDOW)[:, None]).T @ design + precision
+        gradient = design.T @ (p - spike) / rows_a_window + precision @ (line - centre)
+        curvature = (design * (p * (1.0 - p) / rows_a_window)[:, None]).T @ design + precision
         step = np.linalg.solve(curvature, gradient)
         line -= step * min(1.0, 2.0 / max(float(np.max(np.abs(step))), 1e-300))
         if float(np.max(np.abs(step))) < CONVERGED:
@@ -86,13 +91,17 @@ def _platt(margin: F8, spike: npt.NDArray[np.int8], offset: float) -> tuple[floa
     return float(line[0]), float(line[1])
 
 
-def fit_band(log_sigma: F8, log_realised: F8, part: str, least: float = NO_FLOOR) -> SigmaBand:
+def fit_band(
+    log_sigma: F8, log_realised: F8, rows_a_window: float, part: str, least: float = NO_FLOOR
+) -> SigmaBand:
     """Fit the shift and the 90 % interval of log sigma on labelled rows of one slice.
 
     Parameters
     ----------
     log_sigma, log_realised : float64[n]
         Logs of predicted and realised sigma (bps).
+    rows_a_window : float
+        How many rows count as one window.
     part : str
         Name of the slice, recorded.
     least : float
@@ -106,7 +115,7 @@ def fit_band(log_sigma: F8, log_realised: F8, part: str, least: float = NO_FLOOR
     """
     residual = log_realised - np.maximum(log_sigma, least)
     best = 0.5 * math.log(float(np.mean(np.exp(2.0 * residual))))
-    windows = len(residual) / ROWS_A_WINDOW
+    windows = len(residual) / rows_a_window
     shift = best * windows / (windows + HALF_TRUSTED_WINDOWS)
     low, high = np.quantile(residual - shift, (LOW, HIGH))
     return SigmaBand(shift, min(float(low), 0.0), max(float(high), 0.0), least, part, len(residual))

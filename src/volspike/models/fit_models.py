@@ -14,7 +14,7 @@ from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE
 from volspike.models.estimators import boost, class_weights, fit_logit, fit_ridge
 from volspike.models.inputs import InputSpec, input_matrix, raw_rows
 from volspike.models.linear import LinearWeights
-from volspike.models.rows import ROWS_A_WINDOW, log_realised
+from volspike.models.rows import log_realised
 from volspike.models.settings import TrainSettings
 
 F8 = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ def fit_linear(fit: Dataset, spec: InputSpec, settings: TrainSettings) -> Linear
     scale = np.where(std > 1e-9, std, 1.0)
     scaled = (x - mean) / scale
     weights = class_weights(fit.spike, settings.class_weight)
-    l2 = settings.l2 * ROWS_A_WINDOW
+    l2 = settings.l2 * fit.rows_a_window
     margin, margin_intercept = fit_logit(scaled, fit.spike, weights, l2)
     sigma, sigma_intercept = fit_ridge(scaled, log_realised(fit), l2)
     return LinearWeights(
@@ -78,7 +78,7 @@ def fit_boosted(
     settings : TrainSettings
         Seed, threads, size.
     """
-    x, window = matrix(fit, spec), np.full(len(fit), 1.0 / ROWS_A_WINDOW)
+    x, window = matrix(fit, spec), np.full(len(fit), 1.0 / fit.rows_a_window)
     weights = class_weights(fit.spike, settings.class_weight)
     rounds = settings.rounds // UNTUNED_SHARE if tune is None else settings.rounds
     classifier = boost(

@@ -11,8 +11,6 @@ from volspike.labels.dataset import Dataset
 
 F8 = npt.NDArray[np.float64]
 
-ROWS_A_WINDOW = 60.0  # so many rows, a second apart, see about one minute's worth of evidence
-
 
 def labelled(dataset: Dataset, index: npt.NDArray[np.int64]) -> Dataset:
     """Return the rows of ``index`` that have a label and a realised sigma."""

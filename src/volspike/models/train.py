@@ -39,7 +39,7 @@ from volspike.models.manifest import (
     pretty,
 )
 from volspike.models.predictor import CalibratedPredictor, Heads
-from volspike.models.rows import ROWS_A_WINDOW, labelled, log_realised, rows_sha256
+from volspike.models.rows import labelled, log_realised, rows_sha256
 from volspike.models.settings import TrainSettings
 from volspike.models.state import StateHeads
 
@@ -192,7 +192,7 @@ def _band_rows(dataset: Dataset, split: Split) -> tuple[Dataset, str]:
     for part in ("calibrate", "tune", "fit"):
         used.insert(0, part)
         rows = labelled(dataset, np.concatenate([getattr(split, name) for name in used]))
-        if len(rows) >= MIN_BAND_WINDOWS * ROWS_A_WINDOW:
+        if len(rows) >= MIN_BAND_WINDOWS * rows.rows_a_window:
             break
     return rows, ", ".join(used)
 
@@ -201,10 +201,11 @@ def _calibrate(heads: Heads, slices: _Slices, offset: float = 0.0) -> tuple[Cali
     """Fit Platt scaling on calibrate alone, and the sigma band."""
     raw = CalibratedPredictor("", "", "", "", heads, Calibration(), SigmaBand())
     margin, _ = raw.heads_batch(slices.calibrate)
-    calibration = fit_calibration(margin, slices.calibrate.spike, offset)
+    calibration = fit_calibration(margin, slices.calibrate.spike, slices.fit.rows_a_window, offset)
     _, log_sigma = raw.heads_batch(slices.band)
     least = float(np.quantile(log_realised(slices.fit), LEAST_SIGMA_QUANTILE))
-    return calibration, fit_band(log_sigma, log_realised(slices.band), slices.band_part, least)
+    band = fit_band(log_sigma, log_realised(slices.band), slices.fit.rows_a_window, slices.band_part, least)
+    return calibration, band
 
 
 def _reference(rule: FittedRule, slices: _Slices) -> ReferenceEntry:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 from volspike.bus.port import Log
 from volspike.bus.topics import OUTCOMES, PREDICTIONS, Topic
+from volspike.features.grid import SecondGrid
 from volspike.features.window import SECOND_NS
-from volspike.labels.grid import SecondGrid
 from volspike.labels.targets import HORIZON_S, RvLabeller
 from volspike.pipeline.log_tail import newest_record, unsettled_predictions
 from volspike.records import Mark, Prediction, Record, Tick

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple, cast
 import msgspec
 
 from volspike.clock import Clock
+from volspike.features.grid import mid_price
 from volspike.features.window import MIN_TICKS, SECOND_NS, last_closed_second
-from volspike.labels.grid import mid_price
 from volspike.labels.stream import column_index
 from volspike.labels.targets import HORIZON_S, Graded, RvLabeller, make_labeller
 from volspike.labels.trailing import Context, TrailingState

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from label_streams import Event, as_closed, at, batch_grid, mark, random_events, streams, tick
 
 from volspike.features.fixedpoint import log_return_fixed
-from volspike.labels.grid import ClosedSecond, SecondGrid, mid_price
+from volspike.features.grid import ClosedSecond, SecondGrid, mid_price
 
 S = 1_000_000
 
