@@ -20,6 +20,8 @@ from volspike.features import (
     kernel_sums,
     wide,
 )
+from volspike.features.regime import kernel as regime_kernel
+from volspike.features.regime import kernel_shape
 from volspike.jit import direct, entry, sources_digest
 from volspike.recording import checksum, program, scanner, wire_bytes
 
@@ -33,17 +35,18 @@ NOT_COMPILED = {"frame", "reader"}
         (kernel._SOURCES, (builtin, kernel, kernel_block, kernel_grid, kernel_sums, wide)),
         (scanner._SOURCES, (checksum, program, scanner, wire_bytes)),
         (admission_kernel._SOURCES, (admission_kernel, wire_bytes)),
+        (regime_kernel._SOURCES, (regime_kernel, kernel_shape, wide)),
     ],
-    ids=["kernel", "scanner", "admission"],
+    ids=["kernel", "scanner", "admission", "regime"],
 )
 def test_a_cache_is_keyed_by_all_that_its_code_is_compiled_from(
     sources: Sequence[ModuleType], modules: Sequence[ModuleType]
 ) -> None:
     named = {module.__name__.rpartition(".")[2] for module in sources}
-    imports = re.compile(r"^from volspike\.(?:\w+\.)?(\w+) import", re.MULTILINE)
+    imports = re.compile(r"^from volspike\.(?:\w+\.)*(\w+) import", re.MULTILINE)
     for module in modules:
         imported = set(imports.findall(inspect.getsource(module)))
-        assert imported - {"features", "recording"} - NOT_COMPILED <= named
+        assert imported - {"features", "recording", "regime"} - NOT_COMPILED <= named
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from label_streams import Event, at, batch_grid, columns, mark, mutate_after, random_events, tick, ticks_of
 
 from volspike.features.fixedpoint import log_return_fixed, rv_bps
-from volspike.features.grid import mid_price
+from volspike.features.grid import last_closed_second_array, mid_price
+from volspike.features.regime.columns import REGIME_COLUMNS
+from volspike.features.regime.history import regime_features
+from volspike.features.regime.state import RegimeState
 from volspike.labels.history import trailing_history
+from volspike.labels.second_journal import SecondJournal
 from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import Context, TrailingState
 
@@ -162,3 +166,45 @@ def test_fixed_mode_keeps_the_fixed_tau() -> None:
     fixed = TauSpec(mode="fixed")
     assert contexts(events, new_state(fixed))[-1][1] == 6.5
     assert not contexts(events, new_state(fixed))[-1].tau_adaptive
+
+
+def with_regime() -> TrailingState:
+    return TrailingState(TAU, 6.5, DECIMALS, 0.01, RegimeState())
+
+
+def regimes(events: Sequence[Event], state: TrailingState) -> list[list[int]]:
+    """Return the regime values after each tick, as the integers their bits are."""
+    found = []
+    for event in events:
+        feed(state, event)
+        if event.mid_sum is not None:
+            found.append(state.regime())
+    return np.array(found, np.float64).reshape(-1, len(REGIME_COLUMNS)).view(np.int64).tolist()
+
+
+@given(st.integers(0, 10**9), st.sampled_from((20.0, 4_000.0)), st.sampled_from((0.0, 0.02)))
+@settings(max_examples=15, deadline=None)
+def test_invariant_01_regime_values_online_equal_those_of_the_batch(
+    seed: int, long_gap_s: float, break_rate: float
+) -> None:
+    events = random_events(seed, 300, long_gap_s=long_gap_s, break_rate=break_rate)
+    last = last_closed_second_array(np.array([e.event_ns for _, e in ticks_of(events)]))
+    found = regime_features(batch_grid(events), last)
+    assert regimes(events, with_regime()) == found.view(np.int64).tolist()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 130, 299])
+def test_invariant_01_regime_values_go_on_after_a_restore_from_the_journal(cut: int) -> None:
+    events = random_events(5, 300, long_gap_s=900.0)
+    state, resumed, journal = with_regime(), with_regime(), SecondJournal()
+    state.on_closed = journal.add
+    before = regimes(events[:cut], state)
+    written = [value for _, value in journal.take()]
+    resumed.import_state(json.loads(json.dumps(state.export_state())), SecondJournal().restore(written))
+    assert before + regimes(events[cut:], resumed) == regimes(events, with_regime())
+
+
+def test_a_state_without_regime_columns_says_so() -> None:
+    with pytest.raises(ValueError, match="no regime columns"):
+        new_state().regime()
+    assert all(math.isnan(value) for value in with_regime().regime())

@@ -1,4 +1,4 @@
-"""The named, versioned and hashed sets of window features.
+"""The named, versioned and hashed sets of features.
 
 A set fixes the order of the feature values everywhere: in a row, in a Parquet file, in a model. Its hash
 covers what the numbers mean (formulas, units, transforms): a file or model made for other numbers is refused.
@@ -6,79 +6,10 @@ covers what the numbers mean (formulas, units, transforms): a file or model made
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
-from functools import cached_property
-
 from volspike.errors import FeatureError
-
-
-@dataclass(frozen=True)
-class Column:
-    """One feature.
-
-    Attributes
-    ----------
-    name : str
-        Column name.
-    unit : str
-        Unit of the value; ``1`` for a pure number.
-    feed_dependent : bool
-        Whether its scale changes with how the feed batches ticks; a model that uses such a column serves one
-        feed only.
-    transform : str
-        What a model applies first: ``log``, ``identity`` or ``asinh``.
-    formula : str
-        Definition over the window's ticks.
-    doc : str
-        One sentence for a reader; no part of the hash.
-    """
-
-    name: str
-    unit: str
-    feed_dependent: bool
-    transform: str
-    formula: str
-    doc: str
-
-
-@dataclass(frozen=True)
-class FeatureSet:
-    """An ordered list of features over the window (t - 60 s, t].
-
-    Attributes
-    ----------
-    name : str
-        Name used in settings, files and models.
-    version : int
-        Raised with every change of a definition.
-    columns : tuple of Column
-        The features, in the order of the values.
-    """
-
-    name: str
-    version: int
-    columns: tuple[Column, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the column names in the order of the values."""
-        return tuple(column.name for column in self.columns)
-
-    @property
-    def feed_dependent(self) -> tuple[str, ...]:
-        """Return the names of the columns whose scale depends on the feed."""
-        return tuple(column.name for column in self.columns if column.feed_dependent)
-
-    @cached_property
-    def hash(self) -> str:
-        """Return the sha256 of the definition, 64 hexadecimal digits; the ``doc`` texts are left out."""
-        columns = [{k: v for k, v in asdict(column).items() if k != "doc"} for column in self.columns]
-        definition = {"name": self.name, "version": self.version, "columns": columns}
-        text = json.dumps(definition, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
-
+from volspike.features.candle_columns import CANDLE
+from volspike.features.columns import Column, FeatureSet
+from volspike.features.regime.columns import REGIME
 
 RETURN_MEAN = Column(
     name="midprice_return_mean",
@@ -142,7 +73,10 @@ _CORE = (RETURN_MEAN, RETURN_STD, SPREAD, INTENSITY, RELATIVE_SPREAD, RV_60S)
 _SETS = {
     "core": FeatureSet("core", 1, _CORE),
     "core-sized": FeatureSet("core-sized", 1, (*_CORE, IMBALANCE)),
+    CANDLE.name: CANDLE,
+    REGIME.name: REGIME,
 }
+TICK_SETS = tuple(name for name, made in _SETS.items() if made.source == "ticks")
 
 
 def get_feature_set(name: str) -> FeatureSet:
@@ -151,7 +85,7 @@ def get_feature_set(name: str) -> FeatureSet:
     Parameters
     ----------
     name : str
-        ``core`` or ``core-sized``.
+        ``core`` or ``core-sized`` of ticks, ``regime`` of closed seconds, ``candle`` of candles.
 
     Returns
     -------

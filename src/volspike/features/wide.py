@@ -126,6 +126,17 @@ def _dispersion_float(
     return _typed(build, words=0, arguments=6)
 
 
+def _difference_float3(
+    typing_context: Any, low: Any, middle: Any, high: Any, low2: Any, middle2: Any, high2: Any
+) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        return _float(
+            builder, builder.sub(_join(builder, args[:3], _WIDEST), _join(builder, args[3:], _WIDEST))
+        )
+
+    return _typed(build, words=0, arguments=6)
+
+
 def _subtract_words(typing_context: Any, low: Any, high: Any, low2: Any, high2: Any) -> tuple[Any, Any]:
     def build(builder: Any, args: Any) -> Any:
         kind = ir.IntType(128)
@@ -233,6 +244,9 @@ signed_float: Callable[[int, int], float] = _emitted(_signed_float)
 unsigned_float: Callable[[int, int], float] = _emitted(_unsigned_float)
 # (k, qq low, middle, high, q low, high) -> float64 of k * qq - q * q.
 dispersion_float: Callable[[int, int, int, int, int, int], float] = _emitted(_dispersion_float)
+
+# (low, middle, high, low, middle, high) -> float64 of the difference, which is not negative.
+difference_float3: Callable[[int, int, int, int, int, int], float] = _emitted(_difference_float3)
 
 # (low, high, low, high) -> (low, high): the difference modulo 2**128.
 subtract_words: Callable[[int, int, int, int], tuple[int, int]] = _emitted(_subtract_words)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from volspike.features.fixedpoint import RV_BPS_SCALE, wide_to_float
 from volspike.features.grid import ClosedSecond, SecondGrid, mid_price
+from volspike.features.regime.columns import REGIME_COLUMNS
 from volspike.features.window import SECOND_NS, last_closed_second
 from volspike.labels.tau import TauSpec, TrailingHistogram, bin_of_bps, bin_of_sum, tau_at
+
+if TYPE_CHECKING:
+    from volspike.features.regime.state import RegimeState  # compiled code, for those who want it
 
 HAR_MINUTES = (1, 5, 30, 240)
 RV_S = 60
@@ -103,6 +107,8 @@ class TrailingState:
         Mid sums are in units of ``10**-price_decimals``.
     increment : float
         Quote increment in quote currency; log RV is never below one increment / mid.
+    regime : RegimeState, optional
+        Empty; fed with the same closed seconds, for a model that has regime columns as inputs.
 
     Attributes
     ----------
@@ -111,7 +117,12 @@ class TrailingState:
     """
 
     def __init__(
-        self, tau: TauSpec, fixed_tau_bps: float, price_decimals: int, increment: float = 0.01
+        self,
+        tau: TauSpec,
+        fixed_tau_bps: float,
+        price_decimals: int,
+        increment: float = 0.01,
+        regime: RegimeState | None = None,
     ) -> None:
         self.on_closed: Callable[[Sequence[ClosedSecond]], None] | None = None
         self._tau = tau
@@ -127,6 +138,8 @@ class TrailingState:
         self._second: int | None = None
         self._second_end_ns = 0  # beyond it another second is the newest closed one
         self._known: _Known | None = None
+        self._regime = regime
+        self._regime_values: tuple[float, ...] | None = None
 
     @property
     def run(self) -> int:
@@ -163,6 +176,22 @@ class TrailingState:
         index = bin_of_bps(floor_bps if rv_bps < floor_bps else rv_bps)
         return Context(rv_bps, tau_bps, har_bps, (float(index) - z_mean) / z_deviation, mid, adaptive)
 
+    def regime(self) -> tuple[float, ...]:
+        """Return a value for each of ``REGIME_COLUMNS`` at the tick taken last; all NaN before the first.
+
+        Raises
+        ------
+        ValueError
+            If this state was made without them.
+        """
+        if self._regime is None:
+            raise ValueError("this state keeps no regime columns")
+        if self._regime_values is None:
+            if self._second is None:
+                return (math.nan,) * len(REGIME_COLUMNS)
+            self._regime_values = self._regime.values(self._second)
+        return self._regime_values
+
     def _summarise(self) -> _Known:
         histogram = self._histogram
         index = histogram.quantile_bin(self._tau.quantile_ppm) if histogram.count else 0
@@ -179,7 +208,7 @@ class TrailingState:
         if self._second is None or last > self._second:
             self._second = last
             self._second_end_ns = (last + 1) * SECOND_NS
-            self._known = None
+            self._known = self._regime_values = None
             self._evict(last)
 
     def _evict(self, last: int) -> None:
@@ -192,6 +221,8 @@ class TrailingState:
             self._recent.clear()
             self._recent_sum_sq = 0
             self._recent_run = closed.run
+        if self._regime is not None:
+            self._regime.add(closed)
         if closed.q is None:
             return
         for window in self._har:
