@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.exchange_process import served
 from benchmarks.figures import Figure, at_least, at_most
 from benchmarks.trained import PRODUCT, data_directory
-from volspike.cli.live import prepare_process
+from volspike.cli.driving import prepare_process
 from volspike.clock import SimulatedClock
 from volspike.config import load_settings
 from volspike.pipeline.assembly import LiveJob, open_live

@@ -23,11 +23,13 @@ VERBS = (
     "score",
     "simulate",
     "import",
+    "backfill",
     "replay",
     "verify",
     "train",
     "evaluate",
     "predict",
+    "reproduce",
     "models",
     "topics",
     "deadletter list",
@@ -49,6 +51,7 @@ HEAVY = (
     "pydantic",
     "pydantic_settings",
     "websockets",
+    "httpx",
     "zstandard",
     "confluent_kafka",
     "prometheus_client",
@@ -104,9 +107,9 @@ def test_help_names_every_verb_and_every_verb_has_help(help_of_all) -> None:
     assert all("--json" in texts[verb] and "Usage: volspike" in texts[verb] for verb in VERBS)
 
 
-def test_every_verb_takes_the_data_directory_but_simulate(help_of_all) -> None:
+def test_every_verb_takes_the_data_directory_but_those_that_keep_nothing(help_of_all) -> None:
     without = [verb for verb in VERBS if "--data-dir" not in help_of_all["texts"][verb]]
-    assert without == ["simulate"]
+    assert without == ["simulate", "reproduce"]
 
 
 def test_the_package_offers_its_version_and_nothing_else() -> None:

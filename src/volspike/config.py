@@ -51,7 +51,13 @@ class Settings(BaseSettings):
         "auto", description="which Coinbase feed; auto: the champion's, else exchange"
     )
     exchange_url: str = Field("", description="WebSocket address; empty: the dialect's production address")
-    feature_set: str = Field("core", description="feature set of new features and models")
+    candles_url: str = Field(
+        "https://api.exchange.coinbase.com", description="REST address that backfill asks for candles"
+    )
+    feature_set: str = Field("core", description="feature set of new feature rows")
+    inputs: Literal["rows", "regime"] = Field(
+        "rows", description="what models see: feature rows, or regime columns, which serve either feed"
+    )
     target: Literal["rv", "std", "next-row"] = Field("rv", description="what a label measures")
     tau_mode: Literal["adaptive", "fixed"] = Field("adaptive", description="how the spike threshold is set")
     tau_quantile: float = Field(0.95, gt=0, lt=1, description="quantile of volatility that makes a spike")
@@ -251,6 +257,7 @@ _EXPECTED = {
     "price_decimals": f'numbers from 0 to {MAX_PRICE_DECIMALS}: a TOML table, or JSON: {{"BTC-USD": 8}}',
     "topic_suffix": "at most 60 letters, digits, dots, - and _",
     "exchange_url": "a ws:// or wss:// address, or nothing",
+    "candles_url": "an https:// or http:// address",
     "feature_set": "core or core-sized",
 }
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from volspike import __version__
-from volspike.cli.live import drive, show_live
+from volspike.cli.driving import drive
+from volspike.cli.live import show_live
 from volspike.clock import SimulatedClock
 from volspike.errors import FeedError
 from volspike.pipeline.assembly import LiveJob, open_live

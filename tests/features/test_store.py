@@ -15,9 +15,10 @@ from feature_streams import NS, START_NS, Kind, bits, ticks_of
 
 from volspike.errors import FeatureError
 from volspike.features import feature_file, sets, store
+from volspike.features.columns import FeatureSet
 from volspike.features.engine import WindowEngine
 from volspike.features.feature_file import FeatureFiles
-from volspike.features.sets import FeatureSet, get_feature_set
+from volspike.features.sets import get_feature_set
 from volspike.features.spans import damaged_files
 from volspike.features.store import (
     FeatureTable,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from volspike.cli import (
+    backfill,
     config,
     deadletter,
     demo,
@@ -15,6 +16,7 @@ from volspike.cli import (
     models,
     predict,
     replay,
+    reproduce,
     run,
     simulate,
     stages,
@@ -39,11 +41,13 @@ app.command("featurize")(stages.featurize)
 app.command("score")(stages.score)
 app.command("simulate")(simulate.simulate)
 app.command("import")(import_.import_recording)
+app.command("backfill")(backfill.backfill)
 app.command("replay")(replay.replay)
 app.command("verify")(verify.verify)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("reproduce")(reproduce.reproduce)
 app.command("models")(models.models)
 app.command("topics")(topics.topics)
 app.add_typer(deadletter.app, name="deadletter")

@@ -40,7 +40,8 @@ def demo(
     """
     from functools import partial
 
-    from volspike.cli.live import drive, show_live
+    from volspike.cli.driving import drive
+    from volspike.cli.live import show_live
     from volspike.cli.summary import show_summary
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from volspike.cli.live import drive, show_lines
+from volspike.cli.driving import drive, show_lines
 from volspike.cli.output import conclude, console, say
 from volspike.cli.view_scores import scoreboard_view
 from volspike.config import Settings, sources

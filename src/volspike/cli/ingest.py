@@ -38,7 +38,8 @@ def ingest(
     """
     from functools import partial
 
-    from volspike.cli.live import drive, show_lines, unheard
+    from volspike.cli.driving import drive, show_lines
+    from volspike.cli.live import unheard
     from volspike.cli.metrics import ingest_metrics
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings

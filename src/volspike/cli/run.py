@@ -39,7 +39,8 @@ def run(
     """Watch the live feed: archive, predict, grade, alert. Ctrl-C ends in order."""
     from functools import partial
 
-    from volspike.cli.live import drive, show_live, unheard
+    from volspike.cli.driving import drive
+    from volspike.cli.live import show_live, unheard
     from volspike.cli.metrics import live_metrics
     from volspike.cli.summary import show_summary
     from volspike.clock import SimulatedClock

@@ -25,11 +25,10 @@ from volspike.exchange.decimals import NS_PER_SECOND, format_time_ns
 from volspike.exchange.dialects import DIALECTS, Dialect
 from volspike.exchange.direct_connection import DirectConnection
 from volspike.exchange.feed_status import FeedStatus
-from volspike.exchange.session import FeedSession, FollowingClock, FrameSink, SessionEnd, stopped_within
+from volspike.exchange.session import FeedSession, FrameSink, SessionEnd, stopped_within
+from volspike.exchange.simulator_clock import follow_simulator
 
 __all__ = ["ClientSettings", "FeedClient", "FeedStatus", "FrameSink", "session_name"]
-
-SIMULATED_CLOCK_HEADER = "X-Simulated-Clock"
 
 _CLEAN_CLOSES = frozenset({"close_1000", "close_1001", "close_1012"})
 # Ends that more attempts hardly cure. A policy close (1008) may be lifted, so it only shows.
@@ -149,7 +148,8 @@ class FeedClient:
 
     async def _serve(self, socket: DirectConnection, stop: asyncio.Event) -> None:
         try:
-            self._follow_simulator(socket)
+            if socket.response is not None:
+                follow_simulator(self._clock, socket.response.headers, shown_url(self._url))
             opened_ns = self._clock.monotonic_ns()
             end = await self._open_session(socket).run(stop)
         finally:
@@ -170,20 +170,6 @@ class FeedClient:
             self._settings,
             self.status,
         )
-
-    def _follow_simulator(self, socket: DirectConnection) -> None:
-        header = socket.response.headers.get(SIMULATED_CLOCK_HEADER) if socket.response else None
-        if header is None or not isinstance(self._clock, FollowingClock):
-            return
-        try:
-            monotonic_ns, market_ns, speed = header.split(",")
-            self._clock.follow(int(monotonic_ns), int(market_ns), float(speed))
-        except ValueError:
-            raise FeedError(
-                shown_url(self._url),
-                f"{SIMULATED_CLOCK_HEADER} is {header[:80]!r}",
-                "it must be <monotonic_ns>,<market_ns>,<speed>",
-            ) from None
 
     def _judge(self, end: SessionEnd, lasted_s: float) -> None:
         """Draw the consequences of a session's end for the next attempt."""

@@ -85,7 +85,7 @@ async def open_socket(url: str, settings: ClientSettings, retry: int) -> DirectC
         If the attempt failed; see ``describe_connect_error``.
     """
     try:
-        loopback = _is_loopback(url)
+        loopback = is_loopback(url)
         opening = connect(
             url,
             create_connection=DirectConnection,
@@ -112,7 +112,7 @@ def check_address(url: str) -> None:
         If it is malformed, or of no kind that can be used.
     """
     try:
-        _is_loopback(url)
+        is_loopback(url)
         parse_uri(url)
     except InvalidURI as error:
         raise FeedError(shown_url(url), error.msg, "give a ws:// or wss:// address") from None
@@ -133,7 +133,14 @@ def shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Tell whether an address is on this machine, where no proxy is asked.
+
+    Raises
+    ------
+    InvalidURI
+        If it is malformed.
+    """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port  # a port out of range raises only when asked for

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed
 
@@ -20,6 +20,7 @@ from volspike.exchange.dialects import Dialect
 from volspike.exchange.direct_connection import DirectConnection
 from volspike.exchange.feed_status import FeedStatus
 from volspike.exchange.items import Control, Decoded, Heartbeat, Quote
+from volspike.exchange.simulator_clock import FollowingClock
 from volspike.records import UNKNOWN
 
 MOST_SECONDS_BETWEEN_BEATS = 5
@@ -37,17 +38,6 @@ class FrameSink(Protocol):
 
     def end(self, session: str, reason: str) -> None:
         """Close a session; called after its last frame."""
-
-
-@runtime_checkable
-class FollowingClock(Protocol):
-    """A clock that takes its market time from the wire."""
-
-    def follow(self, monotonic_ns: int, market_ns: int, speed: float) -> None:
-        """Tie market time to the monotonic clock."""
-
-    def heard(self, exchange_ns: int) -> None:
-        """Note the newest exchange time."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from volspike.features.columns import FeatureSet
 from volspike.features.memory import BAD_QUOTE, FULL, grown, memory_of, most_inside, new_memory, state_of
-from volspike.features.sets import IMBALANCE, FeatureSet
+from volspike.features.sets import IMBALANCE
 from volspike.features.snapshot import read_snapshot, write_snapshot
 from volspike.features.window import Ints, PureWindowEngine, bad_quote, out_of_order
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.errors import FeatureError
-from volspike.features.sets import FeatureSet
+from volspike.features.columns import FeatureSet
 
 NO_IMBALANCE = 2**62
 EVENT_NS, RETURN, SPREAD, RELATIVE, SIZE_IMBALANCE = range(5)

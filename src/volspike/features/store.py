@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from volspike.errors import FeatureError
+from volspike.features.columns import FeatureSet
 from volspike.features.feature_file import OPEN_SUFFIX, ROW_GROUP_ROWS, SUFFIX, FeatureFiles
-from volspike.features.sets import FeatureSet, get_feature_set
+from volspike.features.sets import get_feature_set
 from volspike.features.table import MARK, ROW_COLUMNS, TICK, FeatureTable
 from volspike.records import FeatureRow, Mark
 

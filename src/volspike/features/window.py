@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.errors import FeatureError
+from volspike.features.columns import FeatureSet
 from volspike.features.fixedpoint import (
     IMBALANCE_SCALE,
     PRICE_LIMIT,
@@ -29,7 +30,7 @@ from volspike.features.fixedpoint import (
     rv_bps,
     wide_to_float,
 )
-from volspike.features.sets import IMBALANCE, FeatureSet
+from volspike.features.sets import IMBALANCE
 from volspike.features.snapshot import NO_IMBALANCE, WindowState, read_snapshot, write_snapshot
 
 SECOND_NS = 1_000_000_000

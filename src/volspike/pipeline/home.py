@@ -30,6 +30,11 @@ class Home:
         return self.root / "features"
 
     @property
+    def candles(self) -> Path:
+        """Minute candles, Parquet."""
+        return self.root / "candles"
+
+    @property
     def predictions(self) -> Path:
         """Offline predictions, Parquet."""
         return self.root / "predictions"

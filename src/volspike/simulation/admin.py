@@ -48,8 +48,12 @@ async def answer(simulator: Controlled, connection: ServerConnection, target: st
         await action()
     except ConfigError as error:
         return connection.respond(http.HTTPStatus.BAD_REQUEST, f"{error}\n")
-    body = msgspec.json.encode(simulator.state()).decode()
-    response = connection.respond(http.HTTPStatus.OK, body)
+    return json_response(connection, http.HTTPStatus.OK, msgspec.json.encode(simulator.state()).decode())
+
+
+def json_response(connection: ServerConnection, status: http.HTTPStatus, body: str) -> Response:
+    """Return an answer whose body is JSON."""
+    response = connection.respond(status, body)
     del response.headers["Content-Type"]
     response.headers["Content-Type"] = "application/json"
     return response

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from volspike.simulation import wire
+from volspike.simulation.candle_book import CandleBook
 from volspike.simulation.market import MarketTick
 from volspike.simulation.rolling import RollingDay
 
@@ -36,6 +37,8 @@ class Board:
     ----------
     seed : int
         Decides the invented parts: rolling statistics and sequence numbers.
+    candles : CandleBook, optional
+        Goes on with the trades that are told.
 
     Attributes
     ----------
@@ -45,12 +48,13 @@ class Board:
         Products that trade no more.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, candles: CandleBook | None = None) -> None:
         self._rng = random.Random(f"board {seed}")
         self._listings: dict[str, Listing] = {}
         self.rebased_ns = 0
         self.skew_ns = 0
         self.delisted: set[str] = set()
+        self.candles = candles or CandleBook()
 
     @property
     def offset_ns(self) -> int:
@@ -80,6 +84,7 @@ class Board:
         frames: list[bytes] = []
         for tick in sweep:
             listing = self.record(tick)
+            self.candles.trade(tick, self.offset_ns)
             if advanced:
                 rows.append(wire.advanced_ticker_row(tick, listing.day))
             if exchange:

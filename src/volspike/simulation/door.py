@@ -38,12 +38,13 @@ class Door:
         self.is_shut = False
 
     def arm(self, fault: Fault) -> None:
-        """Have a fault await the next connection that no other one of its kind awaits."""
-        self._armed.setdefault(fault.kind, deque()).append(fault.argument)
+        """Have a fault await the next connection, or request, that no other one of its kind awaits."""
+        times = fault.argument if fault.kind == "restcut" else 1
+        self._armed.setdefault(fault.kind, deque()).extend([fault.argument] * times)
 
     async def refusal(self, dialect: str) -> http.HTTPStatus | None:
         """Let a handshake take its time; return the status that refuses it, or None."""
-        slow_ms = self._next("slow")
+        slow_ms = self.take("slow")
         if slow_ms is not None:
             await asyncio.sleep(slow_ms / 1_000)
         status = self._status(dialect)
@@ -53,17 +54,18 @@ class Door:
 
     def receive(self, voice: Voice) -> None:
         """Prepare the voice of a new connection."""
-        voice.acknowledges = self._next("noack") is None
-        voice.left_out = self._next("partial") or 0
+        voice.acknowledges = self.take("noack") is None
+        voice.left_out = self.take("partial") or 0
 
     def _status(self, dialect: str) -> http.HTTPStatus | None:
         if not self._buckets[dialect].take(self._clock.monotonic_ns()):
             return http.HTTPStatus.TOO_MANY_REQUESTS
         if self.is_shut:
             return http.HTTPStatus.SERVICE_UNAVAILABLE
-        armed = self._next("http")
+        armed = self.take("http")
         return None if armed is None else http.HTTPStatus(armed)
 
-    def _next(self, kind: str) -> int | None:
+    def take(self, kind: str) -> int | None:
+        """Return the argument of the fault of a kind that awaits whoever comes next, or None."""
         armed = self._armed.get(kind)
         return armed.popleft() if armed else None

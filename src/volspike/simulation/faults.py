@@ -42,6 +42,14 @@ The next connection; in a plan ``at=0`` means the first one:
 | ``slow:MS``    | its handshake takes that much longer, in wall time (1000)                              |
 | ``noack``      | its subscriptions are served and never acknowledged                                    |
 | ``partial:N``  | the last N products it asks for are left out of what is served and acknowledged (1)    |
+
+The next request for candles; in a plan ``at=0`` means the first one:
+
+| kind            | effect                                                                                |
+|-----------------|---------------------------------------------------------------------------------------|
+| ``rest:CODE``   | it is answered with that status (500)                                                 |
+| ``restslow:MS`` | its answer takes that much longer, in wall time (1000)                                |
+| ``restcut:N``   | its answer and those to the N - 1 after it are cut in half (1)                        |
 """
 
 from __future__ import annotations
@@ -57,7 +65,7 @@ from volspike.simulation.spoilers import SPOILERS
 
 COUNTED_KINDS = frozenset({"duplicate", "gap", "disorder", *SPOILERS})
 MARKET_KINDS = frozenset({"quiet", "clock", "delist"})
-DOOR_KINDS = frozenset({"http", "slow", "noack", "partial"})
+DOOR_KINDS = frozenset({"http", "slow", "noack", "partial", "rest", "restslow", "restcut"})
 _CONNECTION_KINDS = ("drop", "silence", "close", "error", "malformed", "stall", "freeze", "skip")
 KINDS = (*_CONNECTION_KINDS, *sorted(COUNTED_KINDS), *sorted(MARKET_KINDS), *sorted(DOOR_KINDS))
 
@@ -72,6 +80,9 @@ _DEFAULTS: Mapping[str, int] = {
     "http": 503,
     "slow": 1_000,
     "partial": 1,
+    "rest": 500,
+    "restslow": 1_000,
+    "restcut": 1,
 }
 _WRITTEN = re.compile(r"([a-z0-9]+)(?::(.*?))?(?:,(at|every|p)=([0-9.]+))?")
 _USAGE = f"write KIND[:NUMBER][,at=S|,every=S|,p=CHANCE] with one of {', '.join(KINDS)}"
@@ -158,5 +169,6 @@ def _is_refusal(status: int) -> bool:
 _RANGES: Mapping[str, tuple[Callable[[int], bool], str]] = {
     "close": (_is_sendable_code, "use drop for an abnormal close"),
     "http": (_is_refusal, "use an HTTP status such as 403, 429 or 503"),
+    "rest": (_is_refusal, "use an HTTP status such as 429, 500 or 503"),
     "clock": (lambda seconds: abs(seconds) <= MOST, f"give -{MOST} to {MOST} seconds"),
 }

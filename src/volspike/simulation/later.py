@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from volspike.simulation.market import GroundTruth, Market, MarketBreak, MarketEvent, MarketTick
 
@@ -16,11 +16,16 @@ class LaterMarket:
         The market.
     start_ns : int
         Events before it are skipped; the last trade of each product opens what is told.
+    before : callable, optional
+        Is handed the trades that are skipped.
     """
 
-    def __init__(self, market: Market, start_ns: int) -> None:
+    def __init__(
+        self, market: Market, start_ns: int, before: Callable[[MarketTick], None] | None = None
+    ) -> None:
         self._market = market
         self._start_ns = start_ns
+        self._before = before
 
     @property
     def products(self) -> Sequence[str]:
@@ -53,6 +58,8 @@ class LaterMarket:
                 opening.update((tick.product, tick) for tick in event.opening)
             elif event.event_ns < self._start_ns:
                 opening[event.product] = event
+                if self._before is not None:
+                    self._before(event)
             else:
                 if not started:
                     started = True

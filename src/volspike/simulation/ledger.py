@@ -23,7 +23,7 @@ class ConnectionLog(msgspec.Struct):
 
 
 class Ledger:
-    """Counts of frames, connections, faults and refusals."""
+    """Counts of frames, connections, faults, refusals, and answers to requests for candles by status."""
 
     def __init__(self) -> None:
         self.sent_by_dialect: Counter[str] = Counter()
@@ -32,6 +32,7 @@ class Ledger:
         self.faults: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.breaks: Counter[str] = Counter()
+        self.candle_answers: Counter[str] = Counter()
         self.connections: list[ConnectionLog] = []
 
     def open(self, dialect: str, market_ns: int) -> ConnectionLog:
@@ -56,6 +57,7 @@ class Ledger:
             "faults": dict(self.faults),
             "refused": dict(self.refused),
             "breaks": dict(self.breaks),
+            "candle_answers": dict(self.candle_answers),
             "connections": len(self.connections),
             "open": len(self.connections) - len(closed),
             "closes": len(closed),

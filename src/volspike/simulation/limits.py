@@ -13,7 +13,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     ``connects_per_s`` may burst to ``connect_burst``; beyond, the handshake is answered HTTP 429. An Advanced
     Trade connection without heartbeats is closed after ``idle_close_s`` without an update. At speed 1 a
-    connection whose unsent bytes exceed ``slow_consumer_bytes`` is closed.
+    connection whose unsent bytes exceed ``slow_consumer_bytes`` is closed. ``requests_per_s`` and
+    ``request_burst`` bound the REST interface.
     """
 
     subscribe_deadline_s: float = 5.0
@@ -23,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     messages_per_s: Mapping[str, int] = MappingProxyType({"advanced": 8, "exchange": 100})
     slow_consumer_bytes: int = 8 * 2**20
     close_timeout_s: float = 30.0
+    requests_per_s: float = 10.0
+    request_burst: int = 15
 
 
 class TokenBucket:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 from volspike.errors import NotEnoughDataError
@@ -36,6 +36,8 @@ class RecordedMarket:
         What may be subscribed; by default the products found at the head of the first session.
     start_ns, end_ns : int, optional
         Tell only events in ``[start_ns, end_ns)``. The last quote before ``start_ns`` opens its product.
+    before : callable, optional
+        Is handed the quotes before ``start_ns``.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class RecordedMarket:
         products: Sequence[str] = (),
         start_ns: int | None = None,
         end_ns: int | None = None,
+        before: Callable[[MarketTick], None] | None = None,
     ) -> None:
         remaining = iter(sessions)
         first = next(remaining, None)
@@ -60,6 +63,7 @@ class RecordedMarket:
         self._products = tuple(products) or tuple(sorted({q.product for q in head}))
         self._start_ns = start_ns if start_ns is not None else 0
         self._end_ns = end_ns if end_ns is not None else 2**63 - 1
+        self._before = before
         self.skipped: Counter[str] = Counter()
 
     @property
@@ -93,6 +97,8 @@ class RecordedMarket:
                     continue
                 if quote.event_ns < self._start_ns:
                     opening[quote.product] = _tick(quote)
+                    if self._before is not None:
+                        self._before(opening[quote.product])
                     continue
                 if quote.event_ns >= self._end_ns:
                     break

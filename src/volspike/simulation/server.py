@@ -20,6 +20,8 @@ from volspike.errors import ConfigError, FeedError
 from volspike.simulation import admin
 from volspike.simulation.advanced_voice import AdvancedVoice
 from volspike.simulation.board import Board
+from volspike.simulation.candle_book import CandleBook
+from volspike.simulation.candle_desk import PREFIX, CandleDesk
 from volspike.simulation.connection import Connection
 from volspike.simulation.door import Door
 from volspike.simulation.exchange_voice import ExchangeVoice
@@ -65,6 +67,8 @@ class Simulator:
         How.
     clock : Clock
         Monotonic time for pacing and limits, wall time for rebased stamps.
+    candles : CandleBook, optional
+        Candles from before the market begins.
 
     Raises
     ------
@@ -73,7 +77,11 @@ class Simulator:
     """
 
     def __init__(
-        self, market: Market, settings: SimulatorSettings | None = None, clock: Clock | None = None
+        self,
+        market: Market,
+        settings: SimulatorSettings | None = None,
+        clock: Clock | None = None,
+        candles: CandleBook | None = None,
     ) -> None:
         self._settings = settings or SimulatorSettings()
         self._clock = clock or SystemClock()
@@ -83,8 +91,12 @@ class Simulator:
             )
         self._market = market
         self._ledger = Ledger()
-        self._board = Board(self._settings.seed)
-        self._door = Door(self._settings.limits, market.dialects, self._ledger.refused, self._clock)
+        self._board = Board(self._settings.seed, candles)
+        limits = self._settings.limits
+        self._door = Door(limits, market.dialects, self._ledger.refused, self._clock)
+        self._desk = CandleDesk(
+            market.products, self._board.candles, self._door, limits, self._ledger.candle_answers, self._clock
+        )
         plan = self._settings.plan
         self._pump = Pump(
             market,
@@ -175,9 +187,8 @@ class Simulator:
 
     def state(self) -> dict[str, Any]:
         """Return counts, times and the log of every connection, as JSON-ready values."""
-        market_ns = self._pump.market_ns()
         return {
-            "market_ns": market_ns + self._board.offset_ns,
+            "market_ns": self._now_ns(),
             "offset_ns": self._board.offset_ns,
             "speed": self._settings.speed,
             "finished": self._door.is_shut,
@@ -195,19 +206,25 @@ class Simulator:
             await asyncio.gather(*(connection.close(NORMAL, "finished") for connection in connections))
 
     async def _admit(self, dialect: str, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer control requests; refuse connections that are too many or too late."""
+        """Answer control requests and those for candles; refuse connections that are too many or too late."""
         if request.path.startswith("/admin/"):
             return await admin.answer(self, connection, request.path)
+        if request.path.startswith(PREFIX):
+            return await self._desk.answer(connection, request.path, self._now_ns())
         status = await self._door.refusal(dialect)
         return None if status is None else connection.respond(status, f"{status.phrase.lower()}\n")
 
     def _tell_clock(self, connection: ServerConnection, request: Request, response: Response) -> None:
-        if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
+        is_opened = response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS
+        if is_opened:
             self._pump.rebase()
-            market_ns = self._pump.market_ns() + self._board.offset_ns
+        if is_opened or request.path.startswith(PREFIX):
             response.headers[CLOCK_HEADER] = (
-                f"{self._clock.monotonic_ns()},{market_ns},{self._settings.speed}"
+                f"{self._clock.monotonic_ns()},{self._now_ns()},{self._settings.speed}"
             )
+
+    def _now_ns(self) -> int:
+        return self._pump.market_ns() + self._board.offset_ns
 
     async def _serve(self, dialect: str, ws: ServerConnection) -> None:
         """Live through one connection."""
@@ -254,6 +271,7 @@ async def run_simulator(
     settings: SimulatorSettings,
     announce: Callable[[Simulator], None],
     stop: Awaitable[object],
+    candles: CandleBook | None = None,
 ) -> dict[str, Any]:
     """Serve a market until it has been told, ``/admin/finish`` is asked for, or ``stop`` is done.
 
@@ -267,13 +285,15 @@ async def run_simulator(
         Called once with the started simulator, whose addresses are known by then.
     stop : awaitable
         Ends the simulation early, for example the ``wait()`` of an event set by a signal.
+    candles : CandleBook, optional
+        Candles from before the market begins.
 
     Returns
     -------
     dict
         The final state.
     """
-    simulator = Simulator(market, settings)
+    simulator = Simulator(market, settings, candles=candles)
     await simulator.start()
     announce(simulator)
     told, stopped = asyncio.ensure_future(simulator.wait()), asyncio.ensure_future(stop)

@@ -29,6 +29,7 @@ MAX_FILLS = 100
 MAX_STALE_S = 107.0
 # More than are ever traded in a second, at any speed: so a later market takes none of an earlier one's.
 TRADE_IDS_PER_S = 10_000
+ORIGIN_NS = 1_900_000_000 * SECOND_NS
 _BLOCK_NS = BLOCK_S * SECOND_NS
 
 
@@ -74,7 +75,7 @@ class SyntheticMarket:
         self,
         seed: int,
         products: Sequence[str] = ("BTC-USD", "ETH-USD"),
-        start_ns: int = 1_900_000_000 * SECOND_NS,
+        start_ns: int = ORIGIN_NS,
         duration_s: int | None = None,
         activity: float = 1.0,
     ) -> None:
