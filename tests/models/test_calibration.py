@@ -15,10 +15,10 @@ def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_platt_undoes_a_wrong_slope_and_shift() -> None:
-    margin, spike = draw(40_000, 0)
+    margin, spike = draw(600_000, 0)
     fitted = fit_calibration(margin, spike, 60.0)
     assert fitted.calibrated
-    assert fitted.rows == 40_000
+    assert fitted.rows == 600_000
     assert fitted.slope == pytest.approx(0.5, abs=0.03)
     assert fitted.intercept == pytest.approx(-0.5, abs=0.06)
 

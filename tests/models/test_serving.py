@@ -16,7 +16,7 @@ from volspike.models.linear import LinearHeads, LinearWeights
 from volspike.models.predictor import CalibratedPredictor
 from volspike.models.trees import FlatTrees
 
-KINDS = ("zscore", "logistic", "xgboost")
+KINDS = ("zscore", "logistic", "xgboost", "blend")
 
 
 def test_models_served_in_turn_do_not_disturb_each_other(trained, dataset) -> None:
@@ -30,7 +30,7 @@ def test_models_served_in_turn_do_not_disturb_each_other(trained, dataset) -> No
             assert served == tuple(rows[row])
 
 
-@pytest.mark.parametrize("kind", ["logistic", "xgboost"])
+@pytest.mark.parametrize("kind", ["logistic", "xgboost", "blend"])
 def test_values_of_another_set_are_refused(trained, dataset, kind: str) -> None:
     predictor = trained.bundles[kind].predictor
     for values in ((1.0,) * 5, (1.0,) * 7, (1.0, None, 1.0, 1.0, 1.0, 1.0)):
@@ -52,7 +52,10 @@ def test_ensembles_without_a_tree_are_served_their_base(dataset) -> None:
 def test_a_set_of_another_width_is_served(dataset) -> None:
     spec = input_spec(get_feature_set("core-sized"), 0.01, har=True)
     weights = np.linspace(-1.0, 1.0, len(spec.names)).tolist()
-    heads = LinearHeads(LinearWeights(tuple(weights), tuple(weights), 0.1, 0.2, tuple(weights)), spec)
+    bounds = tuple([-1e3] * len(weights)), tuple([1e3] * len(weights))
+    heads = LinearHeads(
+        LinearWeights(tuple(weights), tuple(weights), 0.1, 0.2, tuple(weights), *bounds), spec
+    )
     wide = replace(dataset.rows(np.arange(50)), features=np.random.default_rng(1).uniform(0.1, 2.0, (50, 7)))
     predictor = CalibratedPredictor("m", "1", "core-sized", "rv", heads, Calibration(), SigmaBand())
     served = [predictor.predict(wide.features[i].tolist(), wide.context(i)) for i in range(50)]

@@ -200,7 +200,7 @@ def test_scores_in_the_provenance_leave_the_version(trained) -> None:
 def test_one_class_fit_labels_leave_the_rule_and_say_what_is_missing(dataset, split, settings) -> None:
     result = train(of_one_class(dataset, split.fit), split, settings)
     assert set(result.bundles) == {"zscore"}
-    assert set(result.not_fitted) == {"logistic", "xgboost"}
+    assert set(result.not_fitted) == {"logistic", "xgboost", "blend"}
     assert all("not enough data: the fit slice has no spike" in why for why in result.not_fitted.values())
     assert result.champion == "zscore"
     assert any("slope 1" in note for note in result.notes)
@@ -218,7 +218,7 @@ def test_one_class_tune_and_calibrate_slices_are_said(dataset, split, settings) 
         assert not bundle.manifest.calibration.calibrated
         assert any(note.startswith("uncalibrated: the calibrate slice") for note in bundle.manifest.notes)
         assert bundle.manifest.alert.reason
-    assert any("not stopped early but at 15 trees" in note for note in result.notes)
+    assert any("number of trees not chosen on tune" in note for note in result.notes)
 
 
 def test_a_few_minutes_still_make_models_that_predict(settings) -> None:

@@ -22,6 +22,8 @@ def rows(n: int, columns: int, missing: float, seed: int) -> tuple[np.ndarray, n
 def boosted(objective: str, depth: int, trees: int, missing: float, **more: object) -> tuple:
     x, y = rows(3000, 5, missing, depth)
     label = (y > 1.0).astype(float) if objective == "binary:logistic" else y
+    if objective == "reg:gamma":
+        label = np.exp(y)
     data = xgboost.DMatrix(x, label=label)
     parameters = {"objective": objective, "max_depth": depth, "tree_method": "hist", "nthread": 1, **more}
     return xgboost.train(parameters, data, trees), data, x
@@ -37,12 +39,14 @@ def margins(flat, x: np.ndarray) -> np.ndarray:
     return np.array([margin(inputs) for inputs in np.asarray(x, dtype=np.float64)])
 
 
-@pytest.mark.parametrize("objective", ["binary:logistic", "reg:squarederror"])
+@pytest.mark.parametrize("objective", ["binary:logistic", "reg:squarederror", "reg:gamma"])
 @pytest.mark.parametrize(("depth", "missing"), [(1, 0.0), (3, 0.2), (4, 0.2), (7, 0.05)])
 def test_margins_equal_xgboost_with_missing_values(objective: str, depth: int, missing: float) -> None:
     booster, data, x = boosted(objective, depth, 40, missing)
     flat = parse_booster(booster_json(booster), "trees")
     theirs = booster.predict(data, output_margin=True)
+    if objective == "reg:gamma":
+        theirs = theirs / 2.0  # of log variance, log sigma is half
     assert flat.leaf.size == 40 << flat.depth
     np.testing.assert_allclose(margins(flat, x), theirs, rtol=0.0, atol=1e-6)
     assert len(np.unique(theirs)) > 1

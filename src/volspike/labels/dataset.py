@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from volspike.errors import ConfigError, NotEnoughDataError
 from volspike.exchange.products import PriceScales
 from volspike.features.grid import SecondArrays, last_closed_second_array, second_grid
+from volspike.features.regime.columns import REGIME
+from volspike.features.regime.history import regime_features
 from volspike.features.sets import get_feature_set
 from volspike.features.table import TICK, FeatureTable
 from volspike.labels.history import trailing_history
@@ -32,6 +35,7 @@ from volspike.labels.trailing import Context, increment_bps
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
+Inputs = Literal["rows", "regime"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +145,7 @@ class Dataset:
             for f in fields(self)
             if isinstance(getattr(self, f.name), np.ndarray)
         }
-        return _hashed(replace(self, **arrays))
+        return hashed(replace(self, **arrays))
 
 
 def build_dataset(
@@ -150,6 +154,7 @@ def build_dataset(
     tau: TauSpec = TauSpec(),  # noqa: B008 - frozen
     fixed_tau_bps: float | None = None,
     increment: float | None = None,
+    inputs: Inputs = "rows",
 ) -> Dataset:
     """Build the dataset of one product and feed from its feature tables.
 
@@ -167,6 +172,8 @@ def build_dataset(
     increment : float, optional
         The quote increment of a bundle, in quote currency. Without it, it is the product's table entry, or
         else the largest step that divides all quotes of the fit slice.
+    inputs : {"rows", "regime"}
+        Whether the features are those of the tables, or the regime columns, made of their closed seconds.
 
     Returns
     -------
@@ -197,21 +204,23 @@ def build_dataset(
         fixed_tau_bps = _fit_fixed_tau(table.product, event_ns, labels, mid, tau, increment)
     history = trailing_history(grid, event_ns, rv_bps, mid, tau, table.price_decimals, increment)
     tau_bps, adaptive = history.tau(tau, fixed_tau_bps)
-    return _hashed(
+    feature_set = REGIME if inputs == "regime" else get_feature_set(table.feature_set)
+    features = table.values[row] if feature_set is not REGIME else _regime(grid, event_ns)
+    return hashed(
         Dataset(
             product=table.product,
             feed=table.feed,
-            feature_set=table.feature_set,
+            feature_set=feature_set.name,
             event_time_source=table.event_time_source,
             target=target,
             tau=tau,
             fixed_tau_bps=fixed_tau_bps,
             increment=increment,
-            columns=get_feature_set(table.feature_set).names,
+            columns=feature_set.names,
             step_s=1,
             event_ns=event_ns,
             run=grid.event_run[row],
-            features=np.ascontiguousarray(table.values[row]),
+            features=np.ascontiguousarray(features),
             rv_bps=rv_bps,
             mid=mid,
             har_bps=history.har_bps,
@@ -219,11 +228,36 @@ def build_dataset(
             tau_bps=tau_bps,
             tau_adaptive=adaptive,
             sigma_future_bps=labels.sigma_future_bps,
-            spike=_spikes(labels.sigma_future_bps, tau_bps),
+            spike=spikes(labels.sigma_future_bps, tau_bps),
             unlabelled=labels.unlabelled,
             sha256="",
         )
     )
+
+
+def with_fixed_tau_of(dataset: Dataset, fit: I8) -> Dataset:
+    """Return the dataset with the fixed tau of another fit slice, in force wherever the adaptive one is not.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its own fixed tau may be of rows that a fold of a walk-forward must not know.
+    fit : int64[m]
+        Rows of the fit slice.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If none of them is labelled.
+    """
+    labelled = fit[dataset.spike[fit] >= 0]
+    if not len(labelled):
+        raise NotEnoughDataError(dataset.product, f"no labelled row in {len(fit)} rows of fit", "begin later")
+    typical_mid = float(np.median(dataset.mid[fit]))
+    tau = fixed_tau(dataset.sigma_future_bps[labelled], dataset.tau, typical_mid, dataset.increment)
+    tau_bps = np.where(dataset.tau_adaptive, dataset.tau_bps, tau)
+    spike = spikes(dataset.sigma_future_bps, tau_bps)
+    return hashed(replace(dataset, fixed_tau_bps=tau, tau_bps=tau_bps, spike=spike))
 
 
 def fixed_tau(sigma_future_bps: F8, tau: TauSpec, mid: float, increment: float) -> float:
@@ -246,6 +280,10 @@ def fixed_tau(sigma_future_bps: F8, tau: TauSpec, mid: float, increment: float) 
     floor_bps = tau.floor_bps if tau.mode == "adaptive" else increment_bps(increment, mid)
     rank = quantile_rank(len(sigma_future_bps), tau.quantile_ppm)
     return max(floor_bps, float(np.sort(sigma_future_bps)[rank - 1]))
+
+
+def _regime(grid: SecondArrays, event_ns: I8) -> F8:
+    return regime_features(grid, last_closed_second_array(event_ns))
 
 
 def _check_target(target: str, tau: TauSpec) -> None:
@@ -302,12 +340,13 @@ def _fit_increment(table: FeatureTable, event_ns: I8) -> float:
     return float(step) / float(10**table.price_decimals)
 
 
-def _spikes(sigma_future_bps: F8, tau_bps: F8) -> npt.NDArray[np.int8]:
+def spikes(sigma_future_bps: F8, tau_bps: F8) -> npt.NDArray[np.int8]:
+    """Return 1 where the target reaches tau, 0 where not, -1 where it is NaN (int8[n])."""
     unlabelled = np.isnan(sigma_future_bps)
     return np.where(unlabelled, -1, sigma_future_bps >= tau_bps).astype(np.int8)
 
 
-def _hashed(dataset: Dataset) -> Dataset:
+def hashed(dataset: Dataset) -> Dataset:
     """Return the dataset with the sha256 of its contents."""
     digest = hashlib.sha256()
     for field in fields(dataset):

@@ -94,15 +94,21 @@ def split_times(
     cuts = [0, *(round(n * sum(fractions[: i + 1])) for i in range(3)), n]
     end_ns = int(event_ns[-1]) + 1 if n else 0
     boundaries = tuple(int(event_ns[cut]) if cut < n else end_ns for cut in cuts[1:4])
-    reach_ns = (-(-event_ns // SECOND_NS) + HORIZON_S + purge_s) * SECOND_NS
+    reach = reach_ns(event_ns, purge_s)
     rows = np.arange(n, dtype=np.int64)
     parts = []
     for i in range(4):
         part = rows[cuts[i] : cuts[i + 1]]
         later = next((b for b, cut in zip(boundaries[i:], cuts[i + 1 : 4], strict=True) if cut < n), None)
-        parts.append(part if later is None else part[reach_ns[part] <= later])
+        parts.append(part if later is None else part[reach[part] <= later])
     fit, tune, calibrate, test = parts
     return Split(fit, tune, calibrate, test, boundaries, n - sum(map(len, parts)))
+
+
+def reach_ns(event_ns: npt.NDArray[np.int64], purge_s: int) -> npt.NDArray[np.int64]:
+    """Return up to when each row's label and the purge distance behind it reach, int64[n], ns."""
+    reach: npt.NDArray[np.int64] = (-(-event_ns // SECOND_NS) + HORIZON_S + purge_s) * SECOND_NS
+    return reach
 
 
 def _check(fractions: tuple[float, ...], purge_s: int) -> None:

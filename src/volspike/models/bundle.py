@@ -3,6 +3,7 @@
     manifest.json                     what it is, sha256 and size of every other file
     weights.json                      zscore, logistic
     classifier.ubj  sigma.ubj         xgboost
+    blend.json                        blend, beside the files of logistic and of xgboost
     reference.json                    the reference it is compared with
 
 Files that the manifest doesn't name are never opened.
@@ -18,7 +19,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from volspike.errors import FeatureError, ModelError
-from volspike.features.sets import get_feature_set
+from volspike.features.sets import TICK_SETS, get_feature_set
+from volspike.models.blend import BLEND_FILE, BlendHeads, BlendShares
 from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE, BoostedHeads
 from volspike.models.inputs import input_spec
 from volspike.models.linear import LinearHeads, LinearWeights
@@ -46,6 +48,7 @@ FILES = {
     "zscore": (REFERENCE_FILE, WEIGHTS_FILE),
     "logistic": (REFERENCE_FILE, WEIGHTS_FILE),
     "xgboost": (CLASSIFIER_FILE, REFERENCE_FILE, SIGMA_FILE),
+    "blend": (BLEND_FILE, CLASSIFIER_FILE, REFERENCE_FILE, SIGMA_FILE, WEIGHTS_FILE),
 }
 T = TypeVar("T")
 
@@ -133,7 +136,7 @@ def check_fits(manifest: Manifest, feed: str, product: str, feature_set: str) ->
         When the feature set or the product differs, or the feed does and an input depends on the feed.
     """
     subject = f"model {manifest.name} {manifest.version}"
-    if manifest.feature_set != feature_set:
+    if not takes_rows(manifest, feature_set):
         raise ModelError(
             subject,
             f"it takes feature set {manifest.feature_set}, these rows are {feature_set}",
@@ -149,6 +152,18 @@ def check_fits(manifest: Manifest, feed: str, product: str, feature_set: str) ->
             f"its inputs depend on the feed: trained on {manifest.feed!r}, these rows are {feed!r}",
             f"use feed {manifest.feed}, train on {feed}, or use the zscore model",
         )
+
+
+def takes_rows(manifest: Manifest, feature_set: str) -> bool:
+    """Tell whether a model can be given rows of a feature set."""
+    if get_feature_set(manifest.feature_set).source == "seconds":
+        return feature_set in TICK_SETS
+    return manifest.feature_set == feature_set
+
+
+def rows_of(manifest: Manifest) -> str:
+    """Return the name of a set whose rows a model can be given: its own, or of any ticks."""
+    return manifest.feature_set if takes_rows(manifest, manifest.feature_set) else TICK_SETS[0]
 
 
 def _read_manifest(directory: Path, subject: str) -> Manifest:
@@ -217,11 +232,17 @@ def _heads(manifest: Manifest, files: dict[str, bytes], subject: str) -> Heads:
     if manifest.inputs is None:
         raise ModelError(subject, "its manifest lists no inputs", RETRAIN)
     if manifest.kind == "logistic":
-        weights = _decode(files[WEIGHTS_FILE], LinearWeights, WEIGHTS_FILE, subject)
-        return LinearHeads(weights, manifest.inputs)
+        return LinearHeads(_linear(files, subject), manifest.inputs)
     classifier = read_booster(files[CLASSIFIER_FILE], f"{subject}: {CLASSIFIER_FILE}")
     sigma = read_booster(files[SIGMA_FILE], f"{subject}: {SIGMA_FILE}")
-    return BoostedHeads(classifier, sigma, manifest.inputs)
+    if manifest.kind == "xgboost":
+        return BoostedHeads(classifier, sigma, manifest.inputs)
+    shares = _decode(files[BLEND_FILE], BlendShares, BLEND_FILE, subject)
+    return BlendHeads(_linear(files, subject), classifier, sigma, shares, manifest.inputs)
+
+
+def _linear(files: dict[str, bytes], subject: str) -> LinearWeights:
+    return _decode(files[WEIGHTS_FILE], LinearWeights, WEIGHTS_FILE, subject)
 
 
 def _reference(manifest: Manifest, content: bytes, subject: str) -> CalibratedPredictor:

@@ -15,7 +15,7 @@ LOW, HIGH = 0.05, 0.95
 MIN_BAND_WINDOWS = 60
 NO_SPREAD = 1e-9
 HALF_TRUSTED_WINDOWS = 20.0
-SLOPE_STD, INTERCEPT_STD = 0.25, 0.5
+SLOPE_STD, INTERCEPT_STD = 0.15, 0.3
 NEWTON_STEPS, CONVERGED, MAX_ODDS = 100, 1e-10, 500.0
 
 
@@ -56,8 +56,9 @@ def fit_calibration(
     Notes
     -----
     Rows a second apart share most of their minutes, and sixty of them count as one window. The slope has a
-    normal prior around 1 with standard deviation 0.25, the intercept one around the offset with 0.5: on
-    thousands of windows they do not matter, on thirty they keep one calm half hour from rewriting the model.
+    normal prior around 1 with standard deviation 0.15, the intercept one around the offset with 0.3: on
+    many thousands of windows they do not matter, on thirty they keep one calm half hour from rewriting the
+    model, and spikes come in clusters, so hundreds of windows are fewer than they look.
     """
     reason = one_class(spike)
     if reason:

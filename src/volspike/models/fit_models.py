@@ -6,22 +6,33 @@ weight of a leaf are set against windows. Counted in rows, a model of six hours 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
+from volspike.evaluation.enough import count_evidence
+from volspike.evaluation.scores import graded_seconds
 from volspike.labels.dataset import Dataset
+from volspike.labels.splits import split_times
 from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE
-from volspike.models.estimators import boost, class_weights, fit_logit, fit_ridge
+from volspike.models.calibrate import one_class
+from volspike.models.estimators import boost, class_weights, fit_gamma, fit_logit
 from volspike.models.inputs import InputSpec, input_matrix, raw_rows
 from volspike.models.linear import LinearWeights
-from volspike.models.rows import log_realised
+from volspike.models.rows import least_log_sigma, realised_variance
 from volspike.models.settings import TrainSettings
+from volspike.models.trees import VARIANCE_OBJECTIVE
 
 F8 = npt.NDArray[np.float64]
 
 RISING = ("log_rv_60s", "log_rv_over_tau")  # more volatility now never means less expected
 CLASSIFIER_CHILD, SIGMA_CHILD = 2.0, 20.0  # least hessian of a leaf, in windows
-UNTUNED_SHARE = 4  # with no slice to stop on, a quarter of the rounds
+UNTUNED_SHARE = 4  # with nothing to stop on, a quarter of the rounds
+INNER_FRAC = 0.25
+BOUND_STD = 4.0  # beyond, an input says no more: a line is not to be trusted far out
 
 
 def matrix(rows: Dataset, spec: InputSpec) -> F8:
@@ -30,7 +41,7 @@ def matrix(rows: Dataset, spec: InputSpec) -> F8:
 
 
 def fit_linear(fit: Dataset, spec: InputSpec, settings: TrainSettings) -> LinearWeights:
-    """Fit the logistic regression and the ridge regression of log sigma; fold the scaling into the weights.
+    """Fit the logistic regression and the gamma regression of sigma; fold the scaling into the weights.
 
     Parameters
     ----------
@@ -47,22 +58,24 @@ def fit_linear(fit: Dataset, spec: InputSpec, settings: TrainSettings) -> Linear
     x = np.where(present, x, mean)
     std = x.std(axis=0)
     scale = np.where(std > 1e-9, std, 1.0)
-    scaled = (x - mean) / scale
+    scaled = np.clip((x - mean) / scale, -BOUND_STD, BOUND_STD)
     weights = class_weights(fit.spike, settings.class_weight)
     l2 = settings.l2 * fit.rows_a_window
     margin, margin_intercept = fit_logit(scaled, fit.spike, weights, l2)
-    sigma, sigma_intercept = fit_ridge(scaled, log_realised(fit), l2)
+    sigma, sigma_intercept = fit_gamma(scaled, realised_variance(fit, least_log_sigma(fit)), l2)
     return LinearWeights(
         margin=tuple((margin / scale).tolist()),
         sigma=tuple((sigma / scale).tolist()),
         margin_intercept=margin_intercept - float(margin @ (mean / scale)),
         sigma_intercept=sigma_intercept - float(sigma @ (mean / scale)),
         missing=tuple(mean.tolist()),
+        low=tuple((mean - BOUND_STD * scale).tolist()),
+        high=tuple((mean + BOUND_STD * scale).tolist()),
     )
 
 
 def fit_boosted(
-    fit: Dataset, tune: Dataset | None, spec: InputSpec, settings: TrainSettings
+    fit: Dataset, stop: Dataset | None, spec: InputSpec, settings: TrainSettings
 ) -> dict[str, bytes]:
     """Fit the classifier and the sigma ensemble; return their UBJSON bytes by file name.
 
@@ -70,39 +83,67 @@ def fit_boosted(
     ----------
     fit : Dataset
         Labelled rows of both classes.
-    tune : Dataset or None
-        Labelled rows of both classes, on which both ensembles are stopped early; None where there are too few
-        to stop on: then they get a quarter of the rounds.
+    stop : Dataset or None
+        Labelled rows of both classes, later than ``fit``, on which both ensembles are stopped early. Without,
+        the number of trees is found on the last quarter of fit, by a model of the first three, where that has
+        enough data; else it is a quarter of the rounds.
     spec : InputSpec
         How the inputs are made.
     settings : TrainSettings
         Seed, threads, size.
     """
-    x, window = matrix(fit, spec), np.full(len(fit), 1.0 / fit.rows_a_window)
-    weights = class_weights(fit.spike, settings.class_weight)
-    rounds = settings.rounds // UNTUNED_SHARE if tune is None else settings.rounds
-    classifier = boost(
-        x,
-        fit.spike,
-        window if weights is None else weights * window,
-        None if tune is None else (matrix(tune, spec), tune.spike),
-        _parameters("binary:logistic", CLASSIFIER_CHILD, spec, settings),
-        rounds,
-        settings.patience,
-    )
-    sigma = boost(
-        x,
-        log_realised(fit),
-        window,
-        None if tune is None else (matrix(tune, spec), log_realised(tune)),
-        _parameters("reg:squarederror", SIGMA_CHILD, spec, settings),
-        rounds,
-        settings.patience,
-    )
-    return {
-        CLASSIFIER_FILE: bytes(classifier.save_raw("ubj")),
-        SIGMA_FILE: bytes(sigma.save_raw("ubj")),
+    heads = {
+        CLASSIFIER_FILE: _Head("binary:logistic", CLASSIFIER_CHILD, lambda rows: rows.spike),
+        SIGMA_FILE: _Head(
+            VARIANCE_OBJECTIVE, SIGMA_CHILD, partial(realised_variance, least=least_log_sigma(fit))
+        ),
     }
+    inner = None if stop is not None else _inner_parts(fit)
+    boosters: dict[str, bytes] = {}
+    for name, head in heads.items():
+        rounds = settings.rounds if stop is not None else settings.rounds // UNTUNED_SHARE
+        if inner is not None:
+            rounds = _boosted(head, *inner, spec, settings, settings.rounds).num_boosted_rounds()
+        boosters[name] = bytes(_boosted(head, fit, stop, spec, settings, rounds).save_raw("ubj"))
+    return boosters
+
+
+class _Head(NamedTuple):
+    """What an ensemble is fitted to."""
+
+    objective: str
+    child: float
+    target: Callable[[Dataset], npt.NDArray[Any]]
+
+    @property
+    def is_classifier(self) -> bool:
+        return self.objective == "binary:logistic"
+
+
+def _boosted(
+    head: _Head, fit: Dataset, stop: Dataset | None, spec: InputSpec, settings: TrainSettings, rounds: int
+) -> Any:
+    weight = np.full(len(fit), 1.0 / fit.rows_a_window)
+    balance = class_weights(fit.spike, settings.class_weight) if head.is_classifier else None
+    return boost(
+        matrix(fit, spec),
+        head.target(fit),
+        weight if balance is None else weight * balance,
+        None if stop is None else (matrix(stop, spec), head.target(stop)),
+        _parameters(head.objective, head.child, spec, settings),
+        rounds,
+        settings.patience,
+    )
+
+
+def _inner_parts(fit: Dataset) -> tuple[Dataset, Dataset] | None:
+    """Return the first three quarters of fit, purged, and the last; None where those are too thin."""
+    parts = split_times(fit.event_ns, (1.0 - INNER_FRAC, 0.0, 0.0, INNER_FRAC))
+    head, tail = fit.rows(parts.fit), fit.rows(parts.test)
+    if one_class(head.spike) or one_class(tail.spike):
+        return None
+    seconds = graded_seconds(tail)
+    return (head, tail) if count_evidence(seconds.second, seconds.run, seconds.spike).enough_data else None
 
 
 def _parameters(
@@ -111,7 +152,7 @@ def _parameters(
     rising = ",".join("1" if name in RISING else "0" for name in spec.names)
     return {
         "objective": objective,
-        "eval_metric": "logloss" if objective == "binary:logistic" else "rmse",
+        "eval_metric": "logloss" if objective == "binary:logistic" else "gamma-deviance",
         "tree_method": "hist",
         "max_depth": settings.depth,
         "eta": settings.learning_rate,

@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from volspike.labels.dataset import Dataset
 from volspike.models.calibrate import one_class
-from volspike.models.estimators import fit_logit, fit_ridge
+from volspike.models.estimators import fit_gamma, fit_logit, fit_ridge
 from volspike.models.inputs import raw_rows
-from volspike.models.rows import log_realised
+from volspike.models.rows import least_log_sigma, log_realised, realised_variance
 from volspike.models.state import STATE, StateWeights, state_matrix
 
 F8 = npt.NDArray[np.float64]
 
-REFERENCES = ("climatology", "persistence", "ewma", "zscore", "log-har-ols", "log-har-logit")
+REFERENCES = ("climatology", "persistence", "ewma", "zscore", "log-har-ols", "log-har-gamma", "log-har-logit")
 HALF_LIVES_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
 HAR_INPUTS = ("log_har_1m", "log_har_5m", "log_har_30m", "log_har_240m", "log_tau")
 UNFITTED_SLOPE = 1.0
@@ -96,6 +96,8 @@ def fit_rules(fit: Dataset, scale: StateScale) -> dict[str, FittedRule]:
     }
     sigma, constant = _har_sigma(states, realised)
     rules["log-har-ols"] = _by_ratio("log-har-ols", sigma, constant, states, fit, scale)
+    sigma, constant = _har_gamma(states, fit)
+    rules["log-har-gamma"] = _by_ratio("log-har-gamma", sigma, constant, states, fit, scale)
     if not one_class(fit.spike):
         rules["log-har-logit"] = _har_logit(sigma, constant, states, fit, scale)
     return rules
@@ -163,6 +165,13 @@ def _by_z(states: F8, fit: Dataset, scale: StateScale) -> FittedRule:
 
 def _har_sigma(states: F8, realised: F8) -> tuple[dict[str, float], float]:
     coefficients, intercept = fit_ridge(_har_states(states), realised, l2=1e-3)
+    return dict(zip(HAR_INPUTS, coefficients.tolist(), strict=True)), intercept
+
+
+def _har_gamma(states: F8, fit: Dataset) -> tuple[dict[str, float], float]:
+    """Fit the same inputs by the gamma likelihood, which is QLIKE: the harder reference."""
+    variance = realised_variance(fit, least_log_sigma(fit))
+    coefficients, intercept = fit_gamma(_har_states(states), variance, l2=1e-3)
     return dict(zip(HAR_INPUTS, coefficients.tolist(), strict=True)), intercept
 
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from volspike.features.sets import FeatureSet
+from volspike.features.columns import FeatureSet
 from volspike.models.kernels import (
     ASINH,
     BPS_STEP,

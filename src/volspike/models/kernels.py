@@ -186,19 +186,26 @@ def state_fill(raw: F8, shares: F8, z_mean: float, z_std: float, increment: floa
 
 
 @njit(cache=True)
+def linear_heads(inputs: F8, weights: F8) -> tuple[float, float]:
+    """Return (margin, log sigma) of inputs; a missing one counts as its mean, one far out as its bound."""
+    size = weights.shape[1] - 1
+    margin, log_sigma = weights[0, size], weights[1, size]
+    for i in range(size):
+        value = weights[2, i] if inputs[i] != inputs[i] else inputs[i]
+        value = min(max(value, weights[3, i]), weights[4, i])
+        margin += weights[0, i] * value
+        log_sigma += weights[1, i] * value
+    return margin, log_sigma
+
+
+@njit(cache=True)
 def linear_row(
     raw: F8, columns: I4, transforms: I1, steps: I1, increment: float, weights: F8, out: F8
 ) -> tuple[float, float]:
     """Return (margin, log sigma) of one raw row; ``out`` is scratch."""
     if not fill_inputs(raw, columns, transforms, steps, increment, out):
         return math.nan, math.nan
-    size = weights.shape[1] - 1
-    margin, log_sigma = weights[0, size], weights[1, size]
-    for i in range(size):
-        value = weights[2, i] if out[i] != out[i] else out[i]
-        margin += weights[0, i] * value
-        log_sigma += weights[1, i] * value
-    return margin, log_sigma
+    return linear_heads(out, weights)
 
 
 @njit(cache=True)
@@ -256,14 +263,20 @@ def walk(
 
 
 @njit(cache=True)
+def boosted_heads(out: F8, row: F4, classifier: Trees, sigma: Trees) -> tuple[float, float]:
+    """Return (margin, log sigma) of the inputs in ``out``; ``row`` is scratch."""
+    twice(out, out.shape[0] - 4, row)
+    return np.float64(walk(row, *classifier)), np.float64(walk(row, *sigma))
+
+
+@njit(cache=True)
 def boosted_row(
     raw: F8, inputs: Inputs, out: F8, row: F4, classifier: Trees, sigma: Trees
 ) -> tuple[float, float]:
     """Return (margin, log sigma) of one raw row; ``out`` and ``row`` are scratch."""
     if not fill_inputs(raw, *inputs, out):
         return math.nan, math.nan
-    twice(out, out.shape[0] - 4, row)
-    return np.float64(walk(row, *classifier)), np.float64(walk(row, *sigma))
+    return boosted_heads(out, row, classifier, sigma)
 
 
 @njit(cache=True)
@@ -272,6 +285,50 @@ def boosted_rows(raw: F8, inputs: Inputs, out: F8, row: F4, classifier: Trees, s
     margin, log_sigma = np.empty(raw.shape[0]), np.empty(raw.shape[0])
     for i in range(raw.shape[0]):
         margin[i], log_sigma[i] = boosted_row(raw[i], inputs, out, row, classifier, sigma)
+    return margin, log_sigma
+
+
+@njit(cache=True)
+def blend_row(
+    raw: F8,
+    inputs: Inputs,
+    weights: F8,
+    shares: F8,
+    out: F8,
+    row: F4,
+    classifier: Trees,
+    sigma: Trees,
+) -> tuple[float, float]:
+    """Return (margin, log sigma) of one raw row: linear and boosted heads, blended by ``shares``.
+
+    ``shares`` (6): of the margin its constant, the linear and the boosted classifier, and linear and boosted
+    log sigma over tau; of log sigma the linear one, the rest is boosted. ``out`` and ``row`` are scratch.
+    """
+    if not fill_inputs(raw, *inputs, out):
+        return math.nan, math.nan
+    log_tau = out[inputs[0].shape[0]]
+    linear, linear_sigma = linear_heads(out, weights)
+    boosted, boosted_sigma = boosted_heads(out, row, classifier, sigma)
+    margin = shares[0] + shares[1] * linear + shares[2] * boosted
+    margin += shares[3] * (linear_sigma - log_tau) + shares[4] * (boosted_sigma - log_tau)
+    return margin, boosted_sigma + shares[5] * (linear_sigma - boosted_sigma)
+
+
+@njit(cache=True)
+def blend_rows(
+    raw: F8,
+    inputs: Inputs,
+    weights: F8,
+    shares: F8,
+    out: F8,
+    row: F4,
+    classifier: Trees,
+    sigma: Trees,
+) -> tuple[F8, F8]:
+    """Return margins and log sigmas of many raw rows."""
+    margin, log_sigma = np.empty(raw.shape[0]), np.empty(raw.shape[0])
+    for i in range(raw.shape[0]):
+        margin[i], log_sigma[i] = blend_row(raw[i], inputs, weights, shares, out, row, classifier, sigma)
     return margin, log_sigma
 
 

@@ -1,4 +1,4 @@
-"""Logistic regression for the spike, ridge regression for log sigma, each folded into one dot product."""
+"""Logistic regression for the spike, gamma regression for sigma, each folded into one dot product."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class LinearWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
         Their constants.
     missing : tuple of float
         What stands in for a missing input: its mean on the fit slice.
+    low, high : tuple of float
+        Bounds of each input: what lies beyond them counts as the bound.
     """
 
     margin: tuple[float, ...]
@@ -34,10 +36,18 @@ class LinearWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     margin_intercept: float
     sigma_intercept: float
     missing: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not len(self.margin) == len(self.sigma) == len(self.missing):
+        if len({len(each) for each in (self.margin, self.sigma, self.missing, self.low, self.high)}) != 1:
             raise ValueError("the weights differ in length")
+
+    def table(self) -> F8:
+        """Return the weights as the compiled code takes them, float64[5, inputs + 1]."""
+        heads = ((self.margin, self.margin_intercept), (self.sigma, self.sigma_intercept))
+        rest = ((each, 0.0) for each in (self.missing, self.low, self.high))
+        return np.array([[*weights, constant] for weights, constant in (*heads, *rest)])
 
 
 class LinearHeads:
@@ -66,13 +76,7 @@ class LinearHeads:
             arrays.transforms,
             arrays.steps,
             arrays.increment,
-            np.array(
-                [
-                    [*weights.margin, weights.margin_intercept],
-                    [*weights.sigma, weights.sigma_intercept],
-                    [*weights.missing, 0.0],
-                ]
-            ),
+            weights.table(),
             np.empty(arrays.size + 4),
         )
 

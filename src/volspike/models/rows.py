@@ -23,6 +23,19 @@ def log_realised(dataset: Dataset) -> F8:
     return np.log(np.maximum(dataset.sigma_future_bps, dataset.floor_bps))
 
 
+LEAST_SIGMA_QUANTILE = 0.01
+
+
+def least_log_sigma(fit: Dataset) -> float:
+    """Return the log of the lowest sigma worth telling apart: the 1 % quantile of the fit slice, bps."""
+    return float(np.quantile(log_realised(fit), LEAST_SIGMA_QUANTILE))
+
+
+def realised_variance(rows: Dataset, least: float) -> F8:
+    """Return sigma_future squared (bps**2), of at least ``exp(least)`` squared."""
+    return np.exp(2.0 * np.maximum(log_realised(rows), least))
+
+
 def rows_sha256(*datasets: Dataset) -> str:
     """Return the hash of what training reads of these rows: times, inputs and labels."""
     digest = hashlib.sha256()

@@ -24,6 +24,7 @@ from volspike.models.kernels import (
     Four,
     Line,
     Trees,
+    blend_row,
     boosted_row,
     finish,
     linear_row,
@@ -204,5 +205,26 @@ def serve_boosted(width: int) -> Serve:
         classifier = _trees(table, _FIRST + 5, numbers[1], numbers[2])
         sigma = _trees(table, _FIRST + 8, numbers[3], numbers[4])
         return _finished(table, boosted_row(row, inputs, out, twice, classifier, sigma))
+
+    return direct(serve)
+
+
+@cache
+def serve_blend(width: int) -> Serve:
+    """Return the entry point of a blend: (table address, ``width`` values, context)."""
+    digest = sources_digest(kernels, jit)
+
+    @entry(f"{_FOUR}(int64, UniTuple(float64, {width}), {_CONTEXT})")
+    def serve(table: int, values: Values, context: Context) -> Four:
+        keyed_by(digest)
+        row, numbers = _full_row(table, values, context), _doubles(table, _NUMBERS)
+        columns, transforms, steps = _transforms(table)
+        inputs = (columns, transforms, steps, numbers[0])
+        out, twice = _doubles(table, _FIRST + 3), _floats(table, _FIRST + 4)
+        classifier = _trees(table, _FIRST + 5, numbers[1], numbers[2])
+        sigma = _trees(table, _FIRST + 8, numbers[3], numbers[4])
+        weights, shares = _matrix(table, _FIRST + 11), _doubles(table, _FIRST + 12)
+        heads = blend_row(row, inputs, weights, shares, out, twice, classifier, sigma)
+        return _finished(table, heads)
 
     return direct(serve)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from volspike.errors import ConfigError
 
-KINDS = ("zscore", "logistic", "xgboost")
+KINDS = ("zscore", "logistic", "xgboost", "blend")
 CLASS_WEIGHTS = ("none", "balanced")
 
 
@@ -22,7 +22,7 @@ class TrainSettings:
         ``balanced`` gives spikes and the rest the same total weight; the calibration puts the probability
         right again.
     models : tuple of str
-        Any of ``zscore``, ``logistic``, ``xgboost``.
+        Any of ``zscore``, ``logistic``, ``xgboost`` and ``blend``, which is made of the two before it.
     har_inputs : bool
         Whether logistic and xgboost see the 5, 30 and 240 minute lags too.
     l2 : float
@@ -42,9 +42,9 @@ class TrainSettings:
     class_weight: str = "none"
     models: tuple[str, ...] = KINDS
     har_inputs: bool = True
-    l2: float = 5.0
+    l2: float = 50.0
     rounds: int = 200
-    depth: int = 3
+    depth: int = 4
     learning_rate: float = 0.05
     patience: int = 30
     threads: int = 1
@@ -60,4 +60,4 @@ class TrainSettings:
         if min(self.rounds, self.patience, self.threads) < 1 or not 0.0 < self.learning_rate <= 1.0:
             raise ConfigError("xgboost settings", "a count below 1 or a step outside (0, 1]", "use defaults")
         if self.l2 <= 0.0:
-            raise ConfigError("l2", f"{self.l2} is not above 0", "use 5, say")
+            raise ConfigError("l2", f"{self.l2} is not above 0", "use 50, say")

@@ -38,7 +38,8 @@ class StateWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     Attributes
     ----------
     rule : str
-        ``climatology``, ``persistence``, ``ewma``, ``zscore``, ``log-har-ols`` or ``log-har-logit``.
+        ``climatology``, ``persistence``, ``ewma``, ``zscore``, ``log-har-ols``, ``log-har-gamma`` or
+        ``log-har-logit``.
     margin, sigma : tuple of 8 floats
         Coefficients of the log-odds and of log sigma, in the order of ``STATE``.
     margin_intercept, sigma_intercept : float

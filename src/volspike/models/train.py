@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -13,19 +13,22 @@ from volspike import __version__
 from volspike.errors import NotEnoughDataError
 from volspike.evaluation.episodes import choose_thresholds
 from volspike.evaluation.scores import graded_seconds
-from volspike.features.sets import FeatureSet, get_feature_set
+from volspike.features.columns import FeatureSet
+from volspike.features.sets import get_feature_set
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
+from volspike.models.blend import BLEND_FILE, BlendHeads
 from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE, BoostedHeads
 from volspike.models.bundle import Bundle, new_bundle, read_booster
 from volspike.models.calibrate import MIN_BAND_WINDOWS, fit_band, fit_calibration, one_class
 from volspike.models.calibration import Calibration, SigmaBand
 from volspike.models.choose import against_reference, choose_champion, choose_reference, evidence_of
 from volspike.models.estimators import class_offset
-from volspike.models.fit_models import UNTUNED_SHARE, fit_boosted, fit_linear
+from volspike.models.fit_blend import fit_blend
+from volspike.models.fit_models import fit_boosted, fit_linear
 from volspike.models.fit_rules import REFERENCES, FittedRule, fit_rules, fit_scale
 from volspike.models.inputs import InputSpec, feed_dependent, input_spec
-from volspike.models.linear import LinearHeads
+from volspike.models.linear import LinearHeads, LinearWeights
 from volspike.models.manifest import (
     FORMAT,
     REFERENCE_FILE,
@@ -39,11 +42,11 @@ from volspike.models.manifest import (
     pretty,
 )
 from volspike.models.predictor import CalibratedPredictor, Heads
-from volspike.models.rows import labelled, log_realised, rows_sha256
+from volspike.models.rows import labelled, least_log_sigma, log_realised, rows_sha256
 from volspike.models.settings import TrainSettings
 from volspike.models.state import StateHeads
+from volspike.models.trees import FlatTrees
 
-LEAST_SIGMA_QUANTILE = 0.01
 LIBRARIES = ("numpy", "numba", "scikit-learn", "xgboost-cpu", "xgboost")
 
 
@@ -57,6 +60,8 @@ class TrainResult:
         One bundle a fitted model, by name.
     not_fitted : dict
         Why each other model could not be fitted, by name.
+    references : dict
+        Every simple rule, calibrated, by name.
     reference, reference_reason : str
         The rule that the models are compared with, and how it was chosen.
     champion, champion_reason : str
@@ -67,6 +72,7 @@ class TrainResult:
 
     bundles: dict[str, Bundle]
     not_fitted: dict[str, str]
+    references: dict[str, CalibratedPredictor]
     reference: str
     reference_reason: str
     champion: str
@@ -155,7 +161,14 @@ def train(dataset: Dataset, split: Split, settings: TrainSettings) -> TrainResul
     }
     champion, champion_reason = choose_champion(bundles, slices.tune)
     return TrainResult(
-        bundles, not_fitted, reference, reference_reason, champion, champion_reason, _all_notes(bundles)
+        bundles=bundles,
+        not_fitted=not_fitted,
+        references=ranking,
+        reference=reference,
+        reference_reason=reference_reason,
+        champion=champion,
+        champion_reason=champion_reason,
+        notes=_all_notes(bundles),
     )
 
 
@@ -203,7 +216,7 @@ def _calibrate(heads: Heads, slices: _Slices, offset: float = 0.0) -> tuple[Cali
     margin, _ = raw.heads_batch(slices.calibrate)
     calibration = fit_calibration(margin, slices.calibrate.spike, slices.fit.rows_a_window, offset)
     _, log_sigma = raw.heads_batch(slices.band)
-    least = float(np.quantile(log_realised(slices.fit), LEAST_SIGMA_QUANTILE))
+    least = least_log_sigma(slices.fit)
     band = fit_band(log_sigma, log_realised(slices.band), slices.fit.rows_a_window, slices.band_part, least)
     return calibration, band
 
@@ -223,41 +236,69 @@ def _predictor(name: str, entry: ReferenceEntry, dataset: Dataset) -> Calibrated
 def _fit_models(
     slices: _Slices, spec: InputSpec, zscore: FittedRule, settings: TrainSettings
 ) -> tuple[dict[str, _Fitted], dict[str, str]]:
+    """Fit the models asked for, and return them and why each other one could not be fitted."""
     fitted: dict[str, _Fitted] = {}
-    not_fitted: dict[str, str] = {}
+    if "zscore" in settings.models:
+        notes = (zscore.unfitted,) if zscore.unfitted else ()
+        fitted["zscore"] = _Fitted(
+            StateHeads(zscore.weights), {WEIGHTS_FILE: pretty(zscore.weights)}, None, notes
+        )
+    others = [name for name in settings.models if name != "zscore"]
     reason = one_class(slices.fit.spike)
-    for name in settings.models:
-        if name == "zscore":
-            notes = (zscore.unfitted,) if zscore.unfitted else ()
-            files = {WEIGHTS_FILE: pretty(zscore.weights)}
-            fitted[name] = _Fitted(StateHeads(zscore.weights), files, None, notes)
-        elif reason:
-            not_fitted[name] = f"not enough data: the fit slice {reason}"
-        elif name == "logistic":
-            weights = fit_linear(slices.fit, spec, settings)
-            offset = class_offset(slices.fit.spike, settings.class_weight)
-            files = {WEIGHTS_FILE: pretty(weights)}
-            fitted[name] = _Fitted(LinearHeads(weights, spec), files, spec, offset=offset)
-        else:
-            fitted[name] = _fit_xgboost(slices, spec, settings)
+    if others and not reason:
+        parts = _fit_parts(slices, spec, settings, others)
+        fitted.update((name, parts[name]) for name in others)
     if not fitted:
         raise NotEnoughDataError(
-            f"models {', '.join(not_fitted)}",
+            f"models {', '.join(others)}",
             f"none can be fitted: the fit slice {reason}",
             "record longer, or train the zscore model too",
         )
+    not_fitted = {name: f"not enough data: the fit slice {reason}" for name in others if reason}
     return fitted, not_fitted
+
+
+def _fit_parts(
+    slices: _Slices, spec: InputSpec, settings: TrainSettings, wanted: Sequence[str]
+) -> dict[str, _Fitted]:
+    """Fit the models on inputs; the blend needs both others."""
+    parts: dict[str, _Fitted] = {}
+    if {"logistic", "blend"} & set(wanted):
+        parts["logistic"] = _fit_logistic(slices, spec, settings)
+    if {"xgboost", "blend"} & set(wanted):
+        parts["xgboost"] = _fit_xgboost(slices, spec, settings)
+    if "blend" in wanted:
+        parts["blend"] = _fit_blend(slices, spec, parts["logistic"], parts["xgboost"])
+    return parts
+
+
+def _fit_logistic(slices: _Slices, spec: InputSpec, settings: TrainSettings) -> _Fitted:
+    weights = fit_linear(slices.fit, spec, settings)
+    offset = class_offset(slices.fit.spike, settings.class_weight)
+    return _Fitted(LinearHeads(weights, spec), {WEIGHTS_FILE: pretty(weights)}, spec, offset=offset)
 
 
 def _fit_xgboost(slices: _Slices, spec: InputSpec, settings: TrainSettings) -> _Fitted:
     evidence = evidence_of(slices.tune)
     files = fit_boosted(slices.fit, slices.tune if evidence.enough_data else None, spec, settings)
-    classifier = read_booster(files[CLASSIFIER_FILE], "xgboost classifier")
-    sigma = read_booster(files[SIGMA_FILE], "xgboost sigma")
-    heads = BoostedHeads(classifier, sigma, spec)
-    note = f"not stopped early but at {settings.rounds // UNTUNED_SHARE} trees: tune has {evidence}"
+    heads = BoostedHeads(*_ensembles(files), spec)
+    note = f"number of trees not chosen on tune, which has {evidence}"
     offset = class_offset(slices.fit.spike, settings.class_weight)
     return _Fitted(heads, files, spec, () if evidence.enough_data else (note,), offset)
+
+
+def _fit_blend(slices: _Slices, spec: InputSpec, logistic: _Fitted, xgboost: _Fitted) -> _Fitted:
+    shares = fit_blend(logistic.heads, xgboost.heads, slices.tune)
+    files = {**logistic.files, **xgboost.files, BLEND_FILE: pretty(shares)}
+    weights = msgspec.json.decode(logistic.files[WEIGHTS_FILE], type=LinearWeights)
+    heads = BlendHeads(weights, *_ensembles(xgboost.files), shares, spec)
+    offset = (shares.linear + shares.boosted) * logistic.offset
+    return _Fitted(heads, files, spec, xgboost.notes, offset)
+
+
+def _ensembles(files: Mapping[str, bytes]) -> tuple[FlatTrees, FlatTrees]:
+    classifier = read_booster(files[CLASSIFIER_FILE], "xgboost classifier")
+    return classifier, read_booster(files[SIGMA_FILE], "xgboost sigma")
 
 
 def _evidence_notes(slices: _Slices) -> tuple[bool, tuple[str, ...]]:

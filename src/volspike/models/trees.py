@@ -9,7 +9,7 @@ order, as XGBoost does them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,6 +23,8 @@ Floats = npt.NDArray[np.float32]
 MAX_DEPTH = 12
 WRITTEN_OUT = 4
 NO_CHILD = -1
+VARIANCE_OBJECTIVE = "reg:gamma"  # its margin is the log of the variance; half of that is log sigma
+HALF = np.float32(0.5)
 
 
 class TreeJson(msgspec.Struct):
@@ -102,8 +104,11 @@ def parse_booster(document: bytes, subject: str) -> FlatTrees:
         inputs = int(learner.learner_model_param.num_feature)
         depth = max((_depth(tree, 0) for tree in trees), default=0)
         with np.errstate(all="ignore"):  # what is not finite is refused below
-            base = _base_margin(learner.learner_model_param.base_score, learner.objective.name)
+            objective = learner.objective.name
+            base = _base_margin(learner.learner_model_param.base_score, objective)
             flat = _flatten(trees, max(depth, WRITTEN_OUT), inputs, base)
+            if objective == VARIANCE_OBJECTIVE:
+                flat = replace(flat, base=flat.base * HALF, leaf=flat.leaf * HALF)
     except (msgspec.MsgspecError, ValueError, IndexError, RecursionError) as error:
         raise _broken(subject, f"its trees can't be read ({error})") from error
     if learner.gradient_booster.name != "gbtree" or any(any(tree.split_type) for tree in trees):
@@ -122,6 +127,8 @@ def _base_margin(text: str, objective: str) -> np.float32:
     score = np.float32(text.strip("[]"))
     if objective == "reg:squarederror":
         return score
+    if objective == VARIANCE_OBJECTIVE:
+        return np.float32(np.log(score))
     if objective == "binary:logistic":
         return np.float32(-np.log(np.float32(1.0) / score - np.float32(1.0)))
     raise ValueError(f"objective {objective}")

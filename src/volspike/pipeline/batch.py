@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.features.admission import Admitted
+from volspike.features.columns import FeatureSet
 from volspike.features.engine import Engine, make_engine
-from volspike.features.sets import FeatureSet
 from volspike.features.table import ADMITTED_COLUMNS, MARK, ROW_COLUMNS, TICK, FeatureTable
 from volspike.features.window import WINDOW_NS
 from volspike.records import Mark, Tick

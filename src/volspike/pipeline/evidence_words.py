@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from volspike.evaluation.enough import (
     BLOCK_S,
     MIN_BLOCKS,
@@ -13,6 +15,7 @@ from volspike.evaluation.enough import (
     WINDOW_S,
     count_evidence,
 )
+from volspike.exchange.candles import CandleTable
 from volspike.features.table import FeatureTable
 from volspike.features.window import MIN_TICKS
 from volspike.labels.dataset import Dataset
@@ -33,6 +36,15 @@ def describe_rows(table: FeatureTable, dataset: Dataset) -> str:
         f"{len(ticks):,} ticks of {table.product} lie in {len(last):,} seconds; the last of each second is a "
         f"row: {len(dataset):,} rows; left out: {incomplete:,} whose minute is not whole, {few:,} with fewer "
         f"than {MIN_TICKS} ticks in it"
+    )
+
+
+def describe_candles(candles: CandleTable, dataset: Dataset) -> str:
+    """Say how many of the minutes there are, and of how many of them the next one is known."""
+    labelled = int(np.count_nonzero(dataset.spike >= 0))
+    return (
+        f"{len(candles):,} minute candles of {candles.product} from {candles.source}, "
+        f"{candles.missing_minutes:,} minutes between are missing; the next one is known behind {labelled:,}"
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from volspike.features.columns import FeatureSet
 from volspike.features.engine import Engine, make_engine
-from volspike.features.sets import FeatureSet
 from volspike.features.window import WINDOW_NS
 from volspike.records import FeatureRow, Tick
 

@@ -10,7 +10,7 @@ from volspike.bus.port import Log, LogRecord, Outgoing
 from volspike.bus.topics import FEATURES, GAPS, TICKS
 from volspike.errors import FeatureError, ProtocolError
 from volspike.exchange.products import MAX_PRICE_DECIMALS
-from volspike.features.sets import FeatureSet
+from volspike.features.columns import FeatureSet
 from volspike.features.window import out_of_order
 from volspike.logs import get_logger
 from volspike.pipeline.feature_rows import FeatureRows

@@ -13,8 +13,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from volspike.exchange.products import PriceScales
+from volspike.features.columns import FeatureSet
 from volspike.features.engine import Engine
-from volspike.features.sets import FeatureSet
 from volspike.features.table import TICK, FeatureTable
 from volspike.labels.trailing import TrailingState
 from volspike.pipeline.batch import BatchStages

@@ -25,7 +25,7 @@ from volspike.models.predictor import Predictor
 from volspike.models.registry import resolve_model
 from volspike.models.shelf import bundle_paths
 from volspike.pipeline.home import Home
-from volspike.pipeline.training import stored_table
+from volspike.pipeline.stored_data import stored_table
 
 NS = 1_000_000_000
 TIMED_ROWS = 20_000
@@ -98,10 +98,9 @@ def rows_for(
 
     A model that serves either feed takes the other one where its own is not stored.
     """
-    wanted = settings.model_copy(update={"feature_set": manifest.feature_set})
     product = product or manifest.product
     has_own = any(kind[:2] == (product, manifest.feed) for kind in stored_kinds(home.features))
-    return stored_table(home, wanted, product, feed or (manifest.feed if has_own else None))
+    return stored_table(home, manifest.feature_set, product, feed or (manifest.feed if has_own else None))
 
 
 def _siblings(home: Home, chosen: Bundle) -> dict[str, Bundle]:

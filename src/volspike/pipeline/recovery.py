@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from volspike.exchange.products import PriceScales
 from volspike.features.admission import Admitted
-from volspike.features.sets import FeatureSet
+from volspike.features.columns import FeatureSet
 from volspike.features.store import discard_open_files
 from volspike.labels.trailing import TrailingState
 from volspike.logs import get_logger

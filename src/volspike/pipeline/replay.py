@@ -12,7 +12,8 @@ from typing import Any
 
 from volspike.errors import FeatureError
 from volspike.exchange.products import PriceScales
-from volspike.features.sets import FeatureSet, get_feature_set
+from volspike.features.columns import FeatureSet
+from volspike.features.sets import get_feature_set
 from volspike.features.store import FeatureWriter, stored_kinds
 from volspike.features.table import FeatureTable
 from volspike.pipeline.batch import BatchStages

@@ -14,10 +14,11 @@ from volspike.clock import Clock
 from volspike.errors import FeatureError, ModelError, ProtocolError
 from volspike.exchange.products import MAX_PRICE_DECIMALS, PriceScales
 from volspike.features.fixedpoint import PRICE_LIMIT
+from volspike.features.sets import get_feature_set
 from volspike.features.window import out_of_order
 from volspike.labels.second_journal import SLOTS
 from volspike.logs import get_logger
-from volspike.models.bundle import Bundle, check_fits
+from volspike.models.bundle import Bundle, check_fits, rows_of, takes_rows
 from volspike.pipeline.lateness_clock import LatenessClock
 from volspike.pipeline.product_stage import PartitionMemory, ProductStage
 from volspike.pipeline.score_state import ProductScore
@@ -218,12 +219,13 @@ class ScoreStage(ProductStage[ProductScore]):
         partition.products[key] = score
         return score
 
-    def _make(self, product: str, feed: str, feature_set: str) -> ProductScore | None:
+    def _make(self, product: str, feed: str, feature_set: str | None) -> ProductScore | None:
+        """Return the product's score; without the feature set of a row, for rows that it was given before."""
         bundle = self._bundles.get(product)
         if bundle is None:
             return None
         try:
-            check_fits(bundle.manifest, feed, product, feature_set)
+            check_fits(bundle.manifest, feed, product, feature_set or rows_of(bundle.manifest))
         except ModelError as error:
             log.warning("a product is not predicted", product=product, feed=feed, reason=str(error))
             return None
@@ -254,7 +256,7 @@ class ScoreStage(ProductStage[ProductScore]):
         for name in self._store.names(state, _BLOB):
             product, feed, _ = name.rsplit("|", 2)
             bundle = self._bundles.get(product)
-            score = None if bundle is None else self._make(product, feed, bundle.manifest.feature_set)
+            score = None if bundle is None else self._make(product, feed, None)
             if score is not None:
                 minutes = [state.get(f"{product}|{feed}|m{slot}") for slot in range(SLOTS)]
                 score.restore(self._store.unpack(state, name), [each for each in minutes if each])
@@ -287,11 +289,14 @@ def _ahead(event: FeatureRow | Mark) -> FeatureError:
     return FeatureError(event.product, "a record is far ahead of those around it", "correct what wrote it")
 
 
+def _is_whole(row: FeatureRow) -> bool:
+    return len(row.values) == len(get_feature_set(row.feature_set).columns)
+
+
 def _check(row: FeatureRow, score: ProductScore) -> None:
     """Raise FeatureError for a row that no featurize writes."""
     sound = 0 < row.bid <= row.ask < PRICE_LIMIT and 0 <= row.price_decimals <= MAX_PRICE_DECIMALS
-    fits = row.feature_set == score.bundle.manifest.feature_set and len(row.values) == score.columns
-    if not (sound and fits):
+    if not (sound and takes_rows(score.bundle.manifest, row.feature_set) and _is_whole(row)):
         raise FeatureError(
             f"row {row.identity}", "is not of the feature set served", "featurize with that set"
         )

@@ -11,7 +11,6 @@ import msgspec
 from volspike.alerts.policy import AlertPolicy
 from volspike.bus.port import LogRecord
 from volspike.errors import ModelError
-from volspike.features.sets import get_feature_set
 from volspike.labels.second_journal import SecondJournal
 from volspike.labels.trailing import TrailingState
 from volspike.models.bundle import Bundle
@@ -54,8 +53,6 @@ class ProductScore:
         The covered stretch it is in.
     held : LogRecord or None
         A record far ahead of those before, not taken yet.
-    columns : int
-        Feature values in a row.
     """
 
     def __init__(self, bundle: Bundle, scorer: Scorer, trailing: TrailingState, policy: AlertPolicy) -> None:
@@ -65,7 +62,6 @@ class ProductScore:
         self.journal = SecondJournal()
         self.stretch = Stretch()
         self.held: LogRecord | None = None
-        self.columns = len(get_feature_set(bundle.manifest.feature_set).columns)
         self._trailing = trailing
         trailing.on_closed = self.journal.add
 

@@ -11,8 +11,10 @@ from volspike.config import Settings
 from volspike.errors import ModelError
 from volspike.exchange.dialects import DIALECTS, Dialect, get_dialect
 from volspike.exchange.products import PriceScales
+from volspike.features.regime.state import RegimeState
+from volspike.features.sets import get_feature_set
 from volspike.labels.trailing import TrailingState
-from volspike.models.bundle import Bundle, check_fits, load_bundle
+from volspike.models.bundle import Bundle, check_fits, load_bundle, rows_of
 from volspike.models.shelf import champions
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
@@ -67,8 +69,8 @@ def _known(home: Home, settings: Settings) -> dict[str, list[Bundle]]:
     known: dict[str, list[Bundle]] = {product: [] for product in settings.products}
     if not settings.model:
         for product in known:
-            paths = [champion.path(home.models) for champion in champions(home.models, product)]
-            known[product] = [load_bundle(path) for path in paths]
+            found = [champion for champion in champions(home.models, product) if champion.feed in DIALECTS]
+            known[product] = [load_bundle(champion.path(home.models)) for champion in found]
         return known
     bundle = open_model(home, settings.model)
     manifest = bundle.manifest
@@ -91,7 +93,7 @@ def _fitting(candidates: Sequence[Bundle], feed: str) -> Bundle | None:
 def _serving(candidates: Sequence[Bundle], feed: str) -> Bundle:
     bundle = _fitting(candidates, feed) or candidates[0]
     manifest = bundle.manifest
-    check_fits(manifest, feed, manifest.product, manifest.feature_set)
+    check_fits(manifest, feed, manifest.product, rows_of(manifest))
     if manifest.target != LIVE_TARGET:
         raise ModelError(
             f"model {manifest.name} {manifest.version}",
@@ -102,7 +104,8 @@ def _serving(candidates: Sequence[Bundle], feed: str) -> Bundle:
 
 
 def _feature_set(bundles: dict[str, Bundle], settings: Settings) -> str:
-    sets = sorted({bundle.manifest.feature_set for bundle in bundles.values()})
+    named = {bundle.manifest.feature_set for bundle in bundles.values()}
+    sets = sorted(name for name in named if get_feature_set(name).source == "ticks")
     if len(sets) > 1:
         raise ModelError(
             f"models of {', '.join(bundles)}",
@@ -136,4 +139,11 @@ def trailing_for(bundle: Bundle, scales: PriceScales) -> TrailingState:
     """Return an empty trailing state as a model needs it for its product."""
     manifest = bundle.manifest
     decimals = scales.decimals(manifest.product)
-    return TrailingState(manifest.tau.spec(), manifest.tau.fixed_bps, decimals, manifest.increment)
+    of_seconds = get_feature_set(manifest.feature_set).source == "seconds"
+    return TrailingState(
+        manifest.tau.spec(),
+        manifest.tau.fixed_bps,
+        decimals,
+        manifest.increment,
+        RegimeState() if of_seconds else None,
+    )

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from volspike.errors import FeatureError
+from volspike.features.columns import FeatureSet
 from volspike.features.engine import Engine
-from volspike.features.sets import FeatureSet
 from volspike.features.store import FeatureWriter
 from volspike.logs import get_logger
 from volspike.pipeline.feature_rows import FeatureRows

@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from volspike.config import Settings
-from volspike.errors import NotEnoughDataError
 from volspike.evaluation.report import Evaluation, evaluate
-from volspike.features.store import FeatureTable, read_features
-from volspike.labels.dataset import Dataset, build_dataset
+from volspike.labels.candles import FEED as CANDLES
+from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split, chronological_split
 from volspike.labels.targets import LEAKING_TARGETS
-from volspike.labels.tau import TauSpec
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
 from volspike.models.registry import Registered, register
 from volspike.models.settings import TrainSettings
 from volspike.models.shelf import champions, save_bundle, write_champion
 from volspike.models.train import TrainResult, train, with_scores
-from volspike.pipeline.evidence_words import describe_parts, describe_rows
+from volspike.pipeline.evidence_words import describe_parts
 from volspike.pipeline.home import Home
+from volspike.pipeline.stored_data import training_data
 
 LIVE_TARGET = "rv"
 
@@ -67,28 +66,6 @@ class Trained:
         }
 
 
-def tau_spec(settings: Settings) -> TauSpec:
-    """Return how tau is set."""
-    return TauSpec(settings.tau_mode, settings.tau_quantile, settings.tau_floor_bps)
-
-
-def stored_table(home: Home, settings: Settings, product: str | None, feed: str | None) -> FeatureTable:
-    """Read the stored rows of one product and feed.
-
-    Raises
-    ------
-    NotEnoughDataError
-        If there are none.
-    """
-    home.require()
-    table = read_features(home.features, product, feed, settings.feature_set)
-    if not len(table.event_ns):
-        raise NotEnoughDataError(
-            str(home.features), "it holds no rows", "record longer, or run volspike replay after an import"
-        )
-    return table
-
-
 def train_models(
     home: Home, settings: Settings, product: str | None, feed: str | None, say: Callable[[str], None]
 ) -> Trained:
@@ -101,11 +78,11 @@ def train_models(
     """
     if settings.target in LEAKING_TARGETS:
         say(f"WARNING: the target {settings.target} leaks: {LEAKING_TARGETS[settings.target]}")
-    table = stored_table(home, settings, product, feed)
-    say(f"labelling {len(table.event_ns):,} rows of {table.product}")
-    dataset = build_dataset([table], settings.target, tau_spec(settings))
+    say("reading and labelling what is stored")
+    stored = training_data(home, settings, product, feed)
+    dataset = stored.dataset
     split = chronological_split(dataset)
-    say(describe_rows(table, dataset))
+    say(stored.words)
     for words in describe_parts(dataset, split):
         say(words)
     say("fitting on the labelled rows of fit")
@@ -137,7 +114,7 @@ def train_models(
 
 def _not_promoted(candidate: Manifest, models: Path) -> str:
     """Return why a model must not become champion of its product and feed; empty where it may."""
-    if candidate.target != LIVE_TARGET:
+    if candidate.target != LIVE_TARGET and candidate.feed != CANDLES:
         return f"models of target {candidate.target} are for study"
     rivals = [rival for rival in champions(models, candidate.product) if rival.feed == candidate.feed]
     if candidate.enough_data or not rivals or not load_bundle(rivals[0].path(models)).manifest.enough_data:

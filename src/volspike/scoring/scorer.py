@@ -22,6 +22,7 @@ import msgspec
 
 from volspike.clock import Clock
 from volspike.features.grid import mid_price
+from volspike.features.sets import TICK_SETS, get_feature_set
 from volspike.features.window import MIN_TICKS, SECOND_NS, last_closed_second
 from volspike.labels.stream import column_index
 from volspike.labels.targets import HORIZON_S, Graded, RvLabeller, make_labeller
@@ -148,7 +149,8 @@ class Scorer:
         self._model = GuardedPredictor(predictor)
         self._reference = GuardedPredictor(reference)
         self._feature_set = predictor.feature_set
-        self._rv_column = column_index(predictor.feature_set, "rv_60s")
+        self._of_seconds = get_feature_set(predictor.feature_set).source == "seconds"
+        self._rv_column = column_index(TICK_SETS[0] if self._of_seconds else predictor.feature_set, "rv_60s")
         self._trailing = trailing
         self._clock = clock
         self._labeller: RvLabeller[_Batch] = make_labeller(predictor.target)
@@ -291,6 +293,8 @@ class Scorer:
             self.unpredicted += 1
             return None
         context = self._trailing.context(rv_bps, mid_price(mid_sum, row.price_decimals))
+        if self._of_seconds:
+            values = self._trailing.regime()
         scored = self._model.predict(values, context)
         reference = self._reference.predict(values, context)
         if scored is None and reference is None:

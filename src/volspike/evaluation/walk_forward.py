@@ -1,0 +1,158 @@
+"""Walk forward: train on the past, predict the next stretch, move on; every prediction is out of sample.
+
+    fold 1    fit ........ tune calibrate | purge | test
+    fold 2    fit ............... tune calibrate  | purge | test
+    fold 3    fit ...................... tune calibrate   | purge | test
+
+All models, rules, thresholds and taus are fitted anew in each fold, on rows whose label ends five minutes
+before the fold's test rows begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from volspike.errors import NotEnoughDataError
+from volspike.labels.dataset import Dataset, hashed, with_fixed_tau_of
+from volspike.labels.splits import PURGE_S, Split, reach_ns, split_times
+from volspike.models.calibration import ScoredRows
+from volspike.models.train import TrainResult
+
+I8 = npt.NDArray[np.int64]
+Train = Callable[[Dataset, Split], TrainResult]
+
+PAST_FRACTIONS = (0.8, 0.1, 0.1, 0.0)
+CHAMPION = "champion"
+REFERENCE = "reference"
+NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WalkForward:
+    """Out-of-sample predictions of all folds, in time order.
+
+    Attributes
+    ----------
+    rows : Dataset
+        The n test rows, each with the tau that its fold knew.
+    models : dict of str to ScoredRows
+        Predictions of each model, of each simple rule (``rule:NAME``), and of what would have been served:
+        ``champion`` and ``reference``, as each fold chose them.
+    open_at : dict of str to float64[n]
+        Alert threshold of each model at each row, as its fold chose it.
+    fold : int64[n]
+        Number of the fold.
+    chosen : tuple of (str, str)
+        Champion and reference of each fold.
+    """
+
+    rows: Dataset
+    models: dict[str, ScoredRows]
+    open_at: dict[str, npt.NDArray[np.float64]]
+    fold: I8
+    chosen: tuple[tuple[str, str], ...]
+
+
+def folds(event_ns: I8, from_ns: int, until_ns: int, every_s: int, purge_s: int = PURGE_S) -> Iterator[Split]:
+    """Yield the split of each fold.
+
+    Parameters
+    ----------
+    event_ns : int64[n]
+        Event times of the rows, ascending, ns.
+    from_ns, until_ns : int
+        The test rows lie in [from, until).
+    every_s : int
+        Length of a fold's test part in seconds.
+    purge_s : int
+        At least so long between the end of a training label and the first test row.
+    """
+    reach = reach_ns(event_ns, purge_s)
+    for start_ns in range(from_ns, until_ns, every_s * NS):
+        stop_ns = min(start_ns + every_s * NS, until_ns)
+        first, last = np.searchsorted(event_ns, (start_ns, stop_ns)).tolist()
+        if first == last:
+            continue
+        past = split_times(event_ns[: int(np.searchsorted(reach, start_ns, side="right"))], PAST_FRACTIONS)
+        yield replace(past, test=np.arange(first, last, dtype=np.int64))
+
+
+def walk_forward(
+    dataset: Dataset, from_ns: int, until_ns: int, every_s: int, train: Train, say: Callable[[str], None]
+) -> WalkForward:
+    """Train and predict fold by fold.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Rows of the whole span.
+    from_ns, until_ns, every_s : int
+        See ``folds``.
+    train : callable
+        Trains on a dataset and a split, reading nothing of the split's test part.
+    say : callable
+        Told of each fold.
+
+    Raises
+    ------
+    NotEnoughDataError
+        When no row lies in the span, or a fold has nothing to train on.
+    """
+    parts: list[_Fold] = []
+    for number, split in enumerate(folds(dataset.event_ns, from_ns, until_ns, every_s)):
+        known = with_fixed_tau_of(dataset, split.fit)
+        result = train(known, split)
+        say(f"fold {number + 1}: {len(split.fit):,} rows of fit, {len(split.test):,} of test")
+        parts.append(_fold(split.test, known.rows(split.test), result))
+    if not parts:
+        raise NotEnoughDataError(dataset.product, "no row in the span to test on", "choose another span")
+    return _joined(dataset, parts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fold:
+    index: I8
+    rows: Dataset
+    models: Mapping[str, ScoredRows]
+    open_at: Mapping[str, float]
+    chosen: tuple[str, str]
+
+
+def _fold(index: I8, rows: Dataset, result: TrainResult) -> _Fold:
+    models = {name: bundle.predictor.predict_batch(rows) for name, bundle in result.bundles.items()}
+    rules = {f"rule:{name}": rule.predict_batch(rows) for name, rule in result.references.items()}
+    open_at = {name: bundle.manifest.alert.open_at for name, bundle in result.bundles.items()}
+    served = {CHAMPION: models[result.champion], REFERENCE: rules[f"rule:{result.reference}"]}
+    open_at[CHAMPION] = open_at[result.champion]
+    return _Fold(index, rows, {**models, **served, **rules}, open_at, (result.champion, result.reference))
+
+
+def _joined(dataset: Dataset, parts: list[_Fold]) -> WalkForward:
+    """Put the folds one behind the other; a model that one of them could not fit is left out."""
+    names = [name for name in parts[0].models if all(name in part.models for part in parts)]
+    rows = dataset.rows(np.concatenate([part.index for part in parts]))
+    return WalkForward(
+        rows=hashed(
+            replace(
+                rows,
+                tau_bps=np.concatenate([part.rows.tau_bps for part in parts]),
+                spike=np.concatenate([part.rows.spike for part in parts]),
+            )
+        ),
+        models={name: _end_to_end([part.models[name] for part in parts]) for name in names},
+        open_at={
+            name: np.concatenate([np.full(len(part.index), part.open_at[name]) for part in parts])
+            for name in names
+            if name in parts[0].open_at
+        },
+        fold=np.repeat(np.arange(len(parts)), [len(part.index) for part in parts]),
+        chosen=tuple(part.chosen for part in parts),
+    )
+
+
+def _end_to_end(pieces: list[ScoredRows]) -> ScoredRows:
+    return ScoredRows(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
