@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from evaluation_rows import dataset
@@ -28,7 +30,7 @@ def test_groups_hold_every_row_once_in_order_and_keep_equal_values_together(
     made = equal_mass(np.array(values, np.float64), groups)
     assert sorted(np.concatenate([*made, np.zeros(0, np.int64)]).tolist()) == list(range(len(values)))
     ranges = [(min(values[i] for i in group), max(values[i] for i in group)) for group in made]
-    assert all(before[1] < after[0] for before, after in zip(ranges, ranges[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(ranges))
     assert len(made) <= groups
 
 

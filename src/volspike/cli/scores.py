@@ -97,6 +97,9 @@ def show_judgement(report: dict[str, Any]) -> None:
 def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
     rows = [(name, *(_gain(of[score]) for score in GAINS)) for name, of in gains.items()]
     console().print()
+    if not any(gain for of in gains.values() for gain in of.values()):
+        console().print("Gains over the reference: not enough data, test has fewer than 10 blocks")
+        return
     show_table("Gains over the reference on test, and 95 % intervals", ("model", *GAINS.values()), rows)
 
 
@@ -111,6 +114,7 @@ def _gain(gain: dict[str, float] | None) -> str:
 
 def _show_budgets(model: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
     """Print the alert-budget curve of a model, and the recall of the reference beside it."""
+    reasons = sorted({point["reason"] for point in ours if point["reason"]})
     rows = [
         (
             f"{point['budget_per_hour']:g}",
@@ -122,12 +126,15 @@ def _show_budgets(model: str, ours: list[dict[str, Any]], theirs: list[dict[str,
             figure(point["duty_frac"], ".1%"),
         )
         for point, other in zip(ours, theirs, strict=True)
+        if not point["reason"]
     ]
     console().print()
     columns = ("allowed/h", "false/h", "onset rec.", "ref.", "med. lead", "ahead", "duty")
-    show_table(f"Alerts of {model} on test, thresholds of calibrate", columns, rows)
-    for reason in sorted({point["reason"] for point in ours if point["reason"]}):
-        console().print(f"no threshold: {reason}", markup=False)
+    if rows:
+        show_table(f"Alerts of {model} on test, thresholds of calibrate", columns, rows)
+    for reason in reasons:
+        lacking = ", ".join(f"{point['budget_per_hour']:g}" for point in ours if point["reason"] == reason)
+        console().print(f"no alert threshold for {lacking} false alarms an hour: {reason}", markup=False)
 
 
 def _calibration(judged: dict[str, Any]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+import errno
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +34,7 @@ from volspike.labels.splits import Split
 TEMPLATE = "page.html.j2"
 NONE = "–"
 BAR = 60.0  # half the width of a drawn interval
+MOST_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,21 @@ def render_page(evaluation: Evaluation, dataset: Dataset, split: Split, about: A
     return environment.get_template(TEMPLATE).render(_context(evaluation, dataset, split, about))
 
 
+def check_page(path: Path) -> None:
+    """Make sure that a page can be written, before anything is looked at.
+
+    Raises
+    ------
+    ConfigError
+        If it can't.
+    """
+    with _writing(path) as temporary:
+        temporary.touch()
+        temporary.unlink()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
 def write_page(path: Path, text: str) -> Path:
     """Write a page, whole or not at all; return its path.
 
@@ -95,18 +114,24 @@ def write_page(path: Path, text: str) -> Path:
     ConfigError
         If it can't be written.
     """
+    with _writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    return path
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """Give a name beside ``path`` to write to; tell what goes wrong in one line, and leave nothing there."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        yield temporary
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise ConfigError(
-            str(path), f"can't be written ({error.strerror})", "name another with --html"
-        ) from None
-    return path
+        reason = f"can't be written ({error.strerror})"
+        raise ConfigError(str(path), reason, "name another with --html") from None
 
 
 def _context(evaluation: Evaluation, dataset: Dataset, split: Split, about: About) -> dict[str, Any]:
@@ -136,9 +161,14 @@ def _context(evaluation: Evaluation, dataset: Dataset, split: Split, about: Abou
             sigma_chart(test, split.test, chosen, evaluation.judged[chosen]),
         ),
         "sides": sides,
-        "budget_rows": tuple(
-            zip(evaluation.judged[chosen].budgets, evaluation.reference_judged.budgets, strict=True)
-        ),
+        "budget_rows": [
+            points
+            for points in zip(
+                evaluation.judged[chosen].budgets, evaluation.reference_judged.budgets, strict=True
+            )
+            if not all(point.reason for point in points)
+        ],
+        "no_thresholds": tuple(_no_thresholds({name: sides[name][1] for name in (chosen, reference)})),
         "reference": reference,
         "days": days,
         "worst": worst_day(days),
@@ -170,8 +200,9 @@ def _facts(
     )
     parts = ", ".join(f"{name} {count:,}" for name, count in split.counts().items())
     yield "parts", f"{parts} of {len(dataset):,}"
-    tau = evaluation.tau
-    yield "tau", f"{tau['mode']}, median {_form(tau['median_bps'], 2)} bps"
+    median = evaluation.tau["median_bps"]
+    told = _form(median, 2) if isinstance(median, float) else NONE
+    yield "tau", f"{evaluation.tau['mode']}, median {told} bps"
     yield "features", f"{dataset.feature_set}, target {dataset.target}"
     yield "models", ", ".join(f"{name} {about.versions[name]}" for name in evaluation.models)
     yield "reference", evaluation.reference
@@ -200,7 +231,8 @@ def _gain_rows(judged: Sequence[Judgement]) -> list[tuple[str, list[GainCell | N
     for field, (name, digits) in GAIN_NAMES.items():
         gains = [judgement.gains[field] for judgement in judged]
         reach = max((max(abs(g.low), abs(g.high), abs(g.value)) for g in gains if g), default=0.0) or 1.0
-        rows.append((name, [None if gain is None else _gain(gain, digits, reach) for gain in gains]))
+        shown = min(MOST_DIGITS, max(digits, 1 - math.floor(math.log10(reach))))
+        rows.append((name, [None if gain is None else _gain(gain, shown, reach) for gain in gains]))
     return rows
 
 
@@ -209,6 +241,14 @@ def _gain(gain: Gain, digits: int, reach: float) -> GainCell:
     low, at, high = (round(BAR * value / reach, 1) for value in (gain.low, gain.value, gain.high))
     interval = f"{_form(gain.low, digits, '+')} to {_form(gain.high, digits, '+')}"
     return GainCell(_form(gain.value, digits, "+"), interval, tone, low, at, high)
+
+
+def _no_thresholds(sides: Mapping[str, Judgement]) -> Iterator[tuple[str, str, str]]:
+    """Yield a side, the budgets that calibrate gave it no threshold for, and why not."""
+    for name, side in sides.items():
+        for reason in sorted({point.reason for point in side.budgets if point.reason}):
+            budgets = [point.budget_per_hour for point in side.budgets if point.reason == reason]
+            yield name, ", ".join(f"{budget:g}" for budget in budgets), reason
 
 
 def _timeline(evaluation: Evaluation, test: Dataset, split: Split) -> Timeline:
@@ -220,9 +260,9 @@ def _timeline(evaluation: Evaluation, test: Dataset, split: Split) -> Timeline:
     )
 
 
-def _form(value: float | None, digits: int = 3, sign: str = "") -> str:
+def _form(value: float | None, digits: int = 3, sign: str = "", unit: str = "") -> str:
     """Return a figure with so many decimals and a true minus, or a dash where there is none."""
-    return NONE if value is None else f"{value:{sign},.{digits}f}".replace("-", "−")
+    return NONE if value is None else f"{value:{sign},.{digits}f}{unit}".replace("-", "−")
 
 
 def _percent(value: float | None, digits: int = 0) -> str:

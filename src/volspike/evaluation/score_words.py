@@ -77,7 +77,7 @@ SCORE_WORDS = (
     ScoreWords(
         "onset_pr_auc",
         "onset AP",
-        3,
+        4,
         HIGHER,
         "Average precision of the first spike after a calm minute alone: what a warning is for.",
     ),

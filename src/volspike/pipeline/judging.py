@@ -16,7 +16,7 @@ from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError
 from volspike.evaluation.looks import append_look, check_appendable, look_at, looks_at, read_looks
-from volspike.evaluation.page import About, render_page, write_page
+from volspike.evaluation.page import About, check_page, render_page, write_page
 from volspike.evaluation.report import evaluate
 from volspike.features.store import FeatureTable, stored_kinds
 from volspike.labels.dataset import Dataset, build_dataset
@@ -124,13 +124,16 @@ def evaluate_models(home: Home, settings: Settings, request: Request, clock: Clo
         The report under the names of the command line. A final look is on disk before this returns.
     """
     home.require()
-    log = request.looks or home.looks
     chosen = open_model(home, request.model, request.product, request.feed)
     manifest = chosen.manifest
+    table = rows_for(home, settings, manifest, request.product, request.feed)
+    log = request.looks or home.looks
+    page = request.page or home.reports / f"evaluate-{table.product}-{manifest.name}.html"
     before = read_looks(log)
+    check_page(page)
     if request.final:
         check_appendable(log)
-    dataset = dataset_for(chosen, rows_for(home, settings, manifest, request.product, request.feed))
+    dataset = dataset_for(chosen, table)
     split = split_for(dataset, manifest)
     family = _siblings(home, chosen)
     evaluation = evaluate(family, dataset, split, manifest.name, home.reports)
@@ -141,7 +144,6 @@ def evaluate_models(home: Home, settings: Settings, request: Request, clock: Clo
         append_look(log, look)
     same = dataset.sha256 == manifest.provenance.dataset_sha256
     about = About(versions, same, looks_at(before, test))
-    page = request.page or home.reports / f"evaluate-{dataset.product}-{manifest.name}.html"
     return {
         **evaluation.as_dict(),
         "split": split.counts(),
