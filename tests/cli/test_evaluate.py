@@ -14,8 +14,7 @@ from volspike.labels.splits import chronological_split
 from volspike.models.bundle import Bundle
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import dataset_for, open_model, rows_for, split_for
-from volspike.pipeline.training import train_models
-from whole_runs import PRODUCT, make_history, one_line_failure, settings_for, tree, volspike
+from whole_runs import HISTORY_NS, PRODUCT, make_history, one_line_failure, settings_for, tree, volspike
 
 
 def looked(root: Path, *arguments: object) -> dict:
@@ -91,16 +90,16 @@ def bundle_and_rows(root: Path) -> tuple[Bundle, object]:
     return bundle, dataset_for(bundle, rows_for(home, settings, bundle.manifest, None, None))
 
 
-def test_later_rows_are_test_and_the_calibrate_slice_of_training_is_found_again(tmp_path: Path) -> None:
-    home = make_history(tmp_path / "data", 5_400 * 10**9)
-    train_models(home, settings_for(home.root), None, None, lambda _words: None)
-    bundle, dataset = bundle_and_rows(home.root)
+def test_later_rows_are_test_and_the_calibrate_slice_of_training_is_found_again(
+    trained: Callable[[], Path], tmp_path: Path
+) -> None:
+    bundle, dataset = bundle_and_rows(trained())
     split = chronological_split(dataset)
     labelled = split.calibrate[dataset.spike[split.calibrate] >= 0]
     first_ns = int(dataset.event_ns[labelled[0]])
     assert split_for(dataset, bundle.manifest).counts() == split.counts()
     # The same market goes on: more rows, another dataset.
-    later = make_history(tmp_path / "later", 7_200 * 10**9)
+    later = make_history(tmp_path / "later", HISTORY_NS + 1_800 * 10**9)
     longer = dataset_for(bundle, rows_for(later, settings_for(later.root), bundle.manifest, None, None))
     found = split_for(longer, bundle.manifest)
     assert longer.sha256 != dataset.sha256

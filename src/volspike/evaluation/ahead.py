@@ -52,9 +52,9 @@ def _share(
     later, stop = np.searchsorted(second, (max(opened, onset), onset + HORIZON_S), side="right") - 1
     whole = float(np.sum(squares[row + 1 : stop + 1]))
     label = float(part.sigma_future_bps[row]) ** 2
-    if not abs(whole - label) <= AGREES * label:
+    if not 0.0 < label or not abs(whole - label) <= AGREES * label:
         return None
-    return float(np.sum(squares[later + 1 : stop + 1])) / whole
+    return min(1.0, float(np.sum(squares[later + 1 : stop + 1])) / whole)
 
 
 def _squares_bps2(part: Dataset) -> F8:
