@@ -10,15 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from volspike.evaluation.scores import (
-    average_precision,
-    confusion_at,
-    log_loss,
-    precision_recall,
-    qlike,
-    roc_auc,
-    score,
-)
+from volspike.evaluation.ranking import average_precision, precision_recall, roc_auc
+from volspike.evaluation.scores import confusion_at, log_loss, score
+from volspike.evaluation.sigma_scores import qlike
 
 KEYS = {
     "pr_auc", "base_rate", "lift", "onset_pr_auc", "reference_pr_auc", "qlike", "log_loss", "f1", "precision",

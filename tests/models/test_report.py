@@ -4,9 +4,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from model_rows import market, of_one_class
 
+from volspike.evaluation.page import About, render_page
 from volspike.evaluation.report import describe_gap, evaluate
 from volspike.labels.splits import PARTS, chronological_split
 from volspike.models.train import train
@@ -90,3 +92,42 @@ def test_thin_and_one_class_parts_are_marked_not_hidden(settings, tmp_path: Path
     assert "not enough data: PR-AUC is undefined on test" in report.gaps["zscore"]
     assert len(report.plots["zscore"]) == 2
     json.dumps(report.as_dict())
+
+
+def test_what_is_said_beyond_scores_is_of_the_test_part(report, dataset, split) -> None:
+    document = json.loads(json.dumps(report.as_dict()))
+    test = dataset.rows(split.test)
+    for name, judgement in report.judged.items():
+        parts = report.models[name]
+        reliability = document["reliability"][name]
+        assert sum(group["rows"] for group in reliability["bins"]) == parts["test"].rows
+        assert reliability["slope_verdict"] == "not enough data"
+        assert sum(day["rows"] for day in document["days"][name]["days"]) == parts["test"].rows
+        assert document["days"][name]["worst"] in {day.date for day in judgement.days}
+        assert list(document["gains"][name]) == ["log_loss", "qlike", "pr_auc", "onset_pr_auc", "brier"]
+        assert [point["budget_per_hour"] for point in document["budgets"][name]] == [0.5, 1.0, 2.0, 4.0, 8.0]
+        warned = [point for point in judgement.budgets if not point.reason]
+        assert all(point.onsets == parts["test"].onsets for point in warned)
+    assert sum(group["rows"] for group in document["unlabelled"]) == len(dataset)
+    assert document["reference"]["reliability"]["bins"]
+    assert len(document["reference"]["budgets"]) == 5
+    assert test.step_s == 1
+
+
+def test_rows_a_minute_apart_are_judged_as_well(settings) -> None:
+    seconds = market(hours=100.0, seed=9)
+    minutes = replace(seconds, step_s=60).rows(np.arange(0, len(seconds), 60))
+    split = chronological_split(minutes)
+    result = train(minutes, split, settings)
+    report = evaluate(result.bundles, minutes, split, result.champion)
+    for name, judgement in report.judged.items():
+        scores = report.models[name]["test"]
+        assert scores.rows == scores.windows == len(split.test)
+        assert scores.onsets + scores.continuations == scores.positives
+        assert all(group.rows == group.windows for group in judgement.reliability.bins)
+        assert judgement.gains["log_loss"] is not None
+        assert any(point.onset_recall for point in judgement.budgets)
+        assert {point.lead_s for point in judgement.budgets} <= {None, 60.0, 90.0, 120.0}
+        assert {point.ahead_frac for point in judgement.budgets} <= {None, 1.0}
+    text = render_page(report, minutes, split, About(dict.fromkeys(report.models, "1"), True, 0))
+    assert "one row a 60 s" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from volspike.cli.figures import short_text
+from volspike.cli.figures import count_text, figure, short_text
 from volspike.cli.output import cell_text, console, show_table
 
 PARTS = ("test", "calibrate", "tune", "fit")
@@ -17,7 +17,7 @@ SHORT = (
     ("lift", "lift"),
     ("clusters", "clusters"),
 )
-# Two tables, since one would not fit a terminal.
+# Several tables, since one would not fit a terminal.
 FULL = (
     (
         ("log_loss", "log-loss"),
@@ -29,19 +29,37 @@ FULL = (
         ("reference_pr_auc", "ref."),
     ),
     (
+        ("within_session_pr_auc", "within"),
         ("onset_pr_auc", "onset"),
+        ("continuation_pr_auc", "cont."),
         ("roc_auc", "ROC"),
+        ("clusters", "clusters"),
+        ("windows", "windows"),
+    ),
+    (
         ("f1", "F1"),
         ("precision", "prec."),
         ("recall", "rec."),
-        ("clusters", "clusters"),
-        ("windows", "windows"),
+        ("r2_log_sigma", "R2 log"),
+        ("band_coverage", "band"),
+        ("winkler_bps", "Winkler"),
     ),
 )
 LEGEND = (
     "* champion, ( ) reference, ! not enough data for any claim. Lower log-loss and QLIKE are better, higher "
     "PR-AUC is; lift = PR-AUC / base rate of spikes; ref. = PR-AUC of the reference."
 )
+FULL_LEGEND = (
+    "PR-AUC within sessions, of onsets (onset) and of all other spikes (cont.). R2 log: of log sigma; band: "
+    "share of rows in the 90 % band; Winkler: its interval score in bps, lower is better."
+)
+GAINS = {
+    "log_loss": "log-loss",
+    "qlike": "QLIKE",
+    "pr_auc": "PR-AUC",
+    "onset_pr_auc": "onset",
+    "brier": "Brier",
+}
 
 
 def show_report(report: dict[str, Any], everything: bool = False) -> None:
@@ -54,7 +72,82 @@ def show_report(report: dict[str, Any], everything: bool = False) -> None:
     elif parts:
         _show(f"Scores on the {parts[0]} part (--all: every part)", scored, parts[:1], SHORT)
     console().print(LEGEND, markup=False)
+    if everything:
+        console().print(FULL_LEGEND, markup=False)
     _show_words(report)
+
+
+def show_judgement(report: dict[str, Any]) -> None:
+    """Print what is said of the models on test beyond their scores, and where the page is."""
+    champion = report["champion"]
+    _show_gains(report["gains"])
+    _show_budgets(champion, report["budgets"][champion], report["reference"]["budgets"])
+    out = console()
+    for name, judged in (*report["reliability"].items(), ("reference", report["reference"]["reliability"])):
+        out.print(f"calibration of {name}: {_calibration(judged)}", markup=False)
+    days = report["days"][champion]
+    if days["worst"]:
+        (worst,) = (day for day in days["days"] if day["date"] == days["worst"])
+        gain = figure(worst["log_loss_gain"], "+.4f")
+        out.print(f"worst day of {champion}: {worst['date']}, {gain} in log-loss, {worst['windows']} windows")
+    out.print(_looked(report), markup=False, soft_wrap=True)
+    out.print(f"page: {report['page']}", markup=False, soft_wrap=True)
+
+
+def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
+    rows = [(name, *(_gain(of[score]) for score in GAINS)) for name, of in gains.items()]
+    console().print()
+    if not any(gain for of in gains.values() for gain in of.values()):
+        console().print("Gains over the reference: not enough data, test has fewer than 10 blocks")
+        return
+    show_table("Gains over the reference on test, and 95 % intervals", ("model", *GAINS.values()), rows)
+
+
+def _gain(gain: dict[str, float] | None) -> str:
+    if gain is None:
+        return "-"
+    low, value, high = (
+        f"{'+' if gain[key] > 0 else ''}{short_text(gain[key])}" for key in ("low", "value", "high")
+    )
+    return f"{value}\n{low} {high}"
+
+
+def _show_budgets(model: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
+    """Print the alert-budget curve of a model, and the recall of the reference beside it."""
+    reasons = sorted({point["reason"] for point in ours if point["reason"]})
+    rows = [
+        (
+            f"{point['budget_per_hour']:g}",
+            figure(point["false_alarms_per_hour"], ".1f"),
+            figure(point["onset_recall"], ".0%"),
+            figure(other["onset_recall"], ".0%"),
+            figure(point["lead_s"], ".0f", " s"),
+            figure(point["ahead_frac"], ".0%"),
+            figure(point["duty_frac"], ".1%"),
+        )
+        for point, other in zip(ours, theirs, strict=True)
+        if not point["reason"]
+    ]
+    console().print()
+    columns = ("allowed/h", "false/h", "onset rec.", "ref.", "med. lead", "ahead", "duty")
+    if rows:
+        show_table(f"Alerts of {model} on test, thresholds of calibrate", columns, rows)
+    for reason in reasons:
+        lacking = ", ".join(f"{point['budget_per_hour']:g}" for point in ours if point["reason"] == reason)
+        console().print(f"no alert threshold for {lacking} false alarms an hour: {reason}", markup=False)
+
+
+def _calibration(judged: dict[str, Any]) -> str:
+    slope = figure(None if judged["line"] is None else judged["line"]["slope"], ".2f")
+    ratio = figure(judged["top_decile_ratio"], ".2f")
+    verdicts = judged["slope_verdict"], judged["top_decile_verdict"]
+    return f"slope {slope} ({verdicts[0]}), top decile observed / predicted {ratio} ({verdicts[1]})"
+
+
+def _looked(report: dict[str, Any]) -> str:
+    seen = count_text(report["looks"], "look")
+    now = "; this one is logged" if report["look"] else ""
+    return f"test part: {seen} before, by {report['looks_log']}{now}"
 
 
 def _sides(report: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:

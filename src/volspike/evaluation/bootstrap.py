@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from volspike.evaluation.scores import ranked
+from volspike.evaluation.ranking import ranked
 
 BLOCK_WIDTHS_S = (86_400, 14_400, 1_800)
 MIN_BLOCKS = 10
@@ -129,27 +129,38 @@ def average_precision_gain(y: Labels, model: F8, reference: F8, blocks: Blocks) 
 
 
 class _WeightedPrecision:
-    """Average precision under block weights; the rows are sorted once."""
+    """Average precision under block weights; the rows are sorted and counted once.
+
+    Only scores that a positive has add to it, and there only how many rows of each block rank so high counts.
+    """
 
     def __init__(self, y: Labels, score: F8, blocks: Blocks) -> None:
-        order, self._last_of_tie = ranked(score)
-        self._y = y[order]
-        self._block = blocks.of[order]
+        order, last_of_tie = ranked(score)
+        true = np.cumsum(y[order])[last_of_tie]
+        last = last_of_tie[np.diff(true, prepend=0) > 0]  # of each score that a positive has
+        level = np.searchsorted(last, np.arange(int(last[-1]) + 1))
+        high = order[: len(level)]
+        self._predicted = _counts(level, blocks.of[high], (len(last), blocks.count))
+        self._true = _counts(level[y[high]], blocks.of[high][y[high]], (len(last), blocks.count))
 
     def __call__(self, weights: F8) -> F8:
         """Return the value for each draw (float64[draws, blocks]); NaN for a draw without a positive."""
-        step = max(1, _CHUNK_CELLS // len(self._y))
+        step = max(1, _CHUNK_CELLS // len(self._true))
         return np.concatenate([self._some(weights[i : i + step]) for i in range(0, len(weights), step)])
 
     def _some(self, weights: F8) -> F8:
-        row_weight = weights[:, self._block]
-        predicted = np.cumsum(row_weight, axis=1)[:, self._last_of_tie]
-        true = np.cumsum(row_weight * self._y, axis=1)[:, self._last_of_tie]
-        gained = np.diff(true, axis=1, prepend=0)
+        predicted, true = self._predicted @ weights.T, self._true @ weights.T
+        gained = np.diff(true, axis=0, prepend=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             precision = np.where(predicted > 0, true / predicted, 0.0)
-            value: F8 = np.sum(gained * precision, axis=1) / true[:, -1]
+            value: F8 = np.sum(gained * precision, axis=0) / true[-1]
         return value
+
+
+def _counts(level: I8, block: I8, shape: tuple[int, int]) -> F8:
+    """Return how many rows of each block lie at each level or above, float64[levels, blocks]."""
+    cell = np.bincount(level * shape[1] + block, minlength=shape[0] * shape[1])
+    return np.cumsum(cell.reshape(shape), axis=0).astype(np.float64)
 
 
 def _gain(statistic: Statistic, blocks: Blocks) -> Gain:

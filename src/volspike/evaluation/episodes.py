@@ -9,7 +9,7 @@ By c trailing volatility has crossed the same tau, so a rule that only watches t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -116,7 +116,7 @@ def score_episodes(rows: GradedSeconds, alerts: Sequence[AlertSpan]) -> EpisodeS
         Alerts in order of opening.
     """
     onsets = rows.second[onset_mask(rows)]
-    leads = tuple(_leads(onsets, np.array([a.open_second for a in alerts], np.float64)))
+    leads = tuple(onset + HORIZON_S - opened for onset, opened in hits(onsets, alerts))
     spans = _covered_spans(rows)
     covered_s = sum(end - start for start, end in spans)
     last = float(rows.second[-1]) + rows.step_s if len(rows.second) else 0.0
@@ -139,12 +139,13 @@ def score_episodes(rows: GradedSeconds, alerts: Sequence[AlertSpan]) -> EpisodeS
     )
 
 
-def _leads(onsets: I8, opened: F8) -> Iterable[float]:
-    """Yield the lead of each onset that the first alert opened in [o - 60, o + 60) warns of."""
+def hits(onsets: I8, alerts: Sequence[AlertSpan]) -> Iterator[tuple[int, float]]:
+    """Yield each onset (int64[n], ascending) that an alert in [o - 60, o + 60) warns of, and its opening."""
+    opened = np.array([alert.open_second for alert in alerts], np.float64)
     first = np.searchsorted(opened, onsets - HORIZON_S)
     for onset, position in zip(onsets.tolist(), first.tolist(), strict=True):
         if position < len(opened) and opened[position] < onset + HORIZON_S:
-            yield float(onset + HORIZON_S - opened[position])
+            yield onset, float(opened[position])
 
 
 def _covered_spans(rows: GradedSeconds) -> list[tuple[float, float]]:
@@ -260,24 +261,38 @@ def choose_thresholds(
         Of equal recall, the fewest false alarms, then the highest threshold. The defaults, with the reason,
         where the slice has no onset or no threshold keeps the budget.
     """
-    default = (DEFAULT_OPEN, DEFAULT_OPEN * CLOSE_FRAC)
+    return choose_for_budgets(rows, p_spike, (max_false_alarms_per_hour,))[0]
+
+
+def choose_for_budgets(
+    rows: GradedSeconds, p_spike: F8, budgets_per_hour: Sequence[float]
+) -> list[AlertThresholds]:
+    """Choose thresholds for each of several budgets as ``choose_thresholds`` does for one."""
     if not np.any(onset_mask(rows)):
-        return AlertThresholds(*default, reason="no onset on the calibrate slice")
-    best: AlertThresholds | None = None
-    best_rank = (-1.0, 0.0, 0.0)
-    for open_at in _candidates(p_spike):
-        close_at = open_at * CLOSE_FRAC
-        alerts = open_alerts(rows.second, rows.run, p_spike, open_at, close_at)
-        scores = score_episodes(rows, alerts)
-        recall, false_rate = scores.onset_recall or 0.0, scores.false_alarms_per_hour or 0.0
-        rank = (recall, -false_rate, open_at)
-        if false_rate <= max_false_alarms_per_hour and recall > 0.0 and rank > best_rank:
-            best, best_rank = AlertThresholds(open_at, close_at, "", scores), rank
-    if best is None:
-        return AlertThresholds(
-            *default, reason="no threshold warns of an onset within the false-alarm budget"
-        )
-    return best
+        return [_default("no onset on the calibrate slice")] * len(budgets_per_hour)
+    tried = [_try(rows, p_spike, open_at) for open_at in _candidates(p_spike)]
+    return [_best_within(budget, tried) for budget in budgets_per_hour]
+
+
+def _try(rows: GradedSeconds, p_spike: F8, open_at: float) -> tuple[AlertThresholds, EpisodeScores]:
+    close_at = open_at * CLOSE_FRAC
+    scores = score_episodes(rows, open_alerts(rows.second, rows.run, p_spike, open_at, close_at))
+    return AlertThresholds(open_at, close_at, "", scores), scores
+
+
+def _best_within(budget: float, tried: Sequence[tuple[AlertThresholds, EpisodeScores]]) -> AlertThresholds:
+    ranked = [
+        ((scores.onset_recall, -(scores.false_alarms_per_hour or 0.0), thresholds.open_at), thresholds)
+        for thresholds, scores in tried
+        if scores.onset_recall and (scores.false_alarms_per_hour or 0.0) <= budget
+    ]
+    if not ranked:
+        return _default("no threshold warns of an onset within the false-alarm budget")
+    return max(ranked, key=lambda pair: pair[0])[1]
+
+
+def _default(reason: str) -> AlertThresholds:
+    return AlertThresholds(DEFAULT_OPEN, DEFAULT_OPEN * CLOSE_FRAC, reason)
 
 
 def _candidates(p_spike: F8) -> list[float]:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from volspike.errors import ConfigError
 from volspike.evaluation.enough import Evidence
-from volspike.evaluation.scores import Scores, precision_recall
+from volspike.evaluation.ranking import precision_recall
+from volspike.evaluation.scores import Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

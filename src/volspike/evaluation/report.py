@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from volspike.evaluation.audit import Audit, Refit, audit_training
-from volspike.evaluation.bootstrap import Gain, average_precision_gain, make_blocks, mean_gain
+from volspike.evaluation.judgement import Judgement, judge
+from volspike.evaluation.missing_labels import SigmaBin, unlabelled_by_sigma
 from volspike.evaluation.plots import plot_confusion, plot_precision_recall
-from volspike.evaluation.scores import Scores, log_losses, score
+from volspike.evaluation.scores import Scores, score
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
 from volspike.models.bundle import Bundle
@@ -20,16 +20,18 @@ from volspike.models.calibration import ScoredRows
 from volspike.models.predictor import Predictor
 
 Table = dict[str, dict[str, Scores]]
-Gains = dict[str, Gain | None]
-F8 = npt.NDArray[np.float64]
 SUMMARY = (
     "pr_auc",
     "base_rate",
     "lift",
+    "within_session_pr_auc",
     "onset_pr_auc",
+    "continuation_pr_auc",
     "reference_pr_auc",
     "qlike",
+    "r2_log_sigma",
     "band_coverage",
+    "winkler_bps",
     "log_loss",
     "brier",
     "roc_auc",
@@ -41,6 +43,7 @@ SUMMARY = (
     "rows",
     "enough_data",
 )
+JUDGED = ("gains", "reliability", "budgets", "days")
 SMALL_GAP = 0.1
 
 
@@ -66,9 +69,10 @@ class Evaluation:
         What to know about each model, in words.
     plots : dict
         PNG files by model name.
-    gains : dict
-        By model name: how far it beats the reference on test, in ``log_loss`` and ``pr_auc``, with 95 %
-        intervals; None where test has too few blocks for one.
+    judged, reference_judged : dict of str to Judgement, Judgement
+        What is said beyond scores of each model, and of the reference, on test.
+    unlabelled : tuple of SigmaBin
+        Which of all rows have no label, by current volatility.
     audit : Audit or None
         The leak audit; None where these are other rows than the models were trained on.
     """
@@ -79,9 +83,11 @@ class Evaluation:
     champion: str
     tau: dict[str, str | float | None]
     gaps: dict[str, str]
+    judged: dict[str, Judgement]
+    reference_judged: Judgement
+    unlabelled: tuple[SigmaBin, ...]
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     plots: dict[str, tuple[Path, ...]] = field(default_factory=dict)
-    gains: dict[str, Gains] = field(default_factory=dict)
     audit: Audit | None = None
 
     def summary(self, name: str) -> dict[str, dict[str, float | int | bool | None]]:
@@ -90,6 +96,8 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as a JSON-able dict."""
+        judged = {name: judgement.as_dict() for name, judgement in self.judged.items()}
+        reference = self.reference_judged.as_dict()
         return {
             "models": {
                 name: {part: scores.as_dict() for part, scores in parts.items()}
@@ -98,14 +106,14 @@ class Evaluation:
             "reference": {
                 "name": self.reference,
                 "parts": {part: scores.as_dict() for part, scores in self.reference_scores.items()},
+                "reliability": reference["reliability"],
+                "budgets": reference["budgets"],
             },
             "champion": self.champion,
             "tau": self.tau,
             "gaps": self.gaps,
-            "gains": {
-                name: {score: None if gain is None else asdict(gain) for score, gain in gains.items()}
-                for name, gains in self.gains.items()
-            },
+            **{key: {name: judged[name][key] for name in judged} for key in JUDGED},
+            "unlabelled": [asdict(group) for group in self.unlabelled],
             "notes": {name: list(notes) for name, notes in self.notes.items()},
             "audit": {"passed": None, "checks": {}} if self.audit is None else self.audit.as_dict(),
             "plots": {name: [str(path) for path in paths] for name, paths in self.plots.items()},
@@ -165,13 +173,10 @@ def evaluate(
             name: _plot(plots, name, models[name], dataset, split, rows, reference, reference_rows)
             for name, rows in predicted.items()
         },
-        gains={
-            name: _gains(
-                dataset.rows(split.test), rows.p_spike[split.test], reference_rows.p_spike[split.test]
-            )
-            for name, rows in predicted.items()
-        },
         audit=_audit(bundles, dataset, split, models, refit),
+        judged={name: judge(dataset, split, rows, reference_rows) for name, rows in predicted.items()},
+        reference_judged=judge(dataset, split, reference_rows),
+        unlabelled=unlabelled_by_sigma(dataset),
     )
 
 
@@ -195,19 +200,6 @@ def describe_gap(fit: Scores, test: Scores) -> str:
     )
     mark = "" if fit.enough_data and test.enough_data else "; not enough data to claim either"
     return f"{verdict} ({numbers}){mark}"
-
-
-def _gains(test: Dataset, model: F8, reference: F8) -> Gains:
-    """Compare a model with the reference on the labelled rows of test."""
-    labelled = test.spike >= 0
-    y, model, reference = test.spike[labelled] == 1, model[labelled], reference[labelled]
-    blocks = make_blocks(test.second[labelled])
-    if blocks is None or not np.any(y) or np.all(y):
-        return {"log_loss": None, "pr_auc": None}
-    return {
-        "log_loss": mean_gain(log_losses(y, model), log_losses(y, reference), blocks),
-        "pr_auc": average_precision_gain(y, model, reference, blocks),
-    }
 
 
 def _audit(

@@ -12,10 +12,13 @@ import numpy.typing as npt
 
 from volspike.evaluation.enough import count_evidence
 from volspike.evaluation.episodes import GradedSeconds, onset_mask
+from volspike.evaluation.ranking import average_precision as average_precision  # also known from here
+from volspike.evaluation.ranking import roc_auc as roc_auc
+from volspike.evaluation.sessions import session_of, within_session_precision
+from volspike.evaluation.sigma_scores import IntervalScores, qlike, r2_log_sigma, score_interval
 from volspike.labels.dataset import Dataset
 
 F8 = npt.NDArray[np.float64]
-I8 = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.bool_]
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -59,14 +62,20 @@ class Scores:
         Labelled rows and the spikes among them.
     pr_auc, base_rate, lift : float or None
         Average precision, share of spikes, and their quotient.
+    within_session_pr_auc, sessions : float or None, int
+        Mean average precision of the sessions with both classes, weighted by their spikes, and how many.
     onset_pr_auc, onsets : float or None, int
-        Average precision with onsets as the only positives and continuation seconds left out.
+        Average precision with onsets as the only positives and continuation rows left out.
+    continuation_pr_auc, continuations : float or None, int
+        The same the other way round: spikes that are no onset as the only positives, onsets left out.
     reference_pr_auc : float or None
         Average precision of the reference on the same rows.
     qlike : float or None
         Mean of r/f - ln(r/f) - 1 of realised and predicted variance.
-    band_coverage : float or None
-        Share of rows whose realised volatility lies in the predicted 90 % band.
+    r2_log_sigma : float or None
+        Share of the variance of log realised volatility that the prediction explains.
+    band_coverage, pinball_low_bps, pinball_high_bps, winkler_bps : float or None
+        Of the predicted 90 % band: see ``sigma_scores.IntervalScores``.
     log_loss, brier : float or None
         Of the probabilities; natural log.
     f1, precision, recall : float or None
@@ -86,11 +95,19 @@ class Scores:
     pr_auc: float | None
     base_rate: float | None
     lift: float | None
+    within_session_pr_auc: float | None
+    sessions: int
     onset_pr_auc: float | None
     onsets: int
+    continuation_pr_auc: float | None
+    continuations: int
     reference_pr_auc: float | None
     qlike: float | None
+    r2_log_sigma: float | None
     band_coverage: float | None
+    pinball_low_bps: float | None
+    pinball_high_bps: float | None
+    winkler_bps: float | None
     log_loss: float | None
     f1: float | None
     precision: float | None
@@ -137,9 +154,11 @@ def score(
     labelled = part.spike >= 0
     y, p = part.spike[labelled] == 1, p_spike[labelled]
     rows = graded_seconds(part)
-    onset = onset_mask(rows)
-    pure = (rows.spike == 0) | onset
+    onset = onset_mask(rows)[labelled]
+    again = y & ~onset
     pr_auc, base_rate = average_precision(y, p), float(np.mean(y)) if len(y) else None
+    within, sessions = within_session_precision(y, p, session_of(rows.second, rows.run)[labelled])
+    volatility, band = _volatility(part, labelled, sigma_bps, band_bps)
     confusion = confusion_at(y, p, threshold)
     evidence = count_evidence(rows.second, rows.run, rows.spike)
     return Scores(
@@ -148,21 +167,27 @@ def score(
         pr_auc=pr_auc,
         base_rate=base_rate,
         lift=pr_auc / base_rate if pr_auc is not None and base_rate else None,
-        onset_pr_auc=average_precision(onset[pure], p_spike[pure]),
+        within_session_pr_auc=within,
+        sessions=sessions,
+        onset_pr_auc=average_precision(onset[~again], p[~again]),
         onsets=int(np.count_nonzero(onset)),
+        continuation_pr_auc=average_precision(again[~onset], p[~onset]),
+        continuations=int(np.count_nonzero(again)),
         reference_pr_auc=None
         if reference_p_spike is None
         else average_precision(y, reference_p_spike[labelled]),
-        qlike=None
-        if sigma_bps is None
-        else qlike(part.sigma_future_bps[labelled], sigma_bps[labelled], part.floor_bps[labelled]),
-        band_coverage=None if band_bps is None else _coverage(part.sigma_future_bps, band_bps, labelled),
+        qlike=volatility[0],
+        r2_log_sigma=volatility[1],
+        band_coverage=band.coverage,
+        pinball_low_bps=band.pinball_low_bps,
+        pinball_high_bps=band.pinball_high_bps,
+        winkler_bps=band.winkler_bps,
         log_loss=log_loss(y, p),
         f1=confusion.f1,
         precision=confusion.precision,
         recall=confusion.recall,
         roc_auc=roc_auc(y, p),
-        brier=float(np.mean((p - y) ** 2)) if len(y) else None,
+        brier=float(np.mean(brier_losses(y, p))) if len(y) else None,
         confusion=confusion,
         clusters=evidence.clusters,
         windows=evidence.windows,
@@ -172,60 +197,23 @@ def score(
     )
 
 
-def _coverage(realised_bps: F8, band_bps: tuple[F8, F8], labelled: Labels) -> float | None:
-    inside = (realised_bps >= band_bps[0]) & (realised_bps <= band_bps[1])
-    return float(np.mean(inside[labelled])) if np.any(labelled) else None
+def _volatility(
+    part: Dataset, labelled: Labels, sigma_bps: F8 | None, band_bps: tuple[F8, F8] | None
+) -> tuple[tuple[float | None, float | None], IntervalScores]:
+    """Return (QLIKE, R^2 of log sigma) and the scores of the band, of the labelled rows."""
+    realised, floor = part.sigma_future_bps[labelled], part.floor_bps[labelled]
+    point: tuple[float | None, float | None] = (None, None)
+    if sigma_bps is not None:
+        predicted = sigma_bps[labelled]
+        point = qlike(realised, predicted, floor), r2_log_sigma(realised, predicted, floor)
+    if band_bps is None:
+        return point, IntervalScores()
+    return point, score_interval(realised, band_bps[0][labelled], band_bps[1][labelled])
 
 
 def graded_seconds(part: Dataset) -> GradedSeconds:
     """Return the grid seconds, runs and spikes of a part."""
     return GradedSeconds(part.second, part.run, part.spike, part.step_s)
-
-
-def average_precision(y: Labels, score: F8) -> float | None:
-    """Return the average precision, rows of equal score taken together; None unless both classes are there.
-
-    ``sum((recall_i - recall_{i-1}) * precision_i)`` over the distinct scores from the highest down.
-    """
-    if not _both_classes(y):
-        return None
-    true, predicted = _cumulative(y, score)
-    gained = np.diff(true, prepend=0)
-    return float(np.sum(gained * (true / predicted)) / true[-1])
-
-
-def precision_recall(y: Labels, score: F8) -> tuple[F8, F8] | None:
-    """Return precision and recall at each distinct score from the highest down; None as above."""
-    if not _both_classes(y):
-        return None
-    true, predicted = _cumulative(y, score)
-    return true / predicted, true / true[-1]
-
-
-def roc_auc(y: Labels, score: F8) -> float | None:
-    """Return the area under the ROC curve, ties counted half; None unless both classes are there."""
-    if not _both_classes(y):
-        return None
-    true, predicted = _cumulative(y, score)
-    false = predicted - true
-    area = np.sum(np.diff(false, prepend=0) * (true + np.concatenate(([0], true[:-1]))) / 2.0)
-    return float(area / (float(true[-1]) * float(false[-1])))
-
-
-def _both_classes(y: Labels) -> bool:
-    return bool(np.any(y)) and not bool(np.all(y))
-
-
-def _cumulative(y: Labels, score: F8) -> tuple[I8, I8]:
-    """Return (true positives, predicted positives) at each distinct score from the highest down."""
-    order, last_of_tie = ranked(score)
-    return np.cumsum(y[order], dtype=np.int64)[last_of_tie], last_of_tie + 1
-
-
-def ranked(score: F8) -> tuple[I8, I8]:
-    """Return the rows from the highest score down, and where in that order each distinct score ends."""
-    order = np.argsort(-score, kind="stable")
-    return order, np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
 
 
 def log_loss(y: Labels, p: F8) -> float | None:
@@ -240,18 +228,10 @@ def log_losses(y: Labels, p: F8) -> F8:
     return losses
 
 
-def qlike(realised_bps: F8, predicted_bps: F8, floor_bps: F8) -> float | None:
-    """Return the mean QLIKE loss ``r/f - ln(r/f) - 1`` of realised and predicted variance.
-
-    Parameters
-    ----------
-    realised_bps, predicted_bps, floor_bps : float64[n]
-        Volatilities in basis points; both are raised to the floor (one quote increment / mid).
-    """
-    if not len(realised_bps):
-        return None
-    ratio = (np.maximum(realised_bps, floor_bps) / np.maximum(predicted_bps, floor_bps)) ** 2
-    return float(np.mean(ratio - np.log(ratio) - 1.0))
+def brier_losses(y: Labels, p: F8) -> F8:
+    """Return each row's squared distance of the probability from the outcome (Brier 1950)."""
+    losses: F8 = (p - y) ** 2
+    return losses
 
 
 def confusion_at(y: Labels, p: F8, threshold: float) -> Confusion:

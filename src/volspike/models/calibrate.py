@@ -77,10 +77,36 @@ def fit_calibration(
 def _platt(
     margin: F8, spike: npt.NDArray[np.int8], rows_a_window: float, offset: float
 ) -> tuple[float, float]:
-    """Return slope and intercept of the highest posterior, by Newton's method."""
+    """Return slope and intercept of the highest posterior."""
+    prior = np.diag([SLOPE_STD**-2.0, INTERCEPT_STD**-2.0])
+    line, _ = fit_line(margin, spike, rows_a_window, np.array([1.0, offset]), prior)
+    return float(line[0]), float(line[1])
+
+
+def fit_line(
+    margin: F8, spike: npt.NDArray[np.int8], rows_a_window: float, centre: F8, precision: F8
+) -> tuple[F8, F8]:
+    """Fit a line on log-odds by Newton's method.
+
+    Parameters
+    ----------
+    margin : float64[n]
+        Log-odds.
+    spike : int8[n]
+        Labels, 0 or 1.
+    rows_a_window : float
+        How many rows count as one window.
+    centre, precision : float64[2], float64[2, 2]
+        Mean and inverse covariance of the normal prior of slope and intercept; Newton starts at the mean.
+        With a precision of zeros the likelihood alone decides, and needs labels that overlap in ``margin``.
+
+    Returns
+    -------
+    (float64[2], float64[2, 2])
+        Slope and intercept, and the inverse of their covariance, counting windows.
+    """
     design = np.column_stack((margin, np.ones(len(margin))))
-    centre, precision = np.array([1.0, offset]), np.diag([SLOPE_STD**-2.0, INTERCEPT_STD**-2.0])
-    line = centre.copy()
+    line, curvature = centre.copy(), precision
     for _ in range(NEWTON_STEPS):
         p = 1.0 / (1.0 + np.exp(-np.clip(design @ line, -MAX_ODDS, MAX_ODDS)))
         gradient = design.T @ (p - spike) / rows_a_window + precision @ (line - centre)
@@ -89,7 +115,7 @@ def _platt(
         line -= step * min(1.0, 2.0 / max(float(np.max(np.abs(step))), 1e-300))
         if float(np.max(np.abs(step))) < CONVERGED:
             break
-    return float(line[0]), float(line[1])
+    return line, curvature
 
 
 def fit_band(

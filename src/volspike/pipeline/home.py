@@ -50,6 +50,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def looks(self) -> Path:
+        """The log of looks at test parts, one JSON object a line."""
+        return self.root / "looks.ndjson"
+
+    @property
     def log(self) -> Path:
         """The embedded log."""
         return self.root / "log.db"

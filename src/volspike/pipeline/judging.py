@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError
+from volspike.evaluation.looks import append_look, check_appendable, look_at, looks_at, read_looks
+from volspike.evaluation.page import About, check_page, render_page, write_page
 from volspike.evaluation.report import evaluate
 from volspike.features.store import FeatureTable, stored_kinds
 from volspike.labels.dataset import Dataset, build_dataset
@@ -59,35 +63,97 @@ def dataset_for(bundle: Bundle, table: FeatureTable) -> Dataset:
 def split_for(dataset: Dataset, manifest: Manifest) -> Split:
     """Return the training split for the rows of the training run; for others, in-sample rows and the rest.
 
-    In the second case ``fit`` is what lies inside the training span, and ``test`` what lies after it by the
-    purge distance; rows before the span belong to neither.
+    In the second case ``calibrate`` is the end of the training span with as many labelled rows as training
+    calibrated on, ``fit`` what lies before it, and ``test`` what lies after the span by the purge distance;
+    rows before the span belong to none.
     """
     if dataset.sha256 == manifest.provenance.dataset_sha256:
         return chronological_split(dataset)
-    end_ns = manifest.training.last_ns
-    inside = np.flatnonzero((dataset.event_ns >= manifest.training.first_ns) & (dataset.event_ns <= end_ns))
-    after = np.flatnonzero(dataset.event_ns > end_ns + (HORIZON_S + 1 + PURGE_S) * NS)
-    none = np.empty(0, np.int64)
-    purged = len(dataset) - len(inside) - len(after)
-    return Split(fit=inside, tune=none, calibrate=none, test=after, purged=purged)
+    training = manifest.training
+    inside = np.flatnonzero((dataset.event_ns >= training.first_ns) & (dataset.event_ns <= training.last_ns))
+    after = np.flatnonzero(dataset.event_ns > training.last_ns + (HORIZON_S + 1 + PURGE_S) * NS)
+    labelled = inside[dataset.spike[inside] >= 0]
+    has_calibrate = 0 < training.calibrate_rows < len(labelled)
+    cut = int(labelled[-training.calibrate_rows]) if has_calibrate else len(dataset)
+    return Split(
+        fit=inside[inside < cut],
+        tune=np.empty(0, np.int64),
+        calibrate=inside[inside >= cut],
+        test=after,
+        purged=len(dataset) - len(inside) - len(after),
+    )
 
 
-def evaluate_models(
-    home: Home, settings: Settings, model: str, product: str | None, feed: str | None
-) -> dict[str, Any]:
-    """Score a model, and those trained on the same rows beside it, on the stored rows."""
+@dataclass(frozen=True)
+class Request:
+    """What is to be evaluated, and where the results go.
+
+    Attributes
+    ----------
+    model : str
+        Bundle directory or ``models:/NAME@ALIAS``; empty for the champion.
+    product, feed : str or None
+        Whose champion and rows.
+    page : Path or None
+        The HTML file; None: below the reports of the data directory.
+    looks : Path or None
+        The log of looks; None: that of the data directory.
+    final : bool
+        Whether this look at the test part is logged.
+    """
+
+    model: str = ""
+    product: str | None = None
+    feed: str | None = None
+    page: Path | None = None
+    looks: Path | None = None
+    final: bool = False
+
+
+def evaluate_models(home: Home, settings: Settings, request: Request, clock: Clock) -> dict[str, Any]:
+    """Score a model, and those trained on the same rows beside it, on the stored rows.
+
+    Parameters
+    ----------
+    clock : Clock
+        Dates a look.
+
+    Returns
+    -------
+    dict
+        The report under the names of the command line. A final look is on disk before this returns.
+    """
     home.require()
-    chosen = open_model(home, model, product, feed)
-    dataset = dataset_for(chosen, rows_for(home, settings, chosen.manifest, product, feed))
-    split = split_for(dataset, chosen.manifest)
-    evaluation = evaluate(_siblings(home, chosen), dataset, split, chosen.manifest.name, home.reports)
-    same = dataset.sha256 == chosen.manifest.provenance.dataset_sha256
+    chosen = open_model(home, request.model, request.product, request.feed)
+    manifest = chosen.manifest
+    table = rows_for(home, settings, manifest, request.product, request.feed)
+    log = request.looks or home.looks
+    page = request.page or home.reports / f"evaluate-{table.product}-{manifest.name}.html"
+    before = read_looks(log)
+    check_page(page)
+    if request.final:
+        check_appendable(log)
+    dataset = dataset_for(chosen, table)
+    split = split_for(dataset, manifest)
+    family = _siblings(home, chosen)
+    evaluation = evaluate(family, dataset, split, manifest.name, home.reports)
+    test, versions = dataset.rows(split.test), {name: b.manifest.version for name, b in family.items()}
+    look = None
+    if request.final and evaluation.reference_scores["test"].rows:
+        look = look_at(evaluation, dataset, test, versions, clock.market_ns())
+        append_look(log, look)
+    same = dataset.sha256 == manifest.provenance.dataset_sha256
+    about = About(versions, same, looks_at(before, test))
     return {
         **evaluation.as_dict(),
         "split": split.counts(),
         "rows": len(dataset),
         "dataset_sha256": dataset.sha256,
         "same_rows_as_training": same,
+        "page": str(write_page(page, render_page(evaluation, dataset, split, about))),
+        "looks": about.looks,
+        "looks_log": str(log),
+        "look": None if look is None else msgspec.to_builtins(look),
     }
 
 

@@ -1,0 +1,116 @@
+"""``volspike evaluate``: the page, and the log of looks at the test part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from volspike.clock import SystemClock
+from volspike.labels.splits import chronological_split
+from volspike.models.bundle import Bundle
+from volspike.pipeline.home import Home
+from volspike.pipeline.judging import dataset_for, open_model, rows_for, split_for
+from whole_runs import HISTORY_NS, PRODUCT, make_history, one_line_failure, settings_for, tree, volspike
+
+
+def looked(root: Path, *arguments: object) -> dict:
+    ran = volspike("evaluate", "--data-dir", root, "--json", *arguments)
+    assert ran.code == 0, ran.err
+    report: dict = ran.report
+    return report
+
+
+def test_a_page_is_written_and_no_look_is_logged(trained: Callable[[], Path], tmp_path: Path) -> None:
+    root = trained()
+    report = looked(root)
+    page = root / "reports" / f"evaluate-{PRODUCT}-{report['champion']}.html"
+    assert report["page"] == str(page)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert f"{report['models'][report['champion']]['test']['log_loss']:.4f}" in text
+    assert (report["looks"], report["look"], (root / "looks.ndjson").exists()) == (0, None, False)
+
+
+def test_a_page_that_cannot_be_written_is_told_before_anything_is_scored(
+    trained: Callable[[], Path],
+) -> None:
+    root = trained()
+    before = tree(root / "models")
+    refused = one_line_failure(volspike("evaluate", "--data-dir", root, "--final", "--html", root))
+    assert "--html" in refused
+    assert not (root / "looks.ndjson").exists()
+    assert tree(root / "models") == before
+
+
+def test_a_final_look_is_logged_and_every_look_is_told_how_many_there_were(
+    trained: Callable[[], Path], tmp_path: Path
+) -> None:
+    root = trained()
+    page, log = tmp_path / "here" / "page.html", root / "looks.ndjson"
+    before_ns = SystemClock().market_ns()
+    final = looked(root, "--final", "--html", page)
+    assert (final["looks"], final["page"]) == (0, str(page))
+    look = final["look"]
+    assert json.loads(log.read_bytes()) == look
+    assert look["dataset_sha256"] == final["dataset_sha256"]
+    assert (look["product"], look["feed"], look["part"]) == (PRODUCT, "exchange", "test")
+    assert look["utc"] >= str(np.datetime64(before_ns, "ns").astype("datetime64[s]"))
+    for name, seen in look["models"].items():
+        assert (root / "models" / name / seen["version"]).is_dir()
+        test = final["models"][name]["test"]
+        assert seen["scores"] == {score: test[score] for score in seen["scores"]}
+        assert {"log_loss", "qlike", "pr_auc", "onset_pr_auc"} <= set(seen["scores"])
+    assert look["reference"] == final["reference"]["name"]
+    told = volspike("evaluate", "--data-dir", root, "--html", page).out
+    assert "test part: 1 look before" in told
+    assert "once before" in page.read_text(encoding="utf-8")
+    # Another log knows of none.
+    other = tmp_path / "repository" / "looks.ndjson"
+    assert looked(root, "--looks", other, "--final")["looks"] == 0
+    assert len(other.read_bytes().splitlines()) == len(log.read_bytes().splitlines()) == 1
+
+
+def test_a_log_of_looks_that_is_not_understood_stops_before_anything_is_scored(
+    trained: Callable[[], Path],
+) -> None:
+    root = trained()
+    (root / "looks.ndjson").write_text("rubbish\n")
+    before = tree(root)
+    assert "line 1 is no look" in one_line_failure(volspike("evaluate", "--data-dir", root, "--final"))
+    assert tree(root) == before
+
+
+def bundle_and_rows(root: Path) -> tuple[Bundle, object]:
+    home, settings = Home(root), settings_for(root)
+    bundle = open_model(home, "")
+    return bundle, dataset_for(bundle, rows_for(home, settings, bundle.manifest, None, None))
+
+
+def test_later_rows_are_test_and_the_calibrate_slice_of_training_is_found_again(
+    trained: Callable[[], Path], tmp_path: Path
+) -> None:
+    bundle, dataset = bundle_and_rows(trained())
+    split = chronological_split(dataset)
+    labelled = split.calibrate[dataset.spike[split.calibrate] >= 0]
+    first_ns = int(dataset.event_ns[labelled[0]])
+    assert split_for(dataset, bundle.manifest).counts() == split.counts()
+    # The same market goes on: more rows, another dataset.
+    later = make_history(tmp_path / "later", HISTORY_NS + 1_800 * 10**9)
+    longer = dataset_for(bundle, rows_for(later, settings_for(later.root), bundle.manifest, None, None))
+    found = split_for(longer, bundle.manifest)
+    assert longer.sha256 != dataset.sha256
+    assert longer.event_ns[found.calibrate[0]] == first_ns
+    assert len(found.calibrate) == len(labelled)
+    assert longer.event_ns[found.calibrate[-1]] == bundle.manifest.training.last_ns
+    assert found.fit[-1] + 1 == found.calibrate[0]
+    assert longer.event_ns[found.test[0]] > bundle.manifest.training.last_ns + 360 * 10**9
+    assert len(found.tune) == 0
+
+
+@pytest.mark.parametrize("arguments", ["--final --looks", "--html", "--final maybe"])
+def test_wrong_usage_is_told(arguments: str, trained: Callable[[], Path]) -> None:
+    assert volspike("evaluate", "--data-dir", trained(), *arguments.split()).code == 2
