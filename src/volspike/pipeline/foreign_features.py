@@ -114,7 +114,6 @@ def _rows(
         values=_numbers(frame, roles.features),
         label=label,
         levels=roles.levels,
-        level_values=_numbers(frame, roles.levels),
         target=target,
         target_name=roles.target,
         label_name=roles.label or told.next_row,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import polars as pl
 
@@ -11,16 +13,21 @@ TRAIN = 0.7
 Columns = dict[str, np.ndarray]
 
 
-def clean(seed: int, hours: float = 3.0) -> Columns:
+@lru_cache(maxsize=8)
+def _market(seed: int, hours: float) -> Columns:
+    rng = np.random.default_rng(seed)
+    time_s = np.cumsum(rng.exponential(0.7, int(hours * 3600 / 0.7)))
+    return {"time_s": time_s, "mid": _prices(rng, time_s)}
+
+
+def clean(seed: int, hours: float = 2.0) -> Columns:
     """Return the columns of a file without a leak: irregular ticks, features of the past, a future label.
 
     The label is the deviation of the returns in (t, t + 60 s] above its 90 % quantile on the first 70 %, and
     missing where that minute is not over.
     """
-    rng = np.random.default_rng(seed)
-    count = int(hours * 3600 / 0.7)
-    time_s = np.cumsum(rng.exponential(0.7, count))
-    mid = _prices(rng, time_s)
+    rng = np.random.default_rng(seed + 1_000)
+    time_s, mid = _market(seed, hours).values()
     sigma = future_std(time_s, mid)
     return {
         "event_time": START_S + np.round(time_s, 6),
@@ -44,13 +51,18 @@ def _prices(rng: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
     return np.round(60_000 * np.exp(np.cumsum(returns)), 2)
 
 
+def trailing_std(time_s: np.ndarray, mid: np.ndarray) -> np.ndarray:
+    first = np.searchsorted(time_s, time_s - WINDOW_S, side="right")
+    return _std(mid, first, np.arange(len(time_s)) + 1)
+
+
 def features(rng: np.random.Generator, time_s: np.ndarray, mid: np.ndarray) -> Columns:
     first = np.searchsorted(time_s, time_s - WINDOW_S, side="right")
     at = np.arange(len(time_s))
     spread = 0.01 * (1 + rng.poisson(1.0, len(time_s)))
     total = np.concatenate(([0.0], np.cumsum(spread)))
     return {
-        "return_std": _std(mid, first, at + 1),
+        "return_std": trailing_std(time_s, mid),
         "intensity": (at - first + 1) / WINDOW_S,
         "spread": (total[at + 1] - total[first]) / (at - first + 1),
         "last_return": np.diff(np.log(mid), prepend=np.log(mid[0])),

@@ -24,7 +24,7 @@ def gaps(rows: AuditRows, match: Match | None) -> Finding:
     over = _reaches_over(rows, labelled)
     count = int(np.count_nonzero(over))
     number = len(np.unique(rows.stretch)) - len(np.unique(rows.product))
-    if not count and rows.label[-1] >= 0:
+    if not count and any(rows.label[part.stop - 1] >= 0 for part in rows.by_product()):
         return OVER_GAPS.unknown(
             "the very last row is labelled: unless rows after it were left out, its minute is not over", 0.0
         )

@@ -60,10 +60,10 @@ def level_clock(rows: AuditRows, match: Match | None) -> Finding:
     if clocks:
         others = f" (so do {', '.join(c.column for c in clocks[1:])})" if clocks[1:] else ""
         return CLOCK.found(clocks[0].figure, f"{_words(clocks[0])}{others}: leave it out, or use its changes")
-    if rows.levels and rows.level_values is not None:
+    if rows.levels:
         return CLOCK.unknown(
-            f"the level of {', '.join(rows.levels)} tells the time, which is no leak as long as no model sees "
-            "it: name the model's columns with --features"
+            f"the level of {', '.join(rows.levels)} can tell the time, which is no leak as long as no model "
+            "sees it: name the model's columns with --features"
         )
     most = max((c.figure for c in features), default=None)
     harmless = [c.column for c in features if c.is_clock(in_order=False)]

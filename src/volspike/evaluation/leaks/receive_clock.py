@@ -46,7 +46,7 @@ def _by_name(rows: AuditRows) -> Finding:
     if rows.clock == "receive":
         return WALL_CLOCK.found(
             1.0,
-            "the only time is that of receipt: when the exchange saw each tick is lost, and delays shift rows",
+            "the only time is that of receipt: when the exchange saw a tick is lost, and delays shift rows",
         )
     if rows.clock == "either":
         return WALL_CLOCK.unknown(

@@ -43,7 +43,7 @@ class AuditRows:
         Number of the connected stretch, over all products.
     names, values : tuple of str, float64[n, k]
         The features; NaN is missing.
-    levels, level_values : tuple of str, float64[n, c]
+    levels : tuple of str
         Price columns, of which it is not known whether a model sees them.
     label : int8[n]
         1, 0, or -1 where there is none.
@@ -82,7 +82,6 @@ class AuditRows:
     values: F8
     label: npt.NDArray[np.int8]
     levels: tuple[str, ...] = ()
-    level_values: F8 | None = None
     target: F8 | None = None
     target_name: str = ""
     label_name: str = "label"
