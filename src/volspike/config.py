@@ -244,6 +244,7 @@ def _bound(part: Gt | Ge | Lt | Le) -> str:
 
 
 _EXPECTED = {
+    "allow_leaks": "true or false",
     "products": "BASE-QUOTE such as BTC-USD; several in a TOML list, or with commas: BTC-USD,ETH-USD",
     "alert_open": "a number above 0 to 1, or nothing",
     "alert_close": "a number from 0 to 1 and not above alert_open, or nothing",

@@ -19,6 +19,7 @@ F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
 
 FEWEST_ROWS = 100
+NO_TIME = np.iinfo(np.int64).min
 # Below these, a number of a time is in units of so many ns.
 UNITS = ((1e11, 1e9), (1e14, 1e6), (1e17, 1e3), (np.inf, 1.0))
 TRAIN, TEST = (
@@ -45,8 +46,8 @@ def read_foreign(path: Path, told: Told) -> AuditRows:
             str(path), "no column of it is a feature", "name the model's columns with --features"
         )
     time_ns = _times(path, frame, roles.time)
-    frame = frame.filter(time_ns > 0)
-    time_ns = time_ns[time_ns > 0]
+    known = time_ns != NO_TIME
+    frame, time_ns = frame.filter(known), time_ns[known]
     if len(frame) < FEWEST_ROWS:
         raise NotEnoughDataError(str(path), f"{len(frame)} rows with a time", f"give {FEWEST_ROWS} or more")
     products, product = _products(frame, roles.product)
@@ -69,22 +70,27 @@ def _read(path: Path) -> pl.DataFrame:
 
 
 def _times(path: Path, frame: pl.DataFrame, name: str) -> I8:
-    """Return a column of times in ns; 0 where there is none."""
+    """Return a column of times in ns; ``NO_TIME`` where there is none.
+
+    Numbers are seconds, ms, us or ns, by the size of the largest, since 1970 or since the file's own start.
+    """
     import polars as pl
 
     column = frame[name]
     if column.dtype == pl.String:
         column = column.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
     if column.dtype.is_temporal():
-        return column.cast(pl.Datetime("ns")).to_physical().fill_null(0).to_numpy().astype(np.int64)
+        return column.cast(pl.Datetime("ns")).to_physical().fill_null(NO_TIME).to_numpy().astype(np.int64)
     if not column.dtype.is_numeric():
         raise FeatureError(str(path), f"{name!r} holds no times", "name the column of times with --time")
-    values = column.cast(pl.Float64).fill_null(0.0).fill_nan(0.0)
-    largest = float(np.max(np.abs(values.to_numpy()), initial=0.0))
-    factor = next(factor for limit, factor in UNITS if largest < limit)
+    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    known = np.isfinite(values)
+    factor = next(factor for limit, factor in UNITS if np.max(np.abs(values[known]), initial=0.0) < limit)
     if column.dtype.is_integer():
-        return column.fill_null(0).to_numpy().astype(np.int64) * int(factor)
-    return np.rint(values.to_numpy() * factor).astype(np.int64)
+        whole = column.fill_null(0).to_numpy().astype(np.int64) * int(factor)
+    else:
+        whole = np.rint(np.where(known, values, 0.0) * factor).astype(np.int64)
+    return np.where(known, whole, NO_TIME)
 
 
 def _products(frame: pl.DataFrame, name: str) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:

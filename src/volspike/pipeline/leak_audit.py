@@ -90,6 +90,8 @@ def audit_leaks(
     NotEnoughDataError
         If there are too few rows.
     """
+    if source == settings.data_dir:
+        Home(source).require()
     if not source.is_dir():
         if is_feature_file(source):
             remedy = "give its directory: labels need the files before and after too"

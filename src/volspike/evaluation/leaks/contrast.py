@@ -1,7 +1,8 @@
-"""The same trees on rows split in time order, and on shuffled ones, which is done nowhere else."""
+"""The same model on rows split in time order, and on shuffled ones, which is done nowhere else."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ I8 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 SEED = 20_240_229
+TREES, BINS = 40, 64
+Model = Callable[[F8, F8, F8], F8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,12 @@ class Contrast:
     @property
     def gain(self) -> float:
         """Return by how much shuffling raises the share of what could be won over the base rate."""
-        return _won(self.shuffled, self.shuffled_base) - _won(self.ordered, self.ordered_base)
+        return won_frac(self.shuffled, self.shuffled_base) - won_frac(self.ordered, self.ordered_base)
 
 
-def _won(score: float, base: float) -> float:
-    return (score - base) / (1.0 - base)
+def won_frac(score: float, base: float) -> float:
+    """Return a PR-AUC as the share of what could be won over the base rate; 0 where nothing could."""
+    return (score - base) / (1.0 - base) if base < 1.0 else 0.0
 
 
 def split_both_ways(rows: AuditRows) -> Halves | None:
@@ -66,49 +70,57 @@ def split_both_ways(rows: AuditRows) -> Halves | None:
     return halves if all(_has_both(y[side]) for side in sides) else None
 
 
-def contrast(x: F8, y: Bools, halves: Halves, depth: int, trees: int) -> Contrast:
-    """Fit trees on the earlier and on the shuffled rows, and score the rows held out.
+def contrast(x: F8, y: Bools, halves: Halves, model: Model) -> Contrast:
+    """Fit a model on the earlier and on the shuffled rows, and score the rows held out.
 
     Parameters
     ----------
-    x : float64[m, p]
+    x : float64[m] or float64[m, p]
         Inputs of the sampled rows; NaN is missing.
     y : bool[m]
         Their labels.
     halves : Halves
         The splits.
-    depth, trees : int
-        Of the trees.
+    model : callable
+        Of inputs and labels to fit on, and inputs to predict for: ``boosted_trees`` or ``binned_means``.
     """
-    shuffled = _scored(x, y, halves.shuffled_fit, halves.shuffled_test, depth, trees)
-    ordered = _scored(x, y, halves.early, halves.late, depth, trees)
+
+    def score(fit: I8, test: I8) -> float:
+        p = model(x[fit], y[fit].astype(np.float64), x[test])
+        return average_precision(y[test], p) or 0.0
+
     return Contrast(
-        shuffled, float(np.mean(y[halves.shuffled_test])), ordered, float(np.mean(y[halves.late]))
+        shuffled=score(halves.shuffled_fit, halves.shuffled_test),
+        shuffled_base=float(np.mean(y[halves.shuffled_test])),
+        ordered=score(halves.early, halves.late),
+        ordered_base=float(np.mean(y[halves.late])),
     )
 
 
-def _scored(x: F8, y: Bools, fit: I8, test: I8, depth: int, trees: int) -> float:
-    p = fitted(x[fit], y[fit], x[test], depth, trees, "binary:logistic")
-    return average_precision(y[test], p) or 0.0
-
-
-def fitted(x: F8, y: npt.NDArray[np.generic], other: F8, depth: int, trees: int, objective: str) -> F8:
-    """Return what boosted trees, fitted on (x, y), predict for other rows (float64)."""
+def boosted_trees(x: F8, y: F8, other: F8) -> F8:
+    """Return the probabilities (float64) that forty boosted trees, fitted on (x, y), give other rows."""
     import xgboost
 
     from volspike.models.estimators import boost
 
-    parameters = {
-        "objective": objective,
-        "max_depth": depth,
-        "eta": 1.0 if trees == 1 else 0.2,
-        "min_child_weight": 1.0,
-        "lambda": 1.0,
-        "seed": SEED,
-        "nthread": 1,
-    }
-    booster = boost(x, y, None, None, parameters, trees, trees)
+    parameters = {"objective": "binary:logistic", "max_depth": 6, "eta": 0.2, "seed": SEED, "nthread": 1}
+    booster = boost(x, y, None, None, parameters, TREES, TREES)
     return np.asarray(booster.predict(xgboost.DMatrix(other)), np.float64)
+
+
+def binned_means(x: F8, y: F8, other: F8) -> F8:
+    """Return the mean of y in the bin of x that each other value falls into (float64).
+
+    Sixty-four bins of equal mass: what a tree of depth 6 on one column comes to. A missing value gets the
+    mean of all.
+    """
+    known = np.isfinite(x)
+    edges = np.unique(np.quantile(x[known], np.linspace(0.0, 1.0, BINS + 1)[1:-1]))
+    of = np.searchsorted(edges, x[known], side="right")
+    rows = np.bincount(of, minlength=len(edges) + 1)
+    sums = np.bincount(of, y[known], minlength=len(edges) + 1)
+    means = np.where(rows > 0, sums / np.maximum(rows, 1), np.mean(y))
+    return np.where(np.isfinite(other), means[np.searchsorted(edges, other, side="right")], np.mean(y))
 
 
 def _has_both(y: Bools) -> bool:

@@ -16,7 +16,7 @@ F8 = npt.NDArray[np.float64]
 
 READS_AHEAD = Leak("feature reads ahead", (), "correlation of a feature with what comes after it")
 STRONG = 0.5
-MARGIN = 0.2
+MARGIN = 0.1
 ERRORS = 4.0  # standard errors over windows that do not overlap
 HORIZONS_S = (1, 10, 60)
 
@@ -38,7 +38,7 @@ def future_features(rows: AuditRows, match: Match | None) -> Finding:
     """Look for features that go with the next seconds more than with the last.
 
     Volatility is much the same read forwards and backwards, so a feature of the past can't know the
-    volatility, nor the move, of the next 1, 10 or 60 s better than of the last: more than 0.2 better, at a
+    volatility, nor the move, of the next 1, 10 or 60 s better than of the last: more than 0.1 better, at a
     correlation above 0.5 and four standard errors (windows that do not overlap), is a feature that reads
     ahead. Rows whose later ticks can be changed tell it exactly; values alone can never prove that a feature
     does not read ahead.

@@ -7,7 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from volspike.evaluation.leaks.contrast import SEED, Contrast, Halves, contrast, fitted, split_both_ways
+from volspike.evaluation.leaks.contrast import (
+    SEED,
+    Contrast,
+    Halves,
+    binned_means,
+    contrast,
+    split_both_ways,
+)
 from volspike.evaluation.leaks.finding import Finding, Leak
 from volspike.evaluation.leaks.rows import AuditRows
 from volspike.evaluation.leaks.shift_search import Match
@@ -20,7 +27,6 @@ CLOCK = Leak("level as a clock", (7,), "how well the column names the time (R2, 
 MONOTONE = 0.98
 NAMES_TIME = 0.6
 GAIN = 0.1
-DEPTH = 6
 FEWEST_VALUES = 20
 FEWEST_WINDOWS = 60
 
@@ -46,9 +52,9 @@ class _Clock(NamedTuple):
 def level_clock(rows: AuditRows, match: Match | None) -> Finding:
     """Look for columns by which a model can recognise the moment, and so the outcome of rows beside it.
 
-    Such a column either rises or falls with time throughout (rank correlation of 0.98), or one tree on it
-    alone tells the time of held-out rows (R2 of 0.6) and scores better on shuffled rows than in time order.
-    The second kind does no harm to rows that are known to be split in time order.
+    Such a column either rises or falls with time throughout (rank correlation of 0.98), or alone it
+    tells the time of held-out rows (R2 of 0.6) and scores better on shuffled rows than in time order. The
+    second kind does no harm to rows that are known to be split in time order.
     """
     windows = int(np.ptp(rows.time_ns)) // round(rows.horizon_s * SECOND_NS)
     if windows < FEWEST_WINDOWS:
@@ -80,7 +86,7 @@ def _words(clock: _Clock) -> str:
         )
     assert clock.contrast is not None, "it is a clock by its scores"
     return (
-        f"{clock.column} tells the time: one tree on it alone scores {clock.contrast.shuffled:.3f} on "
+        f"{clock.column} tells the time: alone it scores {clock.contrast.shuffled:.3f} on "
         f"shuffled rows and {clock.contrast.ordered:.3f} in time order"
     )
 
@@ -90,7 +96,7 @@ def _judge(rows: AuditRows, name: str, values: F8, halves: Halves | None) -> _Cl
     column, time = values[at], (rows.time_ns[at] - rows.time_ns.min()).astype(np.float64)
     if len(np.unique(column[np.isfinite(column)])) < FEWEST_VALUES:
         return _Clock(name, 0.0, 0.0, None)
-    found = None if halves is None else contrast(column[:, None], rows.is_spike, halves, DEPTH, 1)
+    found = None if halves is None else contrast(column, rows.is_spike, halves, binned_means)
     return _Clock(name, _monotone(rows, at, column), _names_time(column, time), found)
 
 
@@ -106,9 +112,9 @@ def _monotone(rows: AuditRows, at: npt.NDArray[np.int64], column: F8) -> float:
 
 
 def _names_time(column: F8, time: F8) -> float:
-    """Return the R2 of one tree that tells the time of rows it has not seen by the column alone."""
+    """Return the R2 of the time of rows held out, told by the column alone."""
     order = np.random.default_rng(SEED).permutation(len(time))
     fit, test = np.array_split(order, 2)
     ranks = np.argsort(np.argsort(time, kind="stable"), kind="stable") / len(time)
-    told = fitted(column[fit, None], ranks[fit], column[test, None], DEPTH, 1, "reg:squarederror")
+    told = binned_means(column[fit], ranks[fit], column[test])
     return float(max(0.0, 1.0 - np.mean((told - ranks[test]) ** 2) / np.var(ranks[test])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from volspike.evaluation.leaks.contrast import won_frac
 from volspike.evaluation.leaks.finding import Finding, Leak
 from volspike.evaluation.leaks.rows import FEWEST_OF_A_CLASS, AuditRows
 from volspike.evaluation.leaks.shift_search import Match
@@ -40,12 +41,16 @@ def persistence(rows: AuditRows, match: Match | None) -> Finding:
     y, tau = rows.is_spike[known], None if rows.tau is None else rows.tau[rows.sample][known]
     name, given = _best(rows, rows.is_spike, known)
     labels = [_like(truth, y) if tau is None else truth >= tau for truth in (t[known] for t in truths)]
-    true, base = max((_score(label, _column(rows, name)[known]), float(np.mean(label))) for label in labels)
+    column = _column(rows, name)[known]
+    true, base = max(
+        ((_score(label, column), float(np.mean(label))) for label in labels), key=lambda pair: won_frac(*pair)
+    )
     words = (
         f"{name} alone, without training, scores {given:.3f} under this label (base rate {np.mean(y):.3f}) "
         f"and {true:.3f} ({base:.3f}) under the volatility of the next {rows.horizon_s:g} s"
     )
-    return EASIER.found(given, words) if given > true + MARGIN else EASIER.clean(given, words)
+    easier = won_frac(given, float(np.mean(y))) > won_frac(true, base) + MARGIN
+    return EASIER.found(given, words) if easier else EASIER.clean(given, words)
 
 
 def _future_volatility(rows: AuditRows) -> list[F8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from volspike.evaluation.leaks.contrast import contrast, split_both_ways
+from volspike.evaluation.leaks.contrast import boosted_trees, contrast, split_both_ways
 from volspike.evaluation.leaks.finding import Finding, Leak
 from volspike.evaluation.leaks.rows import AuditRows
 from volspike.evaluation.leaks.shift_search import Match
@@ -14,7 +14,6 @@ from volspike.features.window import SECOND_NS
 SHUFFLED = Leak("shuffled split", (4,), "PR-AUC of trees on shuffled rows")
 OVERLAP = Leak("shuffled split", (4,), "share of test rows that overlap a training row")
 MOST_OVERLAP = 0.1
-DEPTH, TREES = 6, 40
 
 
 def shuffled_split(rows: AuditRows, match: Match | None) -> Finding:
@@ -38,7 +37,7 @@ def _contrast_words(rows: AuditRows) -> tuple[str, float] | None:
     halves = split_both_ways(rows) if rows.is_labelled else None
     if halves is None or not rows.names:
         return None
-    found = contrast(rows.values[rows.sample], rows.is_spike, halves, DEPTH, TREES)
+    found = contrast(rows.values[rows.sample], rows.is_spike, halves, boosted_trees)
     return (
         f"the same trees score {found.shuffled:.3f} (base rate {found.shuffled_base:.3f}) on shuffled rows, "
         f"{found.ordered:.3f} ({found.ordered_base:.3f}) split in time",
