@@ -28,6 +28,7 @@ VERBS = (
     "verify",
     "train",
     "evaluate",
+    "audit",
     "predict",
     "reproduce",
     "models",

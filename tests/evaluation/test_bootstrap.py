@@ -11,7 +11,7 @@ from volspike.evaluation.bootstrap import (
     make_blocks,
     mean_gain,
 )
-from volspike.evaluation.scores import average_precision
+from volspike.evaluation.ranking import average_precision
 
 HALF_HOUR, FOUR_HOURS, DAY = 1_800, 14_400, 86_400
 

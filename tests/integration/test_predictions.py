@@ -13,7 +13,8 @@ from volspike.features.store import read_features
 from volspike.labels.dataset import Dataset
 from volspike.models.bundle import load_bundle
 from volspike.models.shelf import champion_path
-from volspike.pipeline.judging import dataset_for
+from volspike.pipeline.home import Home
+from volspike.pipeline.stored_data import dataset_for
 from volspike.records import Alert, Outcome, Prediction
 from volspike.scoring.scorer import target_end_ns
 from volspike.simulation.faults import Fault
@@ -50,7 +51,7 @@ def of(root: Path, topic: str, kind: type) -> list[Any]:
 
 def offline(root: Path) -> Dataset:
     bundle = load_bundle(champion_path(root / "models"))
-    return dataset_for(bundle, read_features(root / "features", PRODUCT))
+    return dataset_for(Home(root), bundle.manifest, bundle.manifest.feature_set, PRODUCT)
 
 
 def test_the_run_predicts_grades_breaks_and_alerts(served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from volspike.cli import (
+    audit,
     backfill,
     config,
     deadletter,
@@ -46,6 +47,7 @@ app.command("replay")(replay.replay)
 app.command("verify")(verify.verify)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("audit")(audit.audit)
 app.command("predict")(predict.predict)
 app.command("reproduce")(reproduce.reproduce)
 app.command("models")(models.models)

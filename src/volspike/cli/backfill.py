@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from volspike.cli.output import AsJson, DataDir, conclude
+from volspike.cli.times import minute_given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,21 +127,8 @@ def _span(days: int | None, start: str, end: str) -> Span:
 
     if days and start:
         raise typer.BadParameter("--days and --start can't both be given", param_hint="--days")
-    stop = _minute(end, "--end") if end else SystemClock().market_ns() // MINUTE_NS
-    first = _minute(start, "--start") if start else max(0, stop - (days or DEFAULT_DAYS) * MINUTES_A_DAY)
+    stop = minute_given(end, "--end") if end else SystemClock().market_ns() // MINUTE_NS
+    first = minute_given(start, "--start") if start else max(0, stop - (days or DEFAULT_DAYS) * MINUTES_A_DAY)
     if first >= stop:
         raise typer.BadParameter("it is not before the end", param_hint="--start")
     return first, stop
-
-
-def _minute(text: str, option: str) -> int:
-    from volspike.errors import ProtocolError
-    from volspike.recording.candle_csv import minute_of
-    from volspike.recording.foreign_values import TimeReader
-
-    try:
-        return minute_of(text if len(text) > 10 else f"{text}T00:00", TimeReader("UTC"))
-    except ProtocolError:
-        raise typer.BadParameter(
-            f"{text!r} is no whole minute such as 2026-07-06 or 2026-07-06T02:21", param_hint=option
-        ) from None

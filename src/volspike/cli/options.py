@@ -57,6 +57,10 @@ Feed = Annotated[
     Literal["exchange", "advanced"] | None,
     typer.Option(help="Feed; needed where a product is stored from both."),
 ]
+Source = Annotated[
+    Literal["exchange", "advanced", "candles"] | None,
+    typer.Option("--feed", help="Feed, or candles; needed where a product is stored from several."),
+]
 Seed = Annotated[
     int | None, typer.Option(help="Seed of everything random. (default: 7)", min=0, max=MAX_SEED)
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import Feed, Model, Product, above_zero
+from volspike.cli.options import Model, Product, Source, above_zero
 from volspike.cli.output import AsJson, DataDir, conclude
 
 
@@ -15,7 +15,7 @@ def predict(
     data_dir: DataDir = None,
     model: Model = "",
     product: Product = None,
-    feed: Feed = None,
+    feed: Source = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
     max_latency_us: Annotated[
         float | None,
@@ -23,20 +23,21 @@ def predict(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict every stored second with a bundle or an MLflow model; write Parquet."""
+    """Predict every stored second, or minute, with a bundle or an MLflow model; write Parquet."""
     import numpy as np
 
     from volspike.config import load_settings
     from volspike.errors import ModelError
     from volspike.pipeline.home import Home
-    from volspike.pipeline.judging import open_model, predict_offline, rows_for, write_predictions
+    from volspike.pipeline.judging import open_model, predict_offline, write_predictions
+    from volspike.pipeline.stored_data import dataset_for
 
     settings = load_settings({"data_dir": data_dir})
     home = Home(settings.data_dir)
     home.require()
     bundle = open_model(home, model, product, feed)
     manifest = bundle.manifest
-    offline = predict_offline(bundle, rows_for(home, settings, manifest, product, feed))
+    offline = predict_offline(bundle, dataset_for(home, manifest, settings.feature_set, product, feed))
     path = out or home.predictions / f"{manifest.name}-{manifest.version}.parquet"
     write_predictions(offline, path)
     p50, p99 = (float(value) for value in np.quantile(offline.row_us, [0.5, 0.99]))

@@ -94,6 +94,31 @@ def show_judgement(report: dict[str, Any]) -> None:
     out.print(f"page: {report['page']}", markup=False, soft_wrap=True)
 
 
+def show_rules(report: dict[str, Any]) -> None:
+    """Print how the best model of a walk-forward fares against every simple rule, and its alerts."""
+    scored = {name: parts["test"] for name, parts in report["models"].items()}
+    best = min(scored, key=lambda name: (scored[name]["log_loss"] is None, scored[name]["log_loss"] or 0.0))
+    rows = [
+        (rule, *(_gain(of["gains"][best][score]) for score in GAINS)) for rule, of in report["rules"].items()
+    ]
+    console().print()
+    show_table(f"Gains of {best} over each simple rule, and 95 % intervals", ("rule", *GAINS.values()), rows)
+    columns = ("model", "onset rec.", "med. lead", "false/h", "duty", "onsets")
+    alerts = [
+        (
+            name,
+            figure(of["onset_recall"], ".0%"),
+            figure(of["lead_s"], ".0f", " s"),
+            figure(of["false_alarms_per_hour"], ".2f"),
+            figure(of["duty_frac"], ".1%"),
+            of["onsets"],
+        )
+        for name, of in report["alerts"].items()
+    ]
+    console().print()
+    show_table("Alerts, by the thresholds that each training chose", columns, alerts)
+
+
 def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
     rows = [(name, *(_gain(of[score]) for score in GAINS)) for name, of in gains.items()]
     console().print()

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from volspike.cli.options import All, Feed, Product, Seed
+from volspike.cli.options import All, Product, Seed, Source
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 
 def train(
     data_dir: DataDir = None,
     product: Product = None,
-    feed: Feed = None,
+    feed: Source = None,
     target: Annotated[
         Literal["rv", "std", "next-row"] | None, typer.Option(help="What a label measures.")
     ] = None,
@@ -25,6 +25,13 @@ def train(
     ] = None,
     seed: Seed = None,
     feature_set: Annotated[str | None, typer.Option(help="Feature set of the stored rows.")] = None,
+    inputs: Annotated[
+        Literal["rows", "regime"] | None,
+        typer.Option(help="What models see: the rows, or regime columns, which serve either feed."),
+    ] = None,
+    allow_leaks: Annotated[
+        bool | None, typer.Option("--allow-leaks", help="Keep the models even where the audit finds a leak.")
+    ] = None,
     all_: All = False,
     as_json: AsJson = False,
 ) -> None:
@@ -34,8 +41,18 @@ def train(
     from volspike.pipeline.home import Home
     from volspike.pipeline.training import train_models
 
-    flags = {"data_dir": data_dir, "target": target, "tau_mode": tau_mode, "class_weight": class_weight}
-    settings = load_settings({**flags, "seed": seed, "feature_set": feature_set})
+    settings = load_settings(
+        {
+            "data_dir": data_dir,
+            "target": target,
+            "tau_mode": tau_mode,
+            "class_weight": class_weight,
+            "seed": seed,
+            "feature_set": feature_set,
+            "inputs": inputs,
+            "allow_leaks": allow_leaks,
+        }
+    )
     trained = train_models(Home(settings.data_dir), settings, product, feed, say)
     report = trained.as_dict()
     if as_json:

@@ -13,6 +13,7 @@ from volspike.evaluation.judgement import Judgement, judge
 from volspike.evaluation.missing_labels import SigmaBin, unlabelled_by_sigma
 from volspike.evaluation.plots import plot_confusion, plot_precision_recall
 from volspike.evaluation.scores import Scores, score
+from volspike.features.table import FeatureTable
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
 from volspike.models.bundle import Bundle
@@ -127,6 +128,7 @@ def evaluate(
     champion: str,
     plots: Path | None = None,
     refit: Refit | None = None,
+    table: FeatureTable | None = None,
 ) -> Evaluation:
     """Score models and their reference on every part of a dataset.
 
@@ -144,6 +146,8 @@ def evaluate(
         Directory for a confusion matrix and a precision-recall curve of each model on its last graded part.
     refit : callable, optional
         Trains again on the dataset it is given, for the leak audit.
+    table : FeatureTable, optional
+        The rows that the dataset was made of, for the leak audit.
 
     Raises
     ------
@@ -156,15 +160,15 @@ def evaluate(
     reference_rows = reference.predict_batch(dataset)
     predicted = {name: bundle.predictor.predict_batch(dataset) for name, bundle in bundles.items()}
     models = {
-        name: _score_parts(dataset, split, rows, bundles[name].manifest.alert.open_at, reference_rows)
+        name: score_parts(dataset, split, rows, bundles[name].manifest.alert.open_at, reference_rows)
         for name, rows in predicted.items()
     }
     return Evaluation(
         models=models,
         reference=reference.name,
-        reference_scores=_score_parts(dataset, split, reference_rows, 0.5, reference_rows),
+        reference_scores=score_parts(dataset, split, reference_rows, 0.5, reference_rows),
         champion=champion,
-        tau=_tau(dataset),
+        tau=tau_of(dataset),
         gaps={name: describe_gap(parts["fit"], parts["test"]) for name, parts in models.items()},
         notes={name: bundle.manifest.notes for name, bundle in bundles.items()},
         plots={}
@@ -173,7 +177,7 @@ def evaluate(
             name: _plot(plots, name, models[name], dataset, split, rows, reference, reference_rows)
             for name, rows in predicted.items()
         },
-        audit=_audit(bundles, dataset, split, models, refit),
+        audit=_audit(bundles, dataset, split, models, refit, table),
         judged={name: judge(dataset, split, rows, reference_rows) for name, rows in predicted.items()},
         reference_judged=judge(dataset, split, reference_rows),
         unlabelled=unlabelled_by_sigma(dataset),
@@ -203,12 +207,17 @@ def describe_gap(fit: Scores, test: Scores) -> str:
 
 
 def _audit(
-    bundles: Mapping[str, Bundle], dataset: Dataset, split: Split, models: Table, refit: Refit | None
+    bundles: Mapping[str, Bundle],
+    dataset: Dataset,
+    split: Split,
+    models: Table,
+    refit: Refit | None,
+    table: FeatureTable | None,
 ) -> Audit | None:
     if any(b.manifest.provenance.dataset_sha256 != dataset.sha256 for b in bundles.values()):
         return None
     test = {name: parts["test"] for name, parts in models.items()}
-    return audit_training(dataset, split, bundles, test, refit)
+    return audit_training(dataset, split, bundles, test, refit, table)
 
 
 def _undefined(fit: Scores, test: Scores) -> str:
@@ -217,13 +226,14 @@ def _undefined(fit: Scores, test: Scores) -> str:
     return f"not enough data: PR-AUC is undefined on {part}, {counts}"
 
 
-def _score_parts(
+def score_parts(
     dataset: Dataset,
     split: Split,
     rows: ScoredRows,
     threshold: float,
     reference: ScoredRows,
 ) -> dict[str, Scores]:
+    """Return the scores of predictions of all rows, part by part; ``threshold`` is what counts as said."""
     return {
         part: score(
             dataset.rows(index),
@@ -237,7 +247,8 @@ def _score_parts(
     }
 
 
-def _tau(dataset: Dataset) -> dict[str, str | float | None]:
+def tau_of(dataset: Dataset) -> dict[str, str | float | None]:
+    """Return how tau was set on a dataset, for the report."""
     return {
         "mode": dataset.tau.mode,
         "quantile": dataset.tau.quantile,

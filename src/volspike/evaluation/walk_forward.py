@@ -28,6 +28,7 @@ Train = Callable[[Dataset, Split], TrainResult]
 PAST_FRACTIONS = (0.8, 0.1, 0.1, 0.0)
 CHAMPION = "champion"
 REFERENCE = "reference"
+RULE = "rule:"
 NS = 1_000_000_000
 
 
@@ -124,9 +125,9 @@ class _Fold:
 
 def _fold(index: I8, rows: Dataset, result: TrainResult) -> _Fold:
     models = {name: bundle.predictor.predict_batch(rows) for name, bundle in result.bundles.items()}
-    rules = {f"rule:{name}": rule.predict_batch(rows) for name, rule in result.references.items()}
+    rules = {f"{RULE}{name}": rule.predict_batch(rows) for name, rule in result.references.items()}
     open_at = {name: bundle.manifest.alert.open_at for name, bundle in result.bundles.items()}
-    served = {CHAMPION: models[result.champion], REFERENCE: rules[f"rule:{result.reference}"]}
+    served = {CHAMPION: models[result.champion], REFERENCE: rules[RULE + result.reference]}
     open_at[CHAMPION] = open_at[result.champion]
     return _Fold(index, rows, {**models, **served, **rules}, open_at, (result.champion, result.reference))
 

@@ -121,6 +121,11 @@ class Dataset:
         return HORIZON_S / self.step_s
 
     @property
+    def inputs(self) -> Inputs:
+        """Return what the features were made of, as ``build_dataset`` takes it."""
+        return "regime" if self.feature_set == REGIME.name else "rows"
+
+    @property
     def floor_bps(self) -> F8:
         """Return one quote increment over the mid, in basis points, float64[n]: the floor of RV in logs."""
         return 1e4 * self.increment / self.mid

@@ -18,18 +18,17 @@ from volspike.errors import ModelError
 from volspike.evaluation.looks import append_look, check_appendable, look_at, looks_at, read_looks
 from volspike.evaluation.page import About, check_page, render_page, write_page
 from volspike.evaluation.report import evaluate
-from volspike.features.store import FeatureTable, stored_kinds
-from volspike.labels.dataset import Dataset, build_dataset
+from volspike.labels.dataset import Dataset
 from volspike.labels.splits import PURGE_S, Split, chronological_split
 from volspike.labels.targets import HORIZON_S
-from volspike.models.bundle import Bundle, check_fits, load_bundle
+from volspike.models.bundle import Bundle, load_bundle
 from volspike.models.calibration import ScoredRows
 from volspike.models.manifest import Manifest
 from volspike.models.predictor import Predictor
 from volspike.models.registry import resolve_model
 from volspike.models.shelf import bundle_paths
 from volspike.pipeline.home import Home
-from volspike.pipeline.stored_data import stored_table
+from volspike.pipeline.stored_data import dataset_for
 
 NS = 1_000_000_000
 TIMED_ROWS = 20_000
@@ -44,20 +43,6 @@ def open_model(home: Home, model: str, product: str | None = None, feed: str | N
         Whose champion; needed where there are several.
     """
     return load_bundle(resolve_model(model or "champion", home.root, product, feed))
-
-
-def dataset_for(bundle: Bundle, table: FeatureTable) -> Dataset:
-    """Label rows the way a model was trained: its target, its tau, its fixed tau.
-
-    Raises
-    ------
-    ModelError
-        If the model was made for another feed or feature set.
-    """
-    manifest = bundle.manifest
-    check_fits(manifest, table.feed, table.product, table.feature_set)
-    tau = manifest.tau
-    return build_dataset([table], manifest.target, tau.spec(), tau.fixed_bps, manifest.increment)
 
 
 def split_for(dataset: Dataset, manifest: Manifest) -> Split:
@@ -126,14 +111,13 @@ def evaluate_models(home: Home, settings: Settings, request: Request, clock: Clo
     home.require()
     chosen = open_model(home, request.model, request.product, request.feed)
     manifest = chosen.manifest
-    table = rows_for(home, settings, manifest, request.product, request.feed)
     log = request.looks or home.looks
-    page = request.page or home.reports / f"evaluate-{table.product}-{manifest.name}.html"
+    page = request.page or home.reports / f"evaluate-{manifest.product}-{manifest.name}.html"
     before = read_looks(log)
     check_page(page)
     if request.final:
         check_appendable(log)
-    dataset = dataset_for(chosen, table)
+    dataset = dataset_for(home, manifest, settings.feature_set, request.product, request.feed)
     split = split_for(dataset, manifest)
     family = _siblings(home, chosen)
     evaluation = evaluate(family, dataset, split, manifest.name, home.reports)
@@ -155,18 +139,6 @@ def evaluate_models(home: Home, settings: Settings, request: Request, clock: Clo
         "looks_log": str(log),
         "look": None if look is None else msgspec.to_builtins(look),
     }
-
-
-def rows_for(
-    home: Home, settings: Settings, manifest: Manifest, product: str | None, feed: str | None
-) -> FeatureTable:
-    """Return the stored rows a model is put to: of the product and feed asked for, else of its own.
-
-    A model that serves either feed takes the other one where its own is not stored.
-    """
-    product = product or manifest.product
-    has_own = any(kind[:2] == (product, manifest.feed) for kind in stored_kinds(home.features))
-    return stored_table(home, manifest.feature_set, product, feed or (manifest.feed if has_own else None))
 
 
 def _siblings(home: Home, chosen: Bundle) -> dict[str, Bundle]:
@@ -207,9 +179,8 @@ class Offline:
     row_us: npt.NDArray[np.float64]
 
 
-def predict_offline(bundle: Bundle, table: FeatureTable) -> Offline:
-    """Predict every stored second, at once for the answers and one by one for the time it takes."""
-    dataset = dataset_for(bundle, table)
+def predict_offline(bundle: Bundle, dataset: Dataset) -> Offline:
+    """Predict every row, at once for the answers and one by one for the time it takes."""
     started_ns = time.perf_counter_ns()
     scored = bundle.predictor.predict_batch(dataset)
     seconds = (time.perf_counter_ns() - started_ns) / NS

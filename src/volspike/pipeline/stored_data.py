@@ -20,10 +20,16 @@ from volspike.pipeline.home import Home
 
 @dataclass(frozen=True)
 class Stored:
-    """A dataset, and in words what it was made of."""
+    """A dataset, and what it was made of: in words, and the table of its ticks (None of candles)."""
 
     dataset: Dataset
     words: str
+    table: FeatureTable | None
+
+
+def tau_spec(settings: Settings) -> TauSpec:
+    """Return how tau is set."""
+    return TauSpec(settings.tau_mode, settings.tau_quantile, settings.tau_floor_bps)
 
 
 def training_data(home: Home, settings: Settings, product: str | None, feed: str | None) -> Stored:
@@ -34,14 +40,14 @@ def training_data(home: Home, settings: Settings, product: str | None, feed: str
     NotEnoughDataError
         If nothing is stored.
     """
-    tau = TauSpec(settings.tau_mode, settings.tau_quantile, settings.tau_floor_bps)
+    tau = tau_spec(settings)
     if feed == CANDLES:
         candles = read_candles(home.candles, product)
         made = candle_dataset(candles, tau)
-        return Stored(made, describe_candles(candles, made))
+        return Stored(made, describe_candles(candles, made), None)
     table = stored_table(home, settings.feature_set, product, feed)
     made = build_dataset([table], settings.target, tau, inputs=settings.inputs)
-    return Stored(made, describe_rows(table, made))
+    return Stored(made, describe_rows(table, made), table)
 
 
 def dataset_for(

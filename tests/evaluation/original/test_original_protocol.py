@@ -15,7 +15,7 @@ from volspike.evaluation.original.models import MODELS, Part
 from volspike.evaluation.original.report import Reproduction, reproduce_original
 from volspike.evaluation.original.threshold import Threshold
 from volspike.evaluation.original.words import in_words
-from volspike.evaluation.scores import average_precision
+from volspike.evaluation.ranking import average_precision
 
 P90 = Threshold(percentile=90.0)
 

@@ -26,7 +26,7 @@ from volspike.evaluation.original.columns import OriginalRows
 from volspike.evaluation.original.label import FutureLabels, next_row_spikes
 from volspike.evaluation.original.models import LEARN_CLASSES, MODELS, PERSISTENCE, Part, Scorer
 from volspike.evaluation.original.threshold import BPS, Threshold
-from volspike.evaluation.scores import average_precision
+from volspike.evaluation.ranking import average_precision
 from volspike.features.grid import last_closed_second_array
 from volspike.features.window import SECOND_NS
 from volspike.labels.splits import split_times

@@ -1,0 +1,97 @@
+"""The report of a walk-forward: the scores of one split, of predictions that are all out of sample."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from volspike.evaluation.episodes import (
+    CLOSE_FRAC,
+    AlertSpan,
+    GradedSeconds,
+    open_alerts,
+    score_episodes,
+)
+from volspike.evaluation.gains import compare
+from volspike.evaluation.judgement import judge
+from volspike.evaluation.missing_labels import unlabelled_by_sigma
+from volspike.evaluation.report import Evaluation, score_parts, tau_of
+from volspike.evaluation.scores import graded_seconds
+from volspike.evaluation.walk_forward import CHAMPION, REFERENCE, RULE, WalkForward
+from volspike.labels.splits import Split
+
+DEFAULT_OPEN = 0.5
+
+
+def report_walk(walk: WalkForward) -> tuple[Evaluation, Split]:
+    """Return the evaluation of a walk-forward, and the split of its rows: all are test.
+
+    The reference is what each fold chose. Without calibrate rows there is no alert-budget curve.
+    """
+    none = np.empty(0, np.int64)
+    split = Split(none, none, none, np.arange(len(walk.rows), dtype=np.int64))
+    reference = walk.models[REFERENCE]
+    names = [name for name in walk.models if name != REFERENCE and not name.startswith(RULE)]
+    models = {
+        name: score_parts(walk.rows, split, walk.models[name], _open_at(walk, name), reference)
+        for name in names
+    }
+    evaluation = Evaluation(
+        models=models,
+        reference=f"chosen a fold ({', '.join(sorted({chosen[1] for chosen in walk.chosen}))})",
+        reference_scores=score_parts(walk.rows, split, reference, DEFAULT_OPEN, reference),
+        champion=CHAMPION,
+        tau=tau_of(walk.rows),
+        gaps={},
+        judged={name: judge(walk.rows, split, walk.models[name], reference) for name in names},
+        reference_judged=judge(walk.rows, split, reference),
+        unlabelled=unlabelled_by_sigma(walk.rows),
+    )
+    return evaluation, split
+
+
+def compare_rules(walk: WalkForward) -> dict[str, dict[str, Any]]:
+    """Return, for each simple rule, its scores, and by how much each model beats it."""
+    none = np.empty(0, np.int64)
+    split = Split(none, none, none, np.arange(len(walk.rows), dtype=np.int64))
+    rules = [name for name in walk.models if name.startswith(RULE)]
+    models = [name for name in walk.models if name != REFERENCE and name not in rules]
+    return {
+        rule.removeprefix(RULE): {
+            "scores": score_parts(walk.rows, split, walk.models[rule], DEFAULT_OPEN, walk.models[rule])[
+                "test"
+            ].as_dict(),
+            "gains": {
+                name: {
+                    score: None if gain is None else asdict(gain)
+                    for score, gain in compare(walk.rows, walk.models[name], walk.models[rule]).items()
+                }
+                for name in models
+            },
+        }
+        for rule in rules
+    }
+
+
+def score_alerts(walk: WalkForward) -> dict[str, dict[str, Any]]:
+    """Return how the alerts of each model fared, opened and closed by the thresholds of each fold."""
+    rows = graded_seconds(walk.rows)
+    return {name: _alert_scores(walk, rows, name) for name in walk.open_at}
+
+
+def _alert_scores(walk: WalkForward, rows: GradedSeconds, name: str) -> dict[str, Any]:
+    spans: list[AlertSpan] = []
+    for fold in range(len(walk.chosen)):
+        here = walk.fold == fold
+        open_at = float(walk.open_at[name][here][0])
+        p_spike = walk.models[name].p_spike[here]
+        spans += open_alerts(rows.second[here], rows.run[here], p_spike, open_at, CLOSE_FRAC * open_at)
+    scores = asdict(score_episodes(rows, spans))
+    return {key: value for key, value in scores.items() if key != "leads_s"}
+
+
+def _open_at(walk: WalkForward, name: str) -> float:
+    """Return the threshold that most folds are near to."""
+    return float(np.median(walk.open_at[name]))
