@@ -52,7 +52,7 @@ def _share(
     later, stop = np.searchsorted(second, (max(opened, onset), onset + HORIZON_S), side="right") - 1
     whole = float(np.sum(squares[row + 1 : stop + 1]))
     label = float(part.sigma_future_bps[row]) ** 2
-    if not 0.0 < label or not abs(whole - label) <= AGREES * label:
+    if not label > 0.0 or not abs(whole - label) <= AGREES * label:
         return None
     return min(1.0, float(np.sum(squares[later + 1 : stop + 1])) / whole)
 
