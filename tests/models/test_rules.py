@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from model_rows import INCREMENT, market, of_one_class
 
-from volspike.evaluation.scores import average_precision
+from volspike.evaluation.ranking import average_precision
 from volspike.models.calibration import Calibration, SigmaBand
 from volspike.models.fit_rules import HALF_LIVES_S, REFERENCES, fit_rules, fit_scale
 from volspike.models.inputs import raw_rows

@@ -9,7 +9,8 @@ from model_rows import market, of_one_class, relabelled
 
 from volspike.errors import ConfigError, ModelError, NotEnoughDataError
 from volspike.evaluation.episodes import choose_thresholds
-from volspike.evaluation.scores import average_precision, graded_seconds, log_loss
+from volspike.evaluation.ranking import average_precision
+from volspike.evaluation.scores import graded_seconds, log_loss
 from volspike.labels.splits import Split, chronological_split
 from volspike.models.bundle import Bundle
 from volspike.models.calibration import Calibration, SigmaBand

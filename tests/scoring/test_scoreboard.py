@@ -10,7 +10,8 @@ import pytest
 from scoring_streams import NS, TinyPredictor, feed, make_scorer, mark, row
 
 from made_records import make_alert
-from volspike.evaluation.scores import average_precision, log_loss
+from volspike.evaluation.ranking import average_precision
+from volspike.evaluation.scores import log_loss
 from volspike.records import Alert, Outcome
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import GradedPrediction

@@ -38,7 +38,7 @@ def evaluate(
     ] = False,
     test_from: Annotated[
         str,
-        typer.Option(help="Of a walk-forward: its first minute or date, UTC. (default: after 30 % of rows)"),
+        typer.Option(help="Of a walk-forward: first minute or date, UTC. (default: after 30 % of rows)"),
     ] = "",
     test_until: Annotated[
         str, typer.Option(help="Of a walk-forward: the minute after its last. (default: the end)")

@@ -103,6 +103,8 @@ def show_rules(report: dict[str, Any]) -> None:
     ]
     console().print()
     show_table(f"Gains of {best} over each simple rule, and 95 % intervals", ("rule", *GAINS.values()), rows)
+    if not report["alerts"]:
+        return
     columns = ("model", "onset rec.", "med. lead", "false/h", "duty", "onsets")
     alerts = [
         (

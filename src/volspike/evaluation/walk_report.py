@@ -21,6 +21,7 @@ from volspike.evaluation.report import Evaluation, score_parts, tau_of
 from volspike.evaluation.scores import graded_seconds
 from volspike.evaluation.walk_forward import CHAMPION, REFERENCE, RULE, WalkForward
 from volspike.labels.splits import Split
+from volspike.labels.targets import HORIZON_S
 
 DEFAULT_OPEN = 0.5
 
@@ -76,8 +77,13 @@ def compare_rules(walk: WalkForward) -> dict[str, dict[str, Any]]:
 
 
 def score_alerts(walk: WalkForward) -> dict[str, dict[str, Any]]:
-    """Return how the alerts of each model fared, opened and closed by the thresholds of each fold."""
+    """Return how the alerts of each model fared, opened and closed by the thresholds of each fold.
+
+    Nothing for candles: an alert that opens once a minute is none.
+    """
     rows = graded_seconds(walk.rows)
+    if rows.step_s >= HORIZON_S:
+        return {}
     return {name: _alert_scores(walk, rows, name) for name in walk.open_at}
 
 

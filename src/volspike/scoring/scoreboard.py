@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from volspike.evaluation.enough import count_evidence
 from volspike.evaluation.episodes import AlertSpan, GradedSeconds, score_episodes
-from volspike.evaluation.scores import average_precision, log_loss
+from volspike.evaluation.ranking import average_precision
+from volspike.evaluation.scores import log_loss
 from volspike.features.window import last_closed_second
 from volspike.labels.targets import HORIZON_S
 from volspike.records import Alert
