@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from volspike.errors import FeatureError, ModelError
+from volspike.features.columns import FeatureSet
 from volspike.features.sets import TICK_SETS, get_feature_set
 from volspike.models.blend import BLEND_FILE, BlendHeads, BlendShares
 from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE, BoostedHeads
-from volspike.models.inputs import input_spec
+from volspike.models.inputs import InputSpec, input_spec
 from volspike.models.linear import LinearHeads, LinearWeights
 from volspike.models.manifest import (
     FORMAT,
@@ -222,8 +223,12 @@ def _check_feature_set(manifest: Manifest, subject: str) -> None:
             "train the model again",
         )
     inputs = manifest.inputs
-    if inputs is not None and inputs != input_spec(feature_set, inputs.increment, inputs.has_har):
+    if inputs is not None and inputs != _same_spec(feature_set, inputs):
         raise ModelError(subject, f"its inputs are not those of feature set {feature_set.name}", RETRAIN)
+
+
+def _same_spec(feature_set: FeatureSet, inputs: InputSpec) -> InputSpec:
+    return input_spec(feature_set, inputs.increment, inputs.has_har, inputs.has_clock)
 
 
 def _heads(manifest: Manifest, files: dict[str, bytes], subject: str) -> Heads:

@@ -33,6 +33,9 @@ CONTEXT_COLUMNS = ("rv_bps", "tau_bps", "har_1m_bps", "har_5m_bps", "har_30m_bps
 TAU_INPUTS = ("log_tau", "log_rv_over_tau")
 HAR_INPUTS = ("log_har_5m_over_tau", "log_har_30m_over_tau", "log_har_240m_over_tau")
 PRICE_UNIT = "quote currency"  # a price level tells the time, so no model is given one
+# On a few hours the time of day says where in the recording a row lies.
+CLOCK_COLUMNS = ("day_sin", "day_cos", "hour_frac")
+CLOCK_DAYS = 3.0
 
 _TRANSFORMS = {"identity": IDENTITY, "log": LOG, "asinh": ASINH}
 _STEPS = {"1": FRACTION_STEP, "bps": BPS_STEP}
@@ -76,6 +79,11 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether the longer lags are inputs too."""
         return self.names[-1:] == HAR_INPUTS[-1:]
 
+    @property
+    def has_clock(self) -> bool:
+        """Whether the time of day is an input."""
+        return any(name in self.names for name in CLOCK_COLUMNS)
+
 
 @dataclass(frozen=True)
 class InputArrays:
@@ -99,7 +107,7 @@ class InputArrays:
         )
 
 
-def input_spec(feature_set: FeatureSet, increment: float, har: bool) -> InputSpec:
+def input_spec(feature_set: FeatureSet, increment: float, har: bool, clock: bool = True) -> InputSpec:
     """Return the inputs made from a feature set.
 
     Parameters
@@ -110,8 +118,14 @@ def input_spec(feature_set: FeatureSet, increment: float, har: bool) -> InputSpe
         Quote increment in quote currency.
     har : bool
         Whether the 5, 30 and 240 minute lags are inputs too.
+    clock : bool
+        Whether the time of day is, where the set has it.
     """
-    used = [(i, column) for i, column in enumerate(feature_set.columns) if column.unit != PRICE_UNIT]
+    used = [
+        (i, column)
+        for i, column in enumerate(feature_set.columns)
+        if column.unit != PRICE_UNIT and (clock or column.name not in CLOCK_COLUMNS)
+    ]
     names = tuple(
         column.name if column.transform == "identity" else f"{column.transform}_{column.name}"
         for _, column in used

@@ -46,6 +46,7 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 REGISTRY_REMEDY = "run volspike train on this data directory, or give the directory of a bundle"
 # Said by mlflow at import, or of things that are done on purpose.

@@ -24,6 +24,7 @@ from volspike.models.bundle import RETRAIN, Bundle, load_bundle
 from volspike.models.manifest import MANIFEST_FILE, NAME, VERSION, pretty
 
 CHAMPIONS = "champions"
+CARD_FILE = "card.md"
 _PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FEED = re.compile(r"[a-z_]+")
 
@@ -41,7 +42,7 @@ class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return models / self.name / self.version
 
 
-def save_bundle(bundle: Bundle, models: Path) -> Path:
+def save_bundle(bundle: Bundle, models: Path, card: str = "") -> Path:
     """Write a bundle to ``models/<name>/<version>``: in a temporary directory, synced, then renamed.
 
     Parameters
@@ -51,6 +52,8 @@ def save_bundle(bundle: Bundle, models: Path) -> Path:
         the same files, but the provenance may be newer.
     models : Path
         The ``models`` directory.
+    card : str
+        The model card, laid beside the bundle's files; loading never opens it.
 
     Returns
     -------
@@ -72,6 +75,8 @@ def save_bundle(bundle: Bundle, models: Path) -> Path:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             _write_directory(target, {**bundle.files, MANIFEST_FILE: pretty(manifest)})
+        if card:
+            replace_file(target / CARD_FILE, card.encode())
     return target
 
 

@@ -27,7 +27,7 @@ from volspike.models.estimators import class_offset
 from volspike.models.fit_blend import fit_blend
 from volspike.models.fit_models import fit_boosted, fit_linear
 from volspike.models.fit_rules import REFERENCES, FittedRule, fit_rules, fit_scale
-from volspike.models.inputs import InputSpec, feed_dependent, input_spec
+from volspike.models.inputs import CLOCK_DAYS, InputSpec, feed_dependent, input_spec
 from volspike.models.linear import LinearHeads, LinearWeights
 from volspike.models.manifest import (
     FORMAT,
@@ -47,6 +47,7 @@ from volspike.models.settings import TrainSettings
 from volspike.models.state import StateHeads
 from volspike.models.trees import FlatTrees
 
+DAY_S = 86_400.0
 LIBRARIES = ("numpy", "numba", "scikit-learn", "xgboost-cpu", "xgboost")
 
 
@@ -90,6 +91,10 @@ class _Slices:
     calibrate_all: Dataset
     band: Dataset
     band_part: str
+
+    @property
+    def fit_days(self) -> float:
+        return len(self.fit) * self.fit.step_s / DAY_S
 
     def training(self, settings: TrainSettings) -> Training:
         known = [part for part in (self.fit, self.tune, self.calibrate) if len(part)]
@@ -140,7 +145,9 @@ def train(dataset: Dataset, split: Split, settings: TrainSettings) -> TrainResul
     """
     slices = _slices(dataset, split)
     feature_set = get_feature_set(dataset.feature_set)
-    spec = input_spec(feature_set, dataset.increment, settings.har_inputs)
+    spec = input_spec(
+        feature_set, dataset.increment, settings.har_inputs, clock=slices.fit_days >= CLOCK_DAYS
+    )
     rules = fit_rules(slices.fit, fit_scale(slices.fit))
     references = {name: _reference(rules[name], slices) for name in REFERENCES if name in rules}
     ranking = {name: _predictor(name, entry, dataset) for name, entry in references.items()}

@@ -15,6 +15,7 @@ from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split, chronological_split
 from volspike.labels.targets import LEAKING_TARGETS
 from volspike.models.bundle import load_bundle
+from volspike.models.card import model_card
 from volspike.models.manifest import Manifest
 from volspike.models.registry import Registered, register
 from volspike.models.settings import TrainSettings
@@ -108,7 +109,11 @@ def train_models(
     if leaks:
         result, evaluation = _with_leaks(result, evaluation, leaks, settings, say)
     saved = {
-        name: save_bundle(with_scores(bundle, evaluation.summary(name)), home.models)
+        name: save_bundle(
+            with_scores(bundle, evaluation.summary(name)),
+            home.models,
+            model_card(bundle.manifest, evaluation),
+        )
         for name, bundle in result.bundles.items()
     }
     champion = result.bundles[result.champion].manifest
