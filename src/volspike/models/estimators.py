@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
 F8 = npt.NDArray[np.float64]
 
@@ -49,6 +49,12 @@ def fit_ridge(x: F8, y: F8, l2: float) -> tuple[F8, float]:
     """Fit a linear regression with ridge penalty ``l2``; return coefficients float64[p] and intercept."""
     model = Ridge(alpha=l2, solver="cholesky").fit(x, y)
     return np.asarray(model.coef_, dtype=np.float64), float(model.intercept_)
+
+
+def fit_non_negative(x: F8, y: F8) -> F8:
+    """Fit a linear regression with coefficients of 0 or more and no intercept; return them, float64[p]."""
+    model = LinearRegression(positive=True, fit_intercept=False).fit(x, y)
+    return np.asarray(model.coef_, dtype=np.float64)
 
 
 def class_weights(y: npt.NDArray[Any], mode: str) -> F8 | None:

@@ -1,0 +1,1 @@
+"""Detectors of leaks, one a file; docs/leaks.md lists them."""
