@@ -27,6 +27,7 @@ VERBS = (
     "verify",
     "train",
     "evaluate",
+    "audit",
     "predict",
     "models",
     "topics",

@@ -12,6 +12,7 @@ VolspikeError                  one line: what, why, and what to do about it
 │   └── UnavailableError       the broker is away or undid the batch: read again and go on
 ├── FeatureError               a feature set is unknown, or a features file doesn't match
 ├── NotEnoughDataError         too few rows, windows, clusters or classes for what was asked
+├── LeakError                  the leak audit found a leak
 ├── ModelError                 a model bundle is missing, corrupt or made for something else
 ├── VerificationError          replayed and recorded rows differ
 ├── StoppedError               a signal came before the work was done
@@ -104,6 +105,10 @@ class FeatureError(VolspikeError):
 
 class NotEnoughDataError(VolspikeError):
     """Too few rows, windows, clusters or classes for what was asked."""
+
+
+class LeakError(VolspikeError):
+    """The leak audit found that a score would say nothing of the future."""
 
 
 class ModelError(VolspikeError):

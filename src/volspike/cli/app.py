@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from volspike.cli import (
+    audit,
     config,
     deadletter,
     demo,
@@ -43,6 +44,7 @@ app.command("replay")(replay.replay)
 app.command("verify")(verify.verify)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("audit")(audit.audit)
 app.command("predict")(predict.predict)
 app.command("models")(models.models)
 app.command("topics")(topics.topics)

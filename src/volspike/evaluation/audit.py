@@ -8,7 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from volspike.evaluation.leaks.examine import examine_own
+from volspike.evaluation.leaks.finding import Finding
+from volspike.evaluation.leaks.later_tau import LATER
+from volspike.evaluation.leaks.untold import untold
 from volspike.evaluation.scores import Scores
+from volspike.features.table import FeatureTable
 from volspike.features.window import SECOND_NS
 from volspike.labels.dataset import Dataset, fixed_tau
 from volspike.labels.splits import PURGE_S, Index, Split
@@ -43,6 +48,11 @@ class Audit:
         """Tell whether every check passed."""
         return all(check.passed for check in self.checks.values())
 
+    @property
+    def leaks(self) -> dict[str, str]:
+        """Return what was found, by check; a score that only looks too good is no leak by itself."""
+        return {name: c.detail for name, c in self.checks.items() if not c.passed and name != "plausible"}
+
     def as_dict(self) -> dict[str, object]:
         """Return the audit as a JSON-able dict."""
         return {"passed": self.passed, "checks": {name: asdict(check) for name, check in self.checks.items()}}
@@ -54,6 +64,7 @@ def audit_training(
     bundles: Mapping[str, Bundle],
     test_scores: Mapping[str, Scores],
     refit: Refit | None = None,
+    table: FeatureTable | None = None,
 ) -> Audit:
     """Audit a training run.
 
@@ -67,11 +78,14 @@ def audit_training(
         Their scores on test.
     refit : callable, optional
         Trains again on the dataset it is given, with the same split and settings.
+    table : FeatureTable, optional
+        The rows that the dataset was made of, to be examined themselves.
 
     Returns
     -------
     Audit
-        ``order``, ``purge``, ``slices``, ``refit`` where it can be done, ``tau``, ``target``, ``plausible``.
+        ``order``, ``purge``, ``slices``, ``refit`` where it can be done, ``tau``, ``target``, ``plausible``;
+        with a table also what ``leaks.examine.examine_own`` looks for.
     """
     checks = {
         "order": _order(dataset, split),
@@ -83,7 +97,23 @@ def audit_training(
     }
     if refit is not None:
         checks["refit"] = _refit(dataset, split, bundles, refit)
+    if table is not None:
+        found = examine_own(table, dataset, split)
+        checks |= {name: _as_check(finding) for name, finding in found.items()}
     return Audit(checks)
+
+
+def examine_dataset(table: FeatureTable, dataset: Dataset, split: Split) -> list[Finding]:
+    """Return what the audit finds in rows alone, without a model: every leak of docs/leaks.md."""
+    tau = _tau(dataset, split)
+    rows = [*examine_own(table, dataset, split).values()]
+    own_tau = LATER.clean(None, tau.detail) if tau.passed else LATER.found(None, tau.detail)
+    return [*rows, own_tau, *untold()]
+
+
+def _as_check(finding: Finding) -> Check:
+    mark = "can't tell: " if finding.status == "can't tell" else ""
+    return Check(finding.status != "leak", mark + finding.words)
 
 
 def _order(dataset: Dataset, split: Split) -> Check:
