@@ -59,6 +59,7 @@ class Settings(BaseSettings):
         4.0, gt=0, le=1e6, description="adaptive tau is never below this (bps a minute)"
     )
     class_weight: Literal["none", "balanced"] = Field("none", description="weight of spikes in training")
+    allow_leaks: bool = Field(False, description="keep models in which the leak audit found a leak")
     seed: int = Field(7, ge=0, le=MAX_SEED, description="seed of everything random")
     model: str = Field("", description="bundle directory or models:/NAME@alias; empty: the champion")
     alert_open: float | None = Field(
@@ -243,6 +244,7 @@ def _bound(part: Gt | Ge | Lt | Le) -> str:
 
 
 _EXPECTED = {
+    "allow_leaks": "true or false",
     "products": "BASE-QUOTE such as BTC-USD; several in a TOML list, or with commas: BTC-USD,ETH-USD",
     "alert_open": "a number above 0 to 1, or nothing",
     "alert_close": "a number from 0 to 1 and not above alert_open, or nothing",

@@ -25,6 +25,9 @@ def train(
     ] = None,
     seed: Seed = None,
     feature_set: Annotated[str | None, typer.Option(help="Feature set of the stored rows.")] = None,
+    allow_leaks: Annotated[
+        bool | None, typer.Option("--allow-leaks", help="Keep the models even where the audit finds a leak.")
+    ] = None,
     all_: All = False,
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +38,7 @@ def train(
     from volspike.pipeline.training import train_models
 
     flags = {"data_dir": data_dir, "target": target, "tau_mode": tau_mode, "class_weight": class_weight}
-    settings = load_settings({**flags, "seed": seed, "feature_set": feature_set})
+    settings = load_settings({**flags, "seed": seed, "feature_set": feature_set, "allow_leaks": allow_leaks})
     trained = train_models(Home(settings.data_dir), settings, product, feed, say)
     report = trained.as_dict()
     if as_json:

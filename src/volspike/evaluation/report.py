@@ -13,6 +13,7 @@ from volspike.evaluation.audit import Audit, Refit, audit_training
 from volspike.evaluation.bootstrap import Gain, average_precision_gain, make_blocks, mean_gain
 from volspike.evaluation.plots import plot_confusion, plot_precision_recall
 from volspike.evaluation.scores import Scores, log_losses, score
+from volspike.features.table import FeatureTable
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
 from volspike.models.bundle import Bundle
@@ -119,6 +120,7 @@ def evaluate(
     champion: str,
     plots: Path | None = None,
     refit: Refit | None = None,
+    table: FeatureTable | None = None,
 ) -> Evaluation:
     """Score models and their reference on every part of a dataset.
 
@@ -136,6 +138,8 @@ def evaluate(
         Directory for a confusion matrix and a precision-recall curve of each model on its last graded part.
     refit : callable, optional
         Trains again on the dataset it is given, for the leak audit.
+    table : FeatureTable, optional
+        The rows that the dataset was made of, for the leak audit.
 
     Raises
     ------
@@ -171,7 +175,7 @@ def evaluate(
             )
             for name, rows in predicted.items()
         },
-        audit=_audit(bundles, dataset, split, models, refit),
+        audit=_audit(bundles, dataset, split, models, refit, table),
     )
 
 
@@ -211,12 +215,17 @@ def _gains(test: Dataset, model: F8, reference: F8) -> Gains:
 
 
 def _audit(
-    bundles: Mapping[str, Bundle], dataset: Dataset, split: Split, models: Table, refit: Refit | None
+    bundles: Mapping[str, Bundle],
+    dataset: Dataset,
+    split: Split,
+    models: Table,
+    refit: Refit | None,
+    table: FeatureTable | None,
 ) -> Audit | None:
     if any(b.manifest.provenance.dataset_sha256 != dataset.sha256 for b in bundles.values()):
         return None
     test = {name: parts["test"] for name, parts in models.items()}
-    return audit_training(dataset, split, bundles, test, refit)
+    return audit_training(dataset, split, bundles, test, refit, table)
 
 
 def _undefined(fit: Scores, test: Scores) -> str:

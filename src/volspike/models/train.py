@@ -167,6 +167,12 @@ def with_scores(bundle: Bundle, scores: Mapping[str, Mapping[str, float | int | 
     return Bundle(manifest, bundle.files, bundle.predictor, bundle.reference)
 
 
+def with_note(bundle: Bundle, note: str) -> Bundle:
+    """Return the bundle with one more note, and so another version."""
+    manifest = msgspec.structs.replace(bundle.manifest, notes=(*bundle.manifest.notes, note))
+    return new_bundle(manifest, bundle.files)
+
+
 def _slices(dataset: Dataset, split: Split) -> _Slices:
     fit = labelled(dataset, split.fit)
     if not len(fit):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from volspike.config import Settings
-from volspike.errors import NotEnoughDataError
+from volspike.errors import LeakError, NotEnoughDataError
 from volspike.evaluation.report import Evaluation, evaluate
 from volspike.features.store import FeatureTable, read_features
 from volspike.labels.dataset import Dataset, build_dataset
@@ -20,7 +20,7 @@ from volspike.models.manifest import Manifest
 from volspike.models.registry import Registered, register
 from volspike.models.settings import TrainSettings
 from volspike.models.shelf import champions, save_bundle, write_champion
-from volspike.models.train import TrainResult, train, with_scores
+from volspike.models.train import TrainResult, train, with_note, with_scores
 from volspike.pipeline.evidence_words import describe_parts, describe_rows
 from volspike.pipeline.home import Home
 
@@ -98,6 +98,11 @@ def train_models(
     ----------
     say : callable
         Told in words what is done next.
+
+    Raises
+    ------
+    LeakError
+        If the audit finds a leak and the settings do not allow it; then nothing is kept.
     """
     if settings.target in LEAKING_TARGETS:
         say(f"WARNING: the target {settings.target} leaks: {LEAKING_TARGETS[settings.target]}")
@@ -119,20 +124,46 @@ def train_models(
         result.champion,
         home.reports,
         lambda other: train(other, split, how).bundles,
+        table,
     )
+    leaks = {} if evaluation.audit is None else evaluation.audit.leaks
+    if leaks:
+        result, evaluation = _with_leaks(result, evaluation, leaks, settings, say)
     saved = {
         name: save_bundle(with_scores(bundle, evaluation.summary(name)), home.models)
         for name, bundle in result.bundles.items()
     }
     champion = result.bundles[result.champion].manifest
     say("registering in MLflow")
-    reason = _not_promoted(champion, home.models)
+    reason = f"its audit found {', '.join(leaks)}" if leaks else _not_promoted(champion, home.models)
     registered = register(result, evaluation, saved, home.root, promote=not reason)
     if reason:
         say(f"the champion stays what it was: {reason}")
     else:
         write_champion(home.models, champion.name, champion.version)
     return Trained(dataset, split, result, evaluation, saved, registered)
+
+
+def _with_leaks(
+    result: TrainResult,
+    evaluation: Evaluation,
+    leaks: Mapping[str, str],
+    settings: Settings,
+    say: Callable[[str], None],
+) -> tuple[TrainResult, Evaluation]:
+    """Tell the leaks and refuse them, or, where they are allowed, note them in every model and the report."""
+    for name, words in leaks.items():
+        say(f"LEAK {name}: {words}")
+    if not settings.allow_leaks:
+        raise LeakError(
+            "leak audit",
+            f"it found {', '.join(leaks)}; no model was kept",
+            "mend what it says, or keep the models for study with --allow-leaks",
+        )
+    note = f"leaks, kept for study: {', '.join(leaks)}"
+    bundles = {name: with_note(bundle, note) for name, bundle in result.bundles.items()}
+    notes = {name: (*words, note) for name, words in evaluation.notes.items()}
+    return replace(result, bundles=bundles, notes=(*result.notes, note)), replace(evaluation, notes=notes)
 
 
 def _not_promoted(candidate: Manifest, models: Path) -> str:
