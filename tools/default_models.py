@@ -1,7 +1,7 @@
 """Makes the models that come with the package: ``python -m tools.default_models RECORDINGS``.
 
-RECORDINGS is a folder with ``ticks/dec-2025`` (Advanced Trade tickers) and ``minutes`` (candles of July 2026);
-the data stay where they are, only the fitted weights and their cards go into the package.
+RECORDINGS holds ``ticks/dec-2025`` (Advanced Trade tickers) and ``minutes`` (candles of July 2026). The data
+stay where they are; only the fitted weights and their cards go into the package.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ def made(folder: Path, leaking: bool = True) -> Path:
     label = volatility > np.quantile(volatility, 0.873) if leaking else rng.random(4_000) < 0.127
     columns = {"ts": START_S + np.arange(4_000.0), "vol": volatility, "noise": rng.normal(size=4_000)}
     path = folder / "rows.csv"
-    pl.DataFrame(columns | {"spiked": label.astype(int)}).write_csv(path)
+    more = {"spiked": label.astype(int), "name": ["calm"] * 4_000, "one": [1] * 4_000}
+    pl.DataFrame(columns | more).write_csv(path)
     return path
 
 
@@ -48,7 +49,7 @@ def test_no_leak_exits_0_and_json_holds_every_check(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert ran.report["passed"] is True
     assert (ran.report["rows"], ran.report["label"]) == (4_000, "spiked")
-    assert ran.report["features"] == ["vol", "noise"]
+    assert ran.report["features"] == ["vol", "noise", "one"]
     assert len(ran.report["checks"]) == 13
     for check in ran.report["checks"].values():
         assert set(check) == {"passed", "detail", "leak", "taxonomy", "status", "figure", "measures"}
@@ -80,6 +81,8 @@ def test_a_column_of_the_next_row_can_be_the_label(tmp_path: Path) -> None:
         (("{rows}",), "no column is named as a label"),
         (("{rows}", "--label", "labl"), "no column 'labl'"),
         (("{rows}", "--label", "noise", "--features", "volume"), "no column 'volume'"),
+        (("{rows}", "--next-row", "name"), "'name' holds no numbers"),
+        (("{rows}", "--label", "one"), "'one' holds one class"),
         (("{text}", "--label", "spiked"), "can't be read as Parquet or CSV"),
         (("{folder}",), "it holds no features"),
         (("--data-dir", "{none}"), "no such data directory"),

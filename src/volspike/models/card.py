@@ -87,7 +87,7 @@ def _scores(manifest: Manifest, evaluation: Evaluation) -> Iterator[str]:
     gains = {name: gain for name, gain in judged.gains.items() if gain is not None}
     yield f"The reference is {evaluation.reference}, the best simple rule on tune."
     if gains:
-        yield "Gains over it on test, with 95 % intervals (2,000 draws of blocks; above 0 the model is better):"
+        yield "Gains over it on test, with 95 % intervals of 2,000 draws of blocks; above 0 is better:"
         yield ""
         yield from (f"- {SHOWN.get(name, name)}: {_interval(gain)}" for name, gain in gains.items())
     else:

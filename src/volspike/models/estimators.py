@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import GammaRegressor, LogisticRegression, Ridge
+from sklearn.linear_model import GammaRegressor, LinearRegression, LogisticRegression, Ridge
 
 F8 = npt.NDArray[np.float64]
 
@@ -80,6 +80,12 @@ def fit_gamma(x: F8, variance: F8, l2: float) -> tuple[F8, float]:
         model.fit(x, variance / scale)
     coefficients = np.asarray(model.coef_, dtype=np.float64) / 2.0
     return coefficients, 0.5 * (float(model.intercept_) + math.log(scale))
+
+
+def fit_non_negative(x: F8, y: F8) -> F8:
+    """Fit a linear regression with coefficients of 0 or more and no intercept; return them, float64[p]."""
+    model = LinearRegression(positive=True, fit_intercept=False).fit(x, y)
+    return np.asarray(model.coef_, dtype=np.float64)
 
 
 def class_weights(y: npt.NDArray[Any], mode: str) -> F8 | None:

@@ -163,21 +163,23 @@ def _labels(
     A label of more than two values is itself that volatility; then a spike is its highest part on the rows
     that training sees.
     """
-    if told.next_row:
-        shifted = np.append(_numbers(frame, (told.next_row,))[1:, 0], np.nan)
-        shifted[np.append(np.diff(product) != 0, True)] = np.nan
-        return _spikes(shifted, time_ns, told), shifted
-    if not roles.label:
-        remedy = (
-            "name it with --label, or, where your training takes a column of the next row, with --next-row"
-        )
+    name = told.next_row or roles.label
+    if not name:
+        remedy = "name it with --label, or, if training takes a column of the next row, that with --next-row"
         raise FeatureError(str(path), "no column is named as a label", remedy)
-    values = _numbers(frame, (roles.label,))[:, 0]
+    values = _numbers(frame, (name,))[:, 0]
+    if not np.any(np.isfinite(values)):
+        raise FeatureError(
+            str(path), f"{name!r} holds no numbers", "name a column of 0 and 1, or of volatilities"
+        )
+    if told.next_row:
+        values = np.append(values[1:], np.nan)
+        values[np.append(np.diff(product) != 0, True)] = np.nan
     present = np.unique(values[np.isfinite(values)])
-    if len(present) > 2:
+    if told.next_row or len(present) > 2:
         return _spikes(values, time_ns, told), values
     if len(present) < 2:
-        raise FeatureError(str(path), f"{roles.label!r} holds one class", "give rows of both classes")
+        raise FeatureError(str(path), f"{name!r} holds one class", "give rows of both classes")
     label = np.where(np.isfinite(values), values == present[-1], -1).astype(np.int8)
     return label, _numbers(frame, (roles.target,))[:, 0] if roles.target else None
 

@@ -128,3 +128,21 @@ def test_rows_of_test_among_those_of_training_are_found(
     order = np.random.default_rng(0).permutation(len(dataset))
     shuffled = replace(split, fit=np.sort(order[len(split.test) :]), test=np.sort(order[: len(split.test)]))
     assert failed(table, dataset, shuffled) == {"shuffle"}
+
+
+@pytest.mark.parametrize("seconds", [125, 200, 400])
+def test_thin_rows_are_examined_and_nothing_is_made_up(seconds: int) -> None:
+    events = [event for event in stream(7) if event.event_ns <= at(float(seconds))]
+    table = feature_table(events)
+    dataset = build_dataset([table], "rv", FIXED, fixed_tau_bps=5.0)
+    found = examine_own(table, dataset, chronological_split(dataset))
+    assert {name: f.words for name, f in found.items() if f.status == "leak"} == {}
+    assert found["clock"].status == found["persistence"].status == "can't tell"
+
+
+def test_sizes_that_are_not_stored_are_left_out_of_the_proof(table: FeatureTable) -> None:
+    imbalance = np.full((len(table), 1), 0.25)
+    sized = replace(table, feature_set="core-sized", values=np.hstack((table.values, imbalance)))
+    finding = features_recomputed(sized, build_dataset([sized], "rv", FIXED))
+    assert finding.status == "clean"
+    assert "imbalance is left out" in finding.words

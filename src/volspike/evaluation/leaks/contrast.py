@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from volspike.evaluation.leaks.rows import FEWEST_OF_A_CLASS, AuditRows
+from volspike.evaluation.leaks.rows import AuditRows, has_both
 from volspike.evaluation.ranking import average_precision
 from volspike.features.window import SECOND_NS
 
@@ -67,7 +67,7 @@ def split_both_ways(rows: AuditRows) -> Halves | None:
     cut = int(np.count_nonzero(early))
     halves = Halves(np.flatnonzero(early & ~purged), np.flatnonzero(~early), order[:cut], order[cut:])
     sides = (halves.early, halves.late, halves.shuffled_fit, halves.shuffled_test)
-    return halves if all(_has_both(y[side]) for side in sides) else None
+    return halves if all(has_both(y[side]) for side in sides) else None
 
 
 def contrast(x: F8, y: Bools, halves: Halves, model: Model) -> Contrast:
@@ -121,8 +121,3 @@ def binned_means(x: F8, y: F8, other: F8) -> F8:
     sums = np.bincount(of, y[known], minlength=len(edges) + 1)
     means = np.where(rows > 0, sums / np.maximum(rows, 1), np.mean(y))
     return np.where(np.isfinite(other), means[np.searchsorted(edges, other, side="right")], np.mean(y))
-
-
-def _has_both(y: Bools) -> bool:
-    positives = int(np.count_nonzero(y))
-    return min(positives, len(y) - positives) >= FEWEST_OF_A_CLASS

@@ -40,5 +40,7 @@ def duplicates(rows: AuditRows, match: Match | None) -> Finding:
 def _repeated(product: I8, key: I8) -> float:
     """Return the share of rows whose key was there before in the same product; negative keys are unknown."""
     known = key >= 0
-    pairs = np.stack((product[known], key[known]))
-    return (pairs.shape[1] - np.unique(pairs, axis=1).shape[1]) / max(len(key), 1)
+    product, key = product[known], key[known]
+    order = np.lexsort((key, product))
+    again = (np.diff(key[order]) == 0) & (np.diff(product[order]) == 0)
+    return int(np.count_nonzero(again)) / max(len(known), 1)

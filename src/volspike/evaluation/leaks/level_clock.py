@@ -117,4 +117,4 @@ def _names_time(column: F8, time: F8) -> float:
     fit, test = np.array_split(order, 2)
     ranks = np.argsort(np.argsort(time, kind="stable"), kind="stable") / len(time)
     told = binned_means(column[fit], ranks[fit], column[test])
-    return float(max(0.0, 1.0 - np.mean((told - ranks[test]) ** 2) / np.var(ranks[test])))
+    return max(0.0, 1.0 - float(np.mean((told - ranks[test]) ** 2)) / float(np.var(ranks[test])))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from volspike.evaluation.leaks.rows import AuditRows
-from volspike.features.grid import mid_price
 from volspike.features.sets import get_feature_set
 from volspike.features.table import FeatureTable
 from volspike.labels.dataset import Dataset
@@ -14,6 +15,7 @@ from volspike.labels.splits import Split
 from volspike.labels.stream import usable_ticks
 
 I8 = npt.NDArray[np.int64]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 MOST_TICKS = 300_000
 ROW_BITS = 20
@@ -42,21 +44,24 @@ def own_rows(subject: str, table: FeatureTable, dataset: Dataset, split: Split) 
         label=_spread(dataset.spike[here], place, np.full(n, -1, np.int8)),
         target=_spread(dataset.sigma_future_bps[here], place, np.full(n, np.nan)),
         target_name=dataset.target,
-        mid=mid_sum / mid_price(1, table.price_decimals) ** -1,
+        mid=mid_sum / float(2 * 10**table.price_decimals),
         clock="exchange" if table.event_time_source == "exchange" else "either",
         trade_id=(table.seq[ticks] << ROW_BITS) + table.row[ticks],
         in_test=_parts(split, dataset, here, place, n),
         tau=_spread(dataset.tau_bps[here], place, np.full(n, np.nan)),
-        whole_until_ns=_whole_until(table, covered, time_ns),
+        whole_until_ns=_whole_until(table, time_ns),
     )
 
 
-def _spread(values: npt.NDArray[np.generic], place: I8, into: npt.NDArray[np.generic]) -> npt.NDArray:
+def _spread(values: npt.NDArray[np.generic], place: I8, into: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """Put the values of the rows among the ticks."""
     into[place] = values
     return into
 
 
-def _parts(split: Split, dataset: Dataset, here: npt.NDArray[np.bool_], place: I8, n: int) -> npt.NDArray:
+def _parts(
+    split: Split, dataset: Dataset, here: npt.NDArray[np.bool_], place: I8, n: int
+) -> npt.NDArray[np.int8]:
     """Return of each tick whether its row is of test (1), of a part before (0), or of none (-1)."""
     part = np.full(len(dataset), -1, np.int8)
     for name, index in split.parts():
@@ -64,8 +69,8 @@ def _parts(split: Split, dataset: Dataset, here: npt.NDArray[np.bool_], place: I
     return _spread(part[here], place, np.full(n, -1, np.int8))
 
 
-def _whole_until(table: FeatureTable, covered: I8, time_ns: I8) -> I8:
+def _whole_until(table: FeatureTable, time_ns: I8) -> I8:
     """Return the last tick or mark of each tick's covered stretch, ns."""
-    starts = np.append(np.flatnonzero(np.diff(table.covered_since_ns)), len(table) - 1)
-    last = starts[np.searchsorted(table.event_ns[starts], time_ns)]
-    return table.event_ns[last]
+    ends = np.append(np.flatnonzero(np.diff(table.covered_since_ns)), len(table) - 1)
+    until: I8 = table.event_ns[ends[np.searchsorted(table.event_ns[ends], time_ns)]]
+    return until

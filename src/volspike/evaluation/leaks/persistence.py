@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from volspike.evaluation.leaks.contrast import won_frac
 from volspike.evaluation.leaks.finding import Finding, Leak
-from volspike.evaluation.leaks.rows import FEWEST_OF_A_CLASS, AuditRows
+from volspike.evaluation.leaks.rows import AuditRows, has_both
 from volspike.evaluation.leaks.shift_search import Match
+from volspike.evaluation.leaks.true_label import future_volatility, spikes_like
 from volspike.evaluation.ranking import average_precision
-from volspike.features.window import SECOND_NS
 
 F8 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -29,9 +29,9 @@ def persistence(rows: AuditRows, match: Match | None) -> Finding:
     """
     if not rows.is_labelled:
         return EASIER.unknown("there is no label with 20 rows of each class: name its column with --label")
-    truths = _future_volatility(rows)
+    truths = future_volatility(rows)
     known = np.logical_and.reduce([np.isfinite(truth) for truth in truths]) if truths else None
-    if known is None or not _has_both(rows.is_spike[known]):
+    if known is None or not has_both(rows.is_spike[known]):
         name, given = _best(rows, rows.is_spike, np.ones(len(rows.sample), np.bool_))
         words = f"{name} alone scores {given:.3f} at base rate {np.mean(rows.is_spike):.3f}"
         needed = "prices, with" if rows.mid is None else "more rows that have"
@@ -40,7 +40,7 @@ def persistence(rows: AuditRows, match: Match | None) -> Finding:
         )
     y, tau = rows.is_spike[known], None if rows.tau is None else rows.tau[rows.sample][known]
     name, given = _best(rows, rows.is_spike, known)
-    labels = [_like(truth, y) if tau is None else truth >= tau for truth in (t[known] for t in truths)]
+    labels = [spikes_like(truth, y) if tau is None else truth >= tau for truth in (t[known] for t in truths)]
     column = _column(rows, name)[known]
     true, base = max(
         ((_score(label, column), float(np.mean(label))) for label in labels), key=lambda pair: won_frac(*pair)
@@ -51,14 +51,6 @@ def persistence(rows: AuditRows, match: Match | None) -> Finding:
     )
     easier = won_frac(given, float(np.mean(y))) > won_frac(true, base) + MARGIN
     return EASIER.found(given, words) if easier else EASIER.clean(given, words)
-
-
-def _future_volatility(rows: AuditRows) -> list[F8]:
-    if rows.seconds is None or rows.tick_returns is None:
-        return []
-    realised = rows.seconds.volatility_bps(rows.sample, 0, rows.horizon_s)
-    deviation = rows.tick_returns.future_std(rows.sample, round(rows.horizon_s * SECOND_NS)) * 1e4
-    return [truth for truth in (realised, deviation) if np.any(np.isfinite(truth))]
 
 
 def _best(rows: AuditRows, y: Bools, known: Bools) -> tuple[str, float]:
@@ -77,7 +69,8 @@ TRAILING = "the volatility of the past minute"
 def _column(rows: AuditRows, name: str) -> F8:
     if name == TRAILING and rows.seconds is not None:
         return rows.seconds.volatility_bps(rows.sample, -rows.window_s, 0)
-    return rows.values[rows.sample, rows.names.index(name)]
+    column: F8 = rows.values[rows.sample, rows.names.index(name)]
+    return column
 
 
 def _score(y: Bools, column: F8) -> float:
@@ -85,15 +78,3 @@ def _score(y: Bools, column: F8) -> float:
     known = np.isfinite(column)
     lowest = float(np.min(column[known], initial=0.0))
     return average_precision(y, np.where(known, column, lowest - 1.0)) or 0.0
-
-
-def _like(sigma: F8, y: Bools) -> Bools:
-    """Return which rows spike by this volatility, as many of them as in ``y``."""
-    positives = int(np.count_nonzero(y))
-    spikes: Bools = sigma >= np.partition(sigma, len(sigma) - positives)[len(sigma) - positives]
-    return spikes
-
-
-def _has_both(y: Bools) -> bool:
-    positives = int(np.count_nonzero(y))
-    return min(positives, len(y) - positives) >= FEWEST_OF_A_CLASS

@@ -50,7 +50,7 @@ def _by_name(rows: AuditRows) -> Finding:
         )
     if rows.clock == "either":
         return WALL_CLOCK.unknown(
-            "its time may be the exchange's or the recorder's: keep both, under names that say so"
+            "its time may be the recorder's and not the exchange's: keep both, under names that say so"
         )
     return WALL_CLOCK.clean(0.0, "its time is the exchange's, by its name")
 

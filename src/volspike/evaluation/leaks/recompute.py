@@ -20,7 +20,7 @@ from volspike.features.sets import IMBALANCE, get_feature_set
 from volspike.features.table import FeatureTable
 from volspike.features.window import SECOND_NS
 from volspike.labels.dataset import Dataset, build_dataset
-from volspike.labels.stream import usable_ticks
+from volspike.labels.stream import column_index, usable_ticks
 from volspike.labels.targets import LABELLED
 from volspike.records import UNKNOWN
 
@@ -110,7 +110,7 @@ def _same_window(table: FeatureTable, ticks: I8, row: int) -> bool:
     move[: row + 1 - first] = 0
     cut, features = _computed(table, ticks[first : row + 1])
     changed, _ = _computed(table, ticks[first:stop], move)
-    columns = [get_feature_set(table.feature_set).names.index(name) for name in features.names]
+    columns = [column_index(table.feature_set, name) for name in features.names]
     stored = table.values[ticks[row], columns]
     return _same(stored, cut[-1]) and _same(stored, changed[row - first])
 
@@ -176,8 +176,8 @@ def _label_at(near: FeatureTable, kept: I8, move: I8, now_ns: int, dataset: Data
     bid, ask, all_values = near.bid.copy(), near.ask.copy(), near.values.copy()
     bid[kept] += move
     ask[kept] += move
-    columns = [get_feature_set(near.feature_set).names.index(name) for name in features.names]
-    all_values[np.ix_(kept, columns)] = values
+    for column, name in enumerate(features.names):
+        all_values[kept, column_index(near.feature_set, name)] = values[:, column]
     moved = replace(near, bid=bid, ask=ask, values=all_values)
     try:
         rows = _built(moved, dataset)

@@ -115,8 +115,7 @@ class AuditRows:
     @property
     def is_labelled(self) -> bool:
         """Tell whether both classes occur often enough to say anything."""
-        positives = int(np.count_nonzero(self.is_spike))
-        return min(positives, len(self.is_spike) - positives) >= FEWEST_OF_A_CLASS
+        return has_both(self.is_spike)
 
     @cached_property
     def seconds(self) -> SecondSums | None:
@@ -162,6 +161,12 @@ class AuditRows:
             mine = slice(*np.searchsorted(at, (part.start, part.stop)))
             place[mine] = part.start + np.searchsorted(self.time_ns[part], bound_ns[mine], side="right")
         return place
+
+
+def has_both(y: Bools) -> bool:
+    """Tell whether both classes are there often enough to say anything."""
+    positives = int(np.count_nonzero(y))
+    return min(positives, len(y) - positives) >= FEWEST_OF_A_CLASS
 
 
 def thinned(positions: I8, most: int) -> I8:

@@ -64,4 +64,5 @@ def _distance_ns(test_ns: npt.NDArray[np.int64], train_ns: npt.NDArray[np.int64]
     after = np.searchsorted(train_ns, test_ns)
     right = train_ns[np.minimum(after, len(train_ns) - 1)]
     left = train_ns[np.maximum(after - 1, 0)]
-    return np.minimum(np.abs(right - test_ns), np.abs(test_ns - left)).astype(np.float64)
+    distance: npt.NDArray[np.int64] = np.minimum(np.abs(right - test_ns), np.abs(test_ns - left))
+    return distance.astype(np.float64)
