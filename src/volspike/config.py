@@ -251,7 +251,7 @@ _EXPECTED = {
     "price_decimals": f'numbers from 0 to {MAX_PRICE_DECIMALS}: a TOML table, or JSON: {{"BTC-USD": 8}}',
     "topic_suffix": "at most 60 letters, digits, dots, - and _",
     "exchange_url": "a ws:// or wss:// address, or nothing",
-    "feature_set": "core or core-sized",
+    "feature_set": "core, core-sized or flow",
 }
 
 

@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from volspike.features.flow import PureFlowEngine
 from volspike.features.memory import BAD_QUOTE, FULL, grown, memory_of, most_inside, new_memory, state_of
-from volspike.features.sets import IMBALANCE, FeatureSet
+from volspike.features.sets import FLOW, IMBALANCE, FeatureSet
 from volspike.features.snapshot import read_snapshot, write_snapshot
 from volspike.features.window import Ints, PureWindowEngine, bad_quote, out_of_order
 
@@ -46,12 +47,15 @@ def make_engine(feature_set: FeatureSet, price_decimals: int) -> Engine:
 
     Both give the same bits; ``compiled`` on the result says which one it is.
     """
+    from volspike.features.flow_engine import FlowEngine  # it is made of the engine below
+
+    flow = FLOW[0] in feature_set.columns
     try:
-        return WindowEngine(feature_set, price_decimals)
+        return (FlowEngine if flow else WindowEngine)(feature_set, price_decimals)
     except ModuleNotFoundError as error:
         if error.name != "numba":
             raise  # a fault of our own would make everything slower without a word
-        return PureWindowEngine(feature_set, price_decimals)
+        return (PureFlowEngine if flow else PureWindowEngine)(feature_set, price_decimals)
 
 
 class WindowEngine:
