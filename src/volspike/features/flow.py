@@ -1,7 +1,7 @@
 """The flow features, defined once in plain Python integers; see ``window`` for those of ``core``.
 
-What stands in ``_Sums`` is the definition: the integers that one tick adds to its window, and that a pair
-of consecutive ticks adds. They hold what lies wholly inside (t - span, t] since the last break, so each value
+What stands in ``_Window`` is the definition: the integers that a tick adds to its window, and that a pair of
+consecutive ticks adds. They hold what lies wholly inside (t - span, t] since the last break, so each value
 is a function of those ticks and of nothing before. Maxima and the mid's moves are queues of what is inside.
 
 Order flow imbalance: Cont, Kukanov and Stoikov (2014), "The price impact of order book events", section 2.1.
@@ -27,6 +27,7 @@ from volspike.features.flow_values import (
     SHORT_S,
     fixed_bps,
     gap_cv,
+    is_sized,
     mean_gap_s,
     microprice_fraction,
     queue_imbalance,
@@ -35,11 +36,6 @@ from volspike.features.flow_values import (
 )
 from volspike.features.sets import RV_60S, FeatureSet
 from volspike.features.window import SECOND_NS, WINDOW_S, PureWindowEngine
-
-
-def is_sized(bid_size: int, ask_size: int) -> bool:
-    """Tell whether both sizes are known and not both are 0."""
-    return bid_size >= 0 and ask_size >= 0 and (bid_size > 0 or ask_size > 0)
 
 
 def microprice_fixed(bid: int, ask: int, bid_size: int, ask_size: int) -> int:
@@ -54,29 +50,20 @@ def microprice_fixed(bid: int, ask: int, bid_size: int, ask_size: int) -> int:
     return round(microprice_fraction(float(ask - bid), float(bid + ask), imbalance) * RETURN_SCALE)
 
 
-class _Tick(NamedTuple):
-    """A tick inside the window; ``q`` is the return from the tick before it, 0 where that had left."""
+class _Quote(NamedTuple):
+    """Best prices, and sizes in 1e-8 of the base currency."""
 
-    event_ns: int
     bid: int
     ask: int
     bid_size: int
     ask_size: int
-    q: int
-    relative: int
 
     @property
     def sized(self) -> bool:
         return is_sized(self.bid_size, self.ask_size)
 
-    @property
-    def microprice(self) -> int:
-        if not self.sized:
-            return 0
-        return microprice_fixed(self.bid, self.ask, self.bid_size, self.ask_size)
 
-
-def order_flow(before: _Tick, after: _Tick) -> tuple[int, int]:
+def order_flow(before: _Quote, after: _Quote) -> tuple[int, int]:
     """Return the order flow between two quotes, above 0 for buying pressure, and the sum of their sizes.
 
     Size that a better or equal price brings to a side counts for it, size that it had at a worse or equal
@@ -84,9 +71,9 @@ def order_flow(before: _Tick, after: _Tick) -> tuple[int, int]:
 
     Examples
     --------
-    >>> order_flow(_Tick(0, 99, 101, 5, 5, 0, 0), _Tick(1, 99, 101, 8, 4, 0, 0))  # 3 more bid, 1 less ask
+    >>> order_flow(_Quote(99, 101, 5, 5), _Quote(99, 101, 8, 4))  # 3 more bid, 1 less ask
     (4, 22)
-    >>> order_flow(_Tick(0, 99, 101, 5, 5, 0, 0), _Tick(1, 100, 101, 2, 5, 0, 0))  # a better bid of 2
+    >>> order_flow(_Quote(99, 101, 5, 5), _Quote(100, 101, 2, 5))  # a better bid of 2
     (2, 17)
     """
     if not (before.sized and after.sized):
@@ -103,48 +90,97 @@ def order_flow(before: _Tick, after: _Tick) -> tuple[int, int]:
     return flow, before.bid_size + before.ask_size + after.bid_size + after.ask_size
 
 
-class _Sums:
-    """The ticks of (t - span, t] and the sums over them."""
+class _Pair(NamedTuple):
+    """What a tick and the one before it make together."""
+
+    from_ns: int
+    gap_ns: int
+    q: int
+    order_flow: int
+    order_sizes: int
+
+
+class _Tick(NamedTuple):
+    """A tick inside the window."""
+
+    event_ns: int
+    quote: _Quote
+    relative: int
+    sized: bool
+    microprice: int
+    pair: _Pair | None  # None where the tick before had left
+
+
+def _tick(event_ns: int, quote: _Quote, before: _Tick | None) -> _Tick:
+    relative, sized = relative_spread_fixed(quote.bid, quote.ask), quote.sized
+    return _Tick(
+        event_ns,
+        quote,
+        relative,
+        sized,
+        microprice_fixed(*quote) if sized else 0,
+        _pair(event_ns, quote, before) if before else None,
+    )
+
+
+def _pair(event_ns: int, quote: _Quote, before: _Tick) -> _Pair:
+    q = log_return_fixed(before.quote.bid + before.quote.ask, quote.bid + quote.ask)
+    return _Pair(before.event_ns, event_ns - before.event_ns, q, *order_flow(before.quote, quote))
+
+
+class _Span:
+    """The ticks of (t - span, t], and the order flow of the pairs among them."""
 
     def __init__(self, span_s: int) -> None:
         self.span_ns = span_s * SECOND_NS
         self.inside: deque[_Tick] = deque()
-        self.relative = self.relative_squares = 0
-        self.sized = self.microprice = self.bid_sizes = self.sizes = 0
-        self.gap_squares = self.ties = self.path = self.order_flow = self.order_sizes = 0
+        self.order_flow = self.order_sizes = 0
 
     def evict(self, event_ns: int) -> None:
-        """Let go of what has left the window of a tick."""
+        """Let go of what has left the span of a tick; a pair leaves with its first tick."""
         while self.inside and self.inside[0].event_ns <= event_ns - self.span_ns:
-            gone = self.inside.popleft()
-            self._tick(gone, -1)
-            if self.inside:
-                self._pair(gone, self.inside[0], -1)
+            self._change_tick(self.inside.popleft(), -1)
+            if self.inside and (pair := self.inside[0].pair):
+                self._change_pair(pair, -1)
 
     def insert(self, tick: _Tick) -> None:
         """Take a tick."""
-        if self.inside:
-            self._pair(self.inside[-1], tick, 1)
-        self._tick(tick, 1)
+        if self.inside and tick.pair:
+            self._change_pair(tick.pair, 1)
+        self._change_tick(tick, 1)
         self.inside.append(tick)
 
-    def _tick(self, tick: _Tick, sign: int) -> None:
+    def _change_tick(self, tick: _Tick, sign: int) -> None:
+        """Add what a tick adds by itself, or take it away."""
+
+    def _change_pair(self, pair: _Pair, sign: int) -> None:
+        self.order_flow += sign * pair.order_flow
+        self.order_sizes += sign * pair.order_sizes
+
+
+class _Window(_Span):
+    """The same of the whole window, with all its sums."""
+
+    def __init__(self) -> None:
+        super().__init__(WINDOW_S)
+        self.relative = self.relative_squares = 0
+        self.sized = self.microprice = self.bid_sizes = self.sizes = 0
+        self.gap_squares = self.ties = self.path = 0
+
+    def _change_tick(self, tick: _Tick, sign: int) -> None:
         self.relative += sign * tick.relative
         self.relative_squares += sign * tick.relative * tick.relative
         if tick.sized:
             self.sized += sign
             self.microprice += sign * tick.microprice
-            self.bid_sizes += sign * tick.bid_size
-            self.sizes += sign * (tick.bid_size + tick.ask_size)
+            self.bid_sizes += sign * tick.quote.bid_size
+            self.sizes += sign * (tick.quote.bid_size + tick.quote.ask_size)
 
-    def _pair(self, before: _Tick, after: _Tick, sign: int) -> None:
-        gap_ns = after.event_ns - before.event_ns
-        self.gap_squares += sign * gap_ns * gap_ns
-        self.ties += sign * (gap_ns == 0)
-        self.path += sign * abs(after.q)
-        flow, sizes = order_flow(before, after)
-        self.order_flow += sign * flow
-        self.order_sizes += sign * sizes
+    def _change_pair(self, pair: _Pair, sign: int) -> None:
+        super()._change_pair(pair, sign)
+        self.gap_squares += sign * pair.gap_ns * pair.gap_ns
+        self.ties += sign * (pair.gap_ns == 0)
+        self.path += sign * abs(pair.q)
 
 
 class _Largest:
@@ -197,48 +233,44 @@ class PureFlowWindow:
 
     def _reset(self, covered_since_ns: int) -> None:
         self._covered_since_ns = covered_since_ns
-        self._whole, self._middle, self._short = (_Sums(span_s) for span_s in (WINDOW_S, MIDDLE_S, SHORT_S))
+        self._whole, self._middle, self._short = _Window(), _Span(MIDDLE_S), _Span(SHORT_S)
         self._moves, self._returns, self._spreads, self._sweeps = _Moves(), _Largest(), _Largest(), _Largest()
         self._sweep = 0
 
-    def step(
-        self,
-        event_ns: int,
-        covered_since_ns: int,
-        bid: int,
-        ask: int,
-        bid_size: int,
-        ask_size: int,
-        rv_60s: float,
-    ) -> tuple[float, ...]:
-        """Take a tick that a window engine has taken, and the ``rv_60s`` it gave; return the flow columns."""
+    def take(
+        self, event_ns: int, covered_since_ns: int, bid: int, ask: int, bid_size: int, ask_size: int
+    ) -> None:
+        """Take a tick that a window engine has taken."""
         if covered_since_ns != self._covered_since_ns:
             self._reset(covered_since_ns)
         self._evict(event_ns)
         inside = self._whole.inside
-        before = inside[-1] if inside else None
-        q = log_return_fixed(before.bid + before.ask, bid + ask) if before else 0
-        tick = _Tick(event_ns, bid, ask, bid_size, ask_size, q, relative_spread_fixed(bid, ask))
-        self._note(before, tick)
-        for sums in (self._whole, self._middle, self._short):
-            sums.insert(tick)
+        tick = _tick(event_ns, _Quote(bid, ask, bid_size, ask_size), inside[-1] if inside else None)
+        self._note(tick)
+        for span in (self._whole, self._middle, self._short):
+            span.insert(tick)
+
+    def values(self, rv_60s: float) -> tuple[float, ...]:
+        """Return the flow columns at the newest tick, given the ``rv_60s`` there."""
+        tick = self._whole.inside[-1]
         return (*self._arrivals(), *self._path(rv_60s), *self._spread(tick), *self._sizes(tick))
 
     def _evict(self, event_ns: int) -> None:
-        for sums in (self._whole, self._middle, self._short):
-            sums.evict(event_ns)
+        for span in (self._whole, self._middle, self._short):
+            span.evict(event_ns)
         for queue in (self._moves, self._returns, self._spreads, self._sweeps):
             queue.evict(event_ns - self._whole.span_ns)
 
-    def _note(self, before: _Tick | None, tick: _Tick) -> None:
-        """Note moves and what may be the largest; a pair leaves with its first tick."""
-        self._sweep = self._sweep + 1 if before and before.event_ns == tick.event_ns else 1
+    def _note(self, tick: _Tick) -> None:
+        """Note moves and what may be the largest."""
+        pair = tick.pair
+        self._sweep = self._sweep + 1 if pair and pair.gap_ns == 0 else 1
         self._sweeps.insert(tick.event_ns, self._sweep)
         self._spreads.insert(tick.event_ns, tick.relative)
-        if before:
-            self._returns.insert(before.event_ns, abs(tick.q))
-        if before and tick.q:
-            self._moves.insert(before.event_ns, tick.q)
+        if pair:
+            self._returns.insert(pair.from_ns, abs(pair.q))
+        if pair and pair.q:
+            self._moves.insert(pair.from_ns, pair.q)
 
     def _arrivals(self) -> tuple[float, ...]:
         whole = self._whole
@@ -277,8 +309,9 @@ class PureFlowWindow:
 
     def _sizes(self, tick: _Tick) -> tuple[float, ...]:
         whole, short = self._whole, self._short
-        size = wide_to_float(tick.bid_size + tick.ask_size)
-        imbalance = queue_imbalance(float(tick.bid_size), float(tick.ask_size)) if tick.sized else math.nan
+        _, _, bid_size, ask_size = tick.quote
+        size = wide_to_float(bid_size + ask_size)
+        imbalance = queue_imbalance(float(bid_size), float(ask_size)) if tick.sized else math.nan
         return (
             imbalance,
             ratio(wide_to_float(short.order_flow), wide_to_float(short.order_sizes)),
@@ -291,13 +324,15 @@ class PureFlowWindow:
 
     def quotes(self) -> Quotes:
         """Return the ticks inside the window, oldest first, int64[n, 5]."""
-        return np.array([tick[:5] for tick in self._whole.inside], np.int64).reshape(-1, 5)
+        return np.array([(tick.event_ns, *tick.quote) for tick in self._whole.inside], np.int64).reshape(
+            -1, 5
+        )
 
     def restore(self, covered_since_ns: int, quotes: Quotes) -> None:
         """Begin anew with the ticks of a window."""
         self._reset(covered_since_ns)
         for event_ns, *quote in quotes.tolist():
-            self.step(event_ns, covered_since_ns, *quote, rv_60s=math.nan)
+            self.take(event_ns, covered_since_ns, *quote)
 
 
 class PureFlowEngine(PureWindowEngine):
@@ -327,7 +362,8 @@ class PureFlowEngine(PureWindowEngine):
         """Take one tick; return its feature values, then the tick count. See ``PureWindowEngine.step``."""
         tick = (event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
         *values, ticks = super().step(*tick)
-        return (*values, *self._flow.step(*tick, rv_60s=values[self._rv_column]), ticks)
+        self._flow.take(*tick)
+        return (*values, *self._flow.values(rv_60s=values[self._rv_column]), ticks)
 
     def snapshot(self) -> bytes:
         """Return the state as bytes, which either engine can restore."""

@@ -95,6 +95,11 @@ def z_score(deviation: float, dispersion: float, n: float) -> float:
     return deviation / math.sqrt(dispersion * (n / (n - 1.0)))
 
 
+def is_sized(bid_size: int, ask_size: int) -> bool:
+    """Tell whether both sizes are known and not both are 0."""
+    return bid_size >= 0 and ask_size >= 0 and (bid_size > 0 or ask_size > 0)
+
+
 def queue_imbalance(bid_size: float, ask_size: float) -> float:
     """Return (bid size - ask size) / (bid size + ask size); not both are 0.
 

@@ -10,10 +10,10 @@ import math
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from volspike.features import (
-    flow,
     flow_memory,
-    flow_snapshot,
     flow_values,
     kernel,
     kernel_flow_sums,
@@ -99,9 +99,7 @@ from volspike.jit import address_of, direct, entry, inlined, keyed_by, part, sou
 
 _SOURCES: tuple[ModuleType, ...] = (
     *kernel.SOURCES,
-    flow,
     flow_memory,
-    flow_snapshot,
     flow_values,
     kernel,
     kernel_flow_sums,
@@ -121,23 +119,29 @@ _z_score = inlined(flow_values.z_score)
 
 
 @inlined
+def _signed(x: int) -> int:
+    """Return a constant or an address as a plain int64; of another type, all it goes to is compiled again."""
+    return np.int64(x)  # type: ignore[return-value]
+
+
+@inlined
 def _reset(m: int, covered_since_ns: int) -> None:
     for at in range(COVERED + 1, HEADER_WORDS):
         store(m, at, 0)
     store(m, COVERED, covered_since_ns)
 
 
-@inlined
+@part
 def _leave_short(m: int, head: int, left_ns: int) -> None:
     tail = load(m, TAIL_SHORT)
     while tail < head and load(tick_at(m, tail), EVENT_NS) <= left_ns:
         if tail + 1 < head:
-            change_order_flow(m, FLOW_SHORT, tick_at(m, tail), tick_at(m, tail + 1), -1)
+            change_order_flow(m + 8 * FLOW_SHORT, tick_at(m, tail), tick_at(m, tail + 1), -1)
         tail += 1
     store(m, TAIL_SHORT, tail)
 
 
-@inlined
+@part
 def _leave_middle(m: int, head: int, left_ns: int) -> None:
     tail = load(m, TAIL_MIDDLE)
     while tail < head and load(tick_at(m, tail), EVENT_NS) <= left_ns:
@@ -145,7 +149,7 @@ def _leave_middle(m: int, head: int, left_ns: int) -> None:
     store(m, TAIL_MIDDLE, tail)
 
 
-@inlined
+@part
 def _leave_window(m: int, head: int, left_ns: int) -> None:
     tail = load(m, TAIL)
     while tail < head and load(tick_at(m, tail), EVENT_NS) <= left_ns:
@@ -191,7 +195,7 @@ def _pair(m: int, before: int, tick: int, event_ns: int, q: int) -> None:
     from_ns = load(before, EVENT_NS)
     change_pair(m, before, tick, 1)
     if load(m, HEAD) > load(m, TAIL_SHORT):
-        change_order_flow(m, FLOW_SHORT, before, tick, 1)
+        change_order_flow(m + 8 * FLOW_SHORT, before, tick, 1)
     push_largest(m, RETURNS, from_ns, abs(q))
     if q != 0:
         push_move(m, from_ns, q)
@@ -216,8 +220,8 @@ def _insert(m: int, event_ns: int, bid: int, ask: int, bid_size: int, ask_size: 
 
 
 @inlined
-def _sum(m: int, at: int) -> float:
-    return signed_float(load(m, at), load(m, at + 1))
+def _sum(address: int) -> float:
+    return signed_float(load(address, 0), load(address, 1))
 
 
 @inlined
@@ -225,7 +229,7 @@ def _largest(m: int, queue: int) -> float:
     return float(front(m, queue)) if queued(m, queue) > 0 else math.nan
 
 
-@inlined
+@part
 def _put_arrivals(m: int, n: int, out: int, stride: int) -> None:
     head, k = load(m, HEAD), n - 1
     span_ns = load(tick_at(m, head - 1), EVENT_NS) - load(tick_at(m, load(m, TAIL)), EVENT_NS)
@@ -242,9 +246,9 @@ def _put_arrivals(m: int, n: int, out: int, stride: int) -> None:
     store_float(out + 7 * stride, 0, _ratio(float(WINDOW_S // MIDDLE_S) * middle, float(n)))
 
 
-@inlined
+@part
 def _put_path(m: int, rv_60s: float, out: int, stride: int) -> None:
-    moves, path_bps = float(queued(m, MOVES)), _fixed_bps(_sum(m, PATH))
+    moves, path_bps = float(queued(m, MOVES)), _fixed_bps(_sum(m + 8 * PATH))
     store_float(out, 0, moves)
     store_float(out + stride, 0, _ratio(float(load(m, REVERSALS)), moves - 1.0))
     store_float(out + 2 * stride, 0, path_bps)
@@ -252,7 +256,7 @@ def _put_path(m: int, rv_60s: float, out: int, stride: int) -> None:
     store_float(out + 4 * stride, 0, _fixed_bps(_largest(m, RETURNS)))
 
 
-@inlined
+@part
 def _put_spread(m: int, n: int, tick: int, out: int, stride: int) -> None:
     now, low, high = load(tick, SPREAD), load(m, RELATIVE), load(m, RELATIVE + 1)
     at = RELATIVE_SQUARES
@@ -265,9 +269,9 @@ def _put_spread(m: int, n: int, tick: int, out: int, stride: int) -> None:
     store_float(out + 2 * stride, 0, _z_score(signed_float(low, high), dispersion, float(n)))
 
 
-@inlined
+@part
 def _put_sizes(m: int, tick: int, out: int, stride: int) -> None:
-    bid_size, ask_size, sizes = load(tick, BID_SIZE), load(tick, ASK_SIZE), _sum(m, SIZES)
+    bid_size, ask_size, sizes = load(tick, BID_SIZE), load(tick, ASK_SIZE), _sum(m + 8 * SIZES)
     imbalance, micro_bps, fade = math.nan, math.nan, math.nan
     if sized(tick):
         low, high = add(bid_size, 0, ask_size)
@@ -275,11 +279,11 @@ def _put_sizes(m: int, tick: int, out: int, stride: int) -> None:
         micro_bps = _fixed_bps(float(load(tick, MICRO)))
         fade = _ratio(float(load(m, SIZED)) * unsigned_float(low, high), sizes)
     store_float(out, 0, imbalance)
-    store_float(out + stride, 0, _ratio(_sum(m, FLOW_SHORT), _sum(m, FLOW_SHORT + 2)))
-    store_float(out + 2 * stride, 0, _ratio(_sum(m, FLOW_WINDOW), _sum(m, FLOW_WINDOW + 2)))
+    store_float(out + stride, 0, _ratio(_sum(m + 8 * FLOW_SHORT), _sum(m + 8 * (FLOW_SHORT + 2))))
+    store_float(out + 2 * stride, 0, _ratio(_sum(m + 8 * FLOW_WINDOW), _sum(m + 8 * (FLOW_WINDOW + 2))))
     store_float(out + 3 * stride, 0, micro_bps)
-    store_float(out + 4 * stride, 0, _ratio(_fixed_bps(_sum(m, MICROPRICE)), float(load(m, SIZED))))
-    store_float(out + 5 * stride, 0, _ratio(_sum(m, BID_SIZES), sizes))
+    store_float(out + 4 * stride, 0, _ratio(_fixed_bps(_sum(m + 8 * MICROPRICE)), float(load(m, SIZED))))
+    store_float(out + 5 * stride, 0, _ratio(_sum(m + 8 * BID_SIZES), sizes))
     store_float(out + 6 * stride, 0, fade)
 
 
@@ -361,7 +365,7 @@ def _step(bound: int, arguments: int, argument_count: int) -> int:
         store_float(out, i, row[i])
     store_float(out, _COLUMNS, row[7])
     to = out + 8 * _FIRST_COLUMN
-    _take_flow(m, event_ns, covered_since_ns, bid, ask, bid_size, ask_size, row[5], to, 8)
+    _take_flow(m, event_ns, covered_since_ns, bid, ask, bid_size, ask_size, row[5], to, _signed(8))
     return tuple_of_words(out, _COLUMNS + 1)
 
 
@@ -376,7 +380,8 @@ def _entry_points(digest: int) -> tuple[Any, Any]:
         keyed_by(digest)
         a, b, c, d, e, f = ticks
         addresses = (a.ctypes.data, b.ctypes.data, c.ctypes.data, d.ctypes.data, e.ctypes.data, f.ctypes.data)
-        return _batch(memory.ctypes.data, done, stop, addresses, values.ctypes.data, values.shape[1])
+        m, out = _signed(memory.ctypes.data), _signed(values.ctypes.data)
+        return _batch(m, done, stop, addresses, out, values.shape[1])
 
     return BuiltinMaker("step", address_of(step_flow)), direct(batch)
 

@@ -1,13 +1,13 @@
 """Compiled parts of the flow window: what a tick and a pair of ticks add to the sums, and the queues.
 
 The definition is ``flow``. ``m`` is the address of the memory (``flow_memory``), a tick or an entry of a
-queue is the address of its first word. ``sign`` is 1 to add and -1 to take away again.
+queue is the address of its first word. ``sign`` is 1 to add and -1 to take away again. Sums are handed on as
+addresses: of an index that is a constant, numba would compile a function anew for each one.
 """
 
 from __future__ import annotations
 
 from volspike.features.fixedpoint import RETURN_SCALE
-from volspike.features.flow import is_sized as _is_sized
 from volspike.features.flow_memory import (
     ASK,
     ASK_SIZE,
@@ -35,6 +35,7 @@ from volspike.features.flow_memory import (
     TICKS,
     TIES,
 )
+from volspike.features.flow_values import is_sized as _is_sized
 from volspike.features.flow_values import microprice_fraction as _microprice_fraction
 from volspike.features.flow_values import queue_imbalance as _queue_imbalance
 from volspike.features.kernel_grid import rounded
@@ -47,7 +48,7 @@ from volspike.features.wide import (
     subtract_square,
     subtract_square3,
 )
-from volspike.jit import inlined
+from volspike.jit import inlined, part
 
 is_sized = inlined(_is_sized)
 queue_imbalance = inlined(_queue_imbalance)
@@ -66,7 +67,7 @@ def sized(tick: int) -> bool:
     return is_sized(load(tick, BID_SIZE), load(tick, ASK_SIZE))
 
 
-@inlined
+@part
 def microprice(bid: int, ask: int, bid_size: int, ask_size: int) -> int:
     """Return (microprice - mid) / mid at scale ``2**60``; 0 where the tick is not sized."""
     if not is_sized(bid_size, ask_size):
@@ -76,17 +77,17 @@ def microprice(bid: int, ask: int, bid_size: int, ask_size: int) -> int:
 
 
 @inlined
-def count(m: int, at: int, change: int) -> None:
+def count(address: int, change: int) -> None:
     """Change a word of the header."""
-    store(m, at, load(m, at) + change)
+    store(address, 0, load(address, 0) + change)
 
 
 @inlined
-def total(m: int, at: int, change: int) -> None:
+def total(address: int, change: int) -> None:
     """Change a sum of two words."""
-    low, high = add(load(m, at), load(m, at + 1), change)
-    store(m, at, low)
-    store(m, at + 1, high)
+    low, high = add(load(address, 0), load(address, 1), change)
+    store(address, 0, low)
+    store(address, 1, high)
 
 
 @inlined
@@ -110,46 +111,46 @@ def _relative_square(m: int, relative: int, sign: int) -> None:
     store(m, at + 2, high)
 
 
-@inlined
+@part
 def change_tick(m: int, tick: int, sign: int) -> None:
     """Add a tick to the sums of the window, or take it away."""
-    total(m, RELATIVE, sign * load(tick, SPREAD))
+    total(m + 8 * RELATIVE, sign * load(tick, SPREAD))
     _relative_square(m, load(tick, SPREAD), sign)
     if sized(tick):
-        count(m, SIZED, sign)
-        total(m, MICROPRICE, sign * load(tick, MICRO))
-        total(m, BID_SIZES, sign * load(tick, BID_SIZE))
-        total(m, SIZES, sign * load(tick, BID_SIZE))
-        total(m, SIZES, sign * load(tick, ASK_SIZE))
+        count(m + 8 * SIZED, sign)
+        total(m + 8 * MICROPRICE, sign * load(tick, MICRO))
+        total(m + 8 * BID_SIZES, sign * load(tick, BID_SIZE))
+        total(m + 8 * SIZES, sign * load(tick, BID_SIZE))
+        total(m + 8 * SIZES, sign * load(tick, ASK_SIZE))
 
 
-@inlined
-def change_order_flow(m: int, at: int, before: int, after: int, sign: int) -> None:
-    """Add the order flow between two ticks and their sizes to the sums at ``at``, or take it away."""
+@part
+def change_order_flow(flow: int, before: int, after: int, sign: int) -> None:
+    """Add the order flow between two ticks and their sizes to the sums at an address, or take it away."""
     if not (sized(before) and sized(after)):
         return
     if load(after, BID) >= load(before, BID):
-        total(m, at, sign * load(after, BID_SIZE))
+        total(flow, sign * load(after, BID_SIZE))
     if load(after, BID) <= load(before, BID):
-        total(m, at, -sign * load(before, BID_SIZE))
+        total(flow, -sign * load(before, BID_SIZE))
     if load(after, ASK) <= load(before, ASK):
-        total(m, at, -sign * load(after, ASK_SIZE))
+        total(flow, -sign * load(after, ASK_SIZE))
     if load(after, ASK) >= load(before, ASK):
-        total(m, at, sign * load(before, ASK_SIZE))
+        total(flow, sign * load(before, ASK_SIZE))
     for tick in (before, after):
-        total(m, at + 2, sign * load(tick, BID_SIZE))
-        total(m, at + 2, sign * load(tick, ASK_SIZE))
+        total(flow + 16, sign * load(tick, BID_SIZE))
+        total(flow + 16, sign * load(tick, ASK_SIZE))
 
 
-@inlined
+@part
 def change_pair(m: int, before: int, after: int, sign: int) -> None:
     """Add a pair of consecutive ticks to the sums of the window, or take it away."""
     gap_ns = load(after, EVENT_NS) - load(before, EVENT_NS)
     _gap_square(m, gap_ns, sign)
     if gap_ns == 0:
-        count(m, TIES, sign)
-    total(m, PATH, sign * abs(load(after, RETURN)))
-    change_order_flow(m, FLOW_WINDOW, before, after, sign)
+        count(m + 8 * TIES, sign)
+    total(m + 8 * PATH, sign * abs(load(after, RETURN)))
+    change_order_flow(m + 8 * FLOW_WINDOW, before, after, sign)
 
 
 @inlined
@@ -180,7 +181,7 @@ def _push(m: int, queue: int, back: int, stamp_ns: int, value: int) -> None:
     store(m, QUEUES + 2 * queue + 1, back + 1)
 
 
-@inlined
+@part
 def push_largest(m: int, queue: int, stamp_ns: int, value: int) -> None:
     """Put a value into a queue of what may be the largest, and drop those that can't be any more."""
     first, back = load(m, QUEUES + 2 * queue), load(m, QUEUES + 2 * queue + 1)
@@ -189,7 +190,7 @@ def push_largest(m: int, queue: int, stamp_ns: int, value: int) -> None:
     _push(m, queue, back, stamp_ns, value)
 
 
-@inlined
+@part
 def leave(m: int, queue: int, left_ns: int) -> None:
     """Drop the entries of a queue with a stamp up to ``left_ns``."""
     first, back = load(m, QUEUES + 2 * queue), load(m, QUEUES + 2 * queue + 1)
@@ -198,16 +199,16 @@ def leave(m: int, queue: int, left_ns: int) -> None:
     store(m, QUEUES + 2 * queue, first)
 
 
-@inlined
+@part
 def push_move(m: int, from_ns: int, q: int) -> None:
     """Put a move of the mid into its queue, as 1 for up and 0 for down."""
     up, back = 1 if q > 0 else 0, load(m, QUEUES + 2 * MOVES + 1)
     if queued(m, MOVES) > 0 and load(_entry(m, MOVES, back - 1), 1) != up:
-        count(m, REVERSALS, 1)
+        count(m + 8 * REVERSALS, 1)
     _push(m, MOVES, back, from_ns, up)
 
 
-@inlined
+@part
 def leave_moves(m: int, left_ns: int) -> None:
     """Drop the moves from a tick with a stamp up to ``left_ns``, and the reversals they were part of."""
     first, back = load(m, QUEUES + 2 * MOVES), load(m, QUEUES + 2 * MOVES + 1)
@@ -215,5 +216,5 @@ def leave_moves(m: int, left_ns: int) -> None:
         up = load(_entry(m, MOVES, first), 1)
         first += 1
         if first < back and load(_entry(m, MOVES, first), 1) != up:
-            count(m, REVERSALS, -1)
+            count(m + 8 * REVERSALS, -1)
     store(m, QUEUES + 2 * MOVES, first)
