@@ -28,6 +28,7 @@ from volspike.errors import FeatureError
 from volspike.features import engine as engine_module
 from volspike.features.engine import Engine, WindowEngine, make_engine
 from volspike.features.flow import PureFlowEngine
+from volspike.features.flow_engine import FlowEngine
 from volspike.features.memory import MASK, Words, grown, most_inside
 from volspike.features.sets import get_feature_set
 from volspike.features.window import PureWindowEngine, return_mean, return_std
@@ -347,6 +348,13 @@ def test_a_foreign_or_torn_snapshot_is_refused(make: Maker, name: str) -> None:
         make(other).restore(data)
     with pytest.raises(FeatureError, match="price decimals"):
         make(name, 2).restore(data)
+
+
+def test_an_engine_refuses_a_set_it_does_not_compute() -> None:
+    with pytest.raises(ValueError, match="WindowEngine does not compute the set 'flow'"):
+        WindowEngine(FLOW, 8)
+    with pytest.raises(ValueError, match="FlowEngine does not compute the set 'core'"):
+        FlowEngine(CORE, 8)
 
 
 def test_without_numba_the_pure_engine_steps_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,13 +72,18 @@ class WindowEngine:
     ------
     ImportError
         If numba is not installed.
+    ValueError
+        If the set has columns that this engine does not compute; ``make_engine`` knows which one does.
     """
 
     compiled = True
+    _computes_flow = False
 
     def __init__(self, feature_set: FeatureSet, price_decimals: int) -> None:
         from volspike.features import kernel, kernel_block
 
+        if (FLOW[0] in feature_set.columns) != self._computes_flow:
+            raise ValueError(f"{type(self).__name__} does not compute the set {feature_set.name!r}")
         self.feature_set = feature_set
         self.price_decimals = price_decimals
         self._sized = IMBALANCE in feature_set.columns

@@ -30,7 +30,11 @@ class FlowEngine(WindowEngine):
     ------
     ImportError
         If numba is not installed.
+    ValueError
+        If it is another set.
     """
+
+    _computes_flow = True
 
     def __init__(self, feature_set: FeatureSet, price_decimals: int) -> None:
         super().__init__(feature_set, price_decimals)
