@@ -16,6 +16,8 @@ from volspike.features import (
     builtin,
     kernel,
     kernel_block,
+    kernel_flow,
+    kernel_flow_sums,
     kernel_grid,
     kernel_sums,
     wide,
@@ -32,12 +34,13 @@ NOT_COMPILED = {"frame", "reader"}
 @pytest.mark.parametrize(
     ("sources", "modules"),
     [
-        (kernel._SOURCES, (builtin, kernel, kernel_block, kernel_grid, kernel_sums, wide)),
+        (kernel.SOURCES, (builtin, kernel, kernel_block, kernel_grid, kernel_sums, wide)),
+        (kernel_flow._SOURCES, (kernel_flow, kernel_flow_sums)),
         (scanner._SOURCES, (checksum, program, scanner, wire_bytes)),
         (admission_kernel._SOURCES, (admission_kernel, wire_bytes)),
         (regime_kernel._SOURCES, (regime_kernel, kernel_shape, wide)),
     ],
-    ids=["kernel", "scanner", "admission", "regime"],
+    ids=["kernel", "flow", "scanner", "admission", "regime"],
 )
 def test_a_cache_is_keyed_by_all_that_its_code_is_compiled_from(
     sources: Sequence[ModuleType], modules: Sequence[ModuleType]

@@ -260,7 +260,7 @@ _EXPECTED = {
     "topic_suffix": "at most 60 letters, digits, dots, - and _",
     "exchange_url": "a ws:// or wss:// address, or nothing",
     "candles_url": "an https:// or http:// address",
-    "feature_set": "core or core-sized",
+    "feature_set": "core, core-sized or flow",
 }
 
 

@@ -31,8 +31,16 @@ def test_what_scales_with_the_feed_is_marked() -> None:
     )
 
 
+def test_flow_adds_to_core_sized_what_depends_on_the_feed_but_for_the_last_spread() -> None:
+    sized, flow = get_feature_set("core-sized"), get_feature_set("flow")
+    assert flow.columns[: len(sized.columns)] == sized.columns
+    added = flow.names[len(sized.columns) :]
+    assert len(set(flow.names)) == len(flow.names) == 30
+    assert [name for name in added if name not in flow.feed_dependent] == ["spread_last_bps"]
+
+
 def test_every_column_is_described() -> None:
-    for column in get_feature_set("core-sized").columns:
+    for column in get_feature_set("flow").columns:
         assert column.unit
         assert column.doc
         assert column.formula
@@ -61,8 +69,9 @@ def test_the_hash_of_a_published_set_is_fixed() -> None:
     # A file or model holds this hash. Where it must change, raise the version of the set too.
     assert get_feature_set("core").hash.startswith("59d5b1312ef06770")
     assert get_feature_set("core-sized").hash.startswith("d6c8391b72716efa")
+    assert get_feature_set("flow").hash.startswith("cd83b675bb9e768c")
 
 
 def test_an_unknown_set_is_refused_with_the_names_of_the_others() -> None:
-    with pytest.raises(FeatureError, match="use one of: core, core-sized"):
+    with pytest.raises(FeatureError, match="use one of: core, core-sized, flow"):
         get_feature_set("cor")

@@ -13,7 +13,7 @@ from typing import Any
 
 from numba import types
 
-from volspike.features.wide import load
+from volspike.features.wide import load, load_float
 from volspike.jit import inlined
 
 _METH_FASTCALL = 0x0080
@@ -49,6 +49,16 @@ def tuple_of_floats(values: tuple[float, ...], count: int) -> int:
     if made != 0:
         for i in range(count):
             _set_item(made, i, _to_float(values[i]))
+    return made
+
+
+@inlined
+def tuple_of_words(address: int, count: int) -> int:
+    """Return the floats at an address as a Python tuple."""
+    made = _new_tuple(count)
+    if made != 0:
+        for i in range(count):
+            _set_item(made, i, _to_float(load_float(address, i)))
     return made
 
 

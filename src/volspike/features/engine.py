@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.features.columns import FeatureSet
+from volspike.features.flow import PureFlowEngine
 from volspike.features.memory import BAD_QUOTE, FULL, grown, memory_of, most_inside, new_memory, state_of
-from volspike.features.sets import IMBALANCE
+from volspike.features.sets import FLOW, IMBALANCE
 from volspike.features.snapshot import read_snapshot, write_snapshot
 from volspike.features.window import Ints, PureWindowEngine, bad_quote, out_of_order
 
@@ -47,12 +48,15 @@ def make_engine(feature_set: FeatureSet, price_decimals: int) -> Engine:
 
     Both give the same bits; ``compiled`` on the result says which one it is.
     """
+    from volspike.features.flow_engine import FlowEngine  # it is made of the engine below
+
+    flow = FLOW[0] in feature_set.columns
     try:
-        return WindowEngine(feature_set, price_decimals)
+        return (FlowEngine if flow else WindowEngine)(feature_set, price_decimals)
     except ModuleNotFoundError as error:
         if error.name != "numba":
             raise  # a fault of our own would make everything slower without a word
-        return PureWindowEngine(feature_set, price_decimals)
+        return (PureFlowEngine if flow else PureWindowEngine)(feature_set, price_decimals)
 
 
 class WindowEngine:
@@ -69,13 +73,18 @@ class WindowEngine:
     ------
     ImportError
         If numba is not installed.
+    ValueError
+        If the set has columns that this engine does not compute; ``make_engine`` knows which one does.
     """
 
     compiled = True
+    _computes_flow = False
 
     def __init__(self, feature_set: FeatureSet, price_decimals: int) -> None:
         from volspike.features import kernel, kernel_block
 
+        if (FLOW[0] in feature_set.columns) != self._computes_flow:
+            raise ValueError(f"{type(self).__name__} does not compute the set {feature_set.name!r}")
         self.feature_set = feature_set
         self.price_decimals = price_decimals
         self._sized = IMBALANCE in feature_set.columns

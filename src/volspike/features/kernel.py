@@ -75,7 +75,7 @@ from volspike.features.memory import (
 from volspike.features.wide import load, load_float, store, store_float, store_int32
 from volspike.jit import address_of, direct, entry, inlined, keyed_by, part, sources_digest
 
-_SOURCES: tuple[ModuleType, ...] = (
+SOURCES: tuple[ModuleType, ...] = (
     builtin,
     fixedpoint,
     jit,
@@ -96,7 +96,7 @@ def _mean_imbalance(memory: int, mask: int, tail: int, running: Running) -> floa
 
 
 @inlined
-def _take(
+def take(
     memory: int,
     sized: bool,
     event_ns: int,
@@ -148,7 +148,7 @@ def _take_each(
 ) -> tuple[int, int]:
     event_ns, covered_since_ns, bid, ask, bid_size, ask_size = ticks
     for i in range(n):
-        row = _take(
+        row = take(
             memory,
             sized,
             load(event_ns, i),
@@ -202,7 +202,7 @@ def _step(bound: int, arguments: int, count: int, sized: bool) -> int:
     if not valid:
         return 0
     memory = load(bound_integer(bound), 0)
-    row = _take(memory, sized, event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
+    row = take(memory, sized, event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
     if row[7] < 0.0:
         return call_instead(bound, arguments, count)
     if sized:
@@ -214,8 +214,8 @@ Arrays = tuple[Words, Words, Words, Words, Words, Words]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int32]
 
-_WORDS = "int64[::1]"
-_COLUMNS = "UniTuple(Array(int64, 1, 'C', readonly=True), 6)"
+WORDS = "int64[::1]"
+COLUMNS = "UniTuple(Array(int64, 1, 'C', readonly=True), 6)"
 _OUT = "float64[:, ::1], int32[::1]"
 
 
@@ -230,7 +230,7 @@ def _entry_points(digest: int) -> tuple[Any, Any, Any]:
         keyed_by(digest)
         return _step(bound, arguments, count, True)
 
-    @entry(f"UniTuple(int64, 2)({_WORDS}, {_WORDS}, boolean, int64, {_COLUMNS}, {_OUT})")
+    @entry(f"UniTuple(int64, 2)({WORDS}, {WORDS}, boolean, int64, {COLUMNS}, {_OUT})")
     def batch(
         memory: Words, scratch: Words, sized: bool, done: int, ticks: Arrays, values: Floats, counts: Counts
     ) -> tuple[int, int]:
@@ -256,4 +256,4 @@ def _entry_points(digest: int) -> tuple[Any, Any, Any]:
 # address, and to the function that is called instead where the tick can't be taken; nothing is taken then.
 # batch(memory, ``kernel_block.SCRATCH_WORDS`` words, sized, done, six columns, values (columns, n), counts)
 # -> as ``_batch``.
-step_core, step_sized, batch = _entry_points(sources_digest(*_SOURCES))
+step_core, step_sized, batch = _entry_points(sources_digest(*SOURCES))

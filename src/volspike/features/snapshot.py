@@ -109,19 +109,20 @@ def read_snapshot(data: bytes, feature_set: FeatureSet, price_decimals: int) -> 
     start = len(_MAGIC) + _DIGEST_BYTES
     body = data[start:]
     if data[:start] != _MAGIC + hashlib.sha256(body).digest():
-        raise _refused("is torn or of another format")
+        raise refused("is torn or of another format")
     if body[:_HASH_BYTES].hex() != feature_set.hash:
-        raise _refused(f"was made for another feature set than {feature_set.name!r}")
+        raise refused(f"was made for another feature set than {feature_set.name!r}")
     words = np.frombuffer(body[_HASH_BYTES:], "<i8").astype(np.int64)
     decimals, covered_since_ns, last_ns, last_mid_sum, closed, closed_mid_sum = words[:_HEADER_WORDS].tolist()
     if decimals != price_decimals:
-        raise _refused(f"has {decimals} price decimals, not {price_decimals}")
+        raise refused(f"has {decimals} price decimals, not {price_decimals}")
     rows_from = _HEADER_WORDS + _SECONDS
     seconds = words[_HEADER_WORDS:rows_from]
     rows = words[rows_from:].reshape(-1, 5)
     return WindowState(covered_since_ns, last_ns, last_mid_sum, closed, closed_mid_sum, seconds, rows)
 
 
-def _refused(reason: str) -> FeatureError:
+def refused(reason: str) -> FeatureError:
+    """Return the error for a snapshot that can't be used."""
     remedy = "start with an empty window and replay the last two minutes"
     return FeatureError("window snapshot", reason, remedy)
