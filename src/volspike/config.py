@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     class_weight: Literal["none", "balanced"] = Field("none", description="weight of spikes in training")
     allow_leaks: bool = Field(False, description="keep models in which the leak audit found a leak")
     seed: int = Field(7, ge=0, le=MAX_SEED, description="seed of everything random")
+    default_model: bool = Field(
+        True, description="serve the model of the package where a product has no champion yet"
+    )
     model: str = Field("", description="bundle directory or models:/NAME@alias; empty: the champion")
     alert_open: float | None = Field(
         None, gt=0, le=1, description="open at this p(spike); empty: the model's"
@@ -259,6 +262,7 @@ _EXPECTED = {
     "price_decimals": f'numbers from 0 to {MAX_PRICE_DECIMALS}: a TOML table, or JSON: {{"BTC-USD": 8}}',
     "topic_suffix": "at most 60 letters, digits, dots, - and _",
     "exchange_url": "a ws:// or wss:// address, or nothing",
+    "default_model": "true or false",
     "candles_url": "an https:// or http:// address",
     "feature_set": "core, core-sized or flow",
 }

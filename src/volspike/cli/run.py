@@ -45,6 +45,7 @@ def run(
     from volspike.cli.summary import show_summary
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings
+    from volspike.models.defaults import is_default
     from volspike.pipeline.assembly import open_live
 
     flags = {"data_dir": data_dir, "products": tuple(product) if product else None, "dialect": dialect}
@@ -57,6 +58,9 @@ def run(
     unserved = ", ".join(product for product in settings.products if product not in job.bundles)
     if unserved:
         say(f"no model of {unserved}: recording and computing features; then volspike train")
+    bundled = ", ".join(name for name, bundle in job.bundles.items() if is_default(bundle.manifest.name))
+    if bundled:
+        say(f"{bundled}: the model that comes with volspike, experimental; train one on your own ticks")
     try:
         title = f"volspike {', '.join(settings.products)}"
         with live_metrics(settings, job):

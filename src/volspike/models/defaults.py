@@ -11,6 +11,11 @@ BUNDLED = Path(__file__).with_name("bundled")
 DEFAULTS: Mapping[str, str] = {"default": "tick", "default-candles": "candles"}
 
 
+def is_default(name: str) -> bool:
+    """Tell whether a model's name is that of a bundled one."""
+    return name.startswith("default-")
+
+
 def default_path(name: str) -> Path | None:
     """Return the directory of a bundled model by the name it is asked for, None if it is no such name."""
     folder = DEFAULTS.get(name)

@@ -26,6 +26,7 @@ from volspike.errors import ModelError
 from volspike.evaluation.report import Evaluation
 from volspike.features.sets import get_feature_set
 from volspike.models.calibration import ScoredRows
+from volspike.models.defaults import default_path
 from volspike.models.inputs import CONTEXT_COLUMNS
 from volspike.models.manifest import MANIFEST_FILE, Manifest
 from volspike.models.shelf import champion_path
@@ -121,7 +122,8 @@ def resolve_model(
     Parameters
     ----------
     model : str or Path
-        A bundle directory, ``champion``, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+        A bundle directory, ``champion``, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``; ``default`` and
+        ``default-candles`` are the models that come with the package.
     data_dir : Path
         Holds ``models``, ``mlflow.db`` and ``mlartifacts``.
     product, feed : str, optional
@@ -135,6 +137,9 @@ def resolve_model(
     text = str(model)
     if isinstance(model, str) and text.startswith("models:"):
         return _resolve_uri(text, data_dir)
+    bundled = default_path(text)
+    if bundled is not None and not Path(text).exists():
+        return bundled
     if text == CHAMPION and not Path(text).exists():
         return champion_path(data_dir / MODELS, product, feed)
     if not Path(model).is_dir():

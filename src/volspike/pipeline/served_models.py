@@ -15,6 +15,7 @@ from volspike.features.regime.state import RegimeState
 from volspike.features.sets import get_feature_set
 from volspike.labels.trailing import TrailingState
 from volspike.models.bundle import Bundle, check_fits, load_bundle, rows_of
+from volspike.models.defaults import default_model
 from volspike.models.shelf import champions
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
@@ -33,19 +34,23 @@ class Served:
         Models by product; a product without one is recorded and not predicted.
     feature_set : str
         Of all rows.
+    defaults : frozenset of str
+        Products that have no champion yet and are served by the model that comes with the package.
     """
 
     dialect: Dialect
     bundles: dict[str, Bundle]
     feature_set: str
+    defaults: frozenset[str] = frozenset()
 
 
 def choose_models(home: Home, settings: Settings, offered: Sequence[str] = tuple(DIALECTS)) -> Served:
     """Choose the dialect and, for each product, the model that serves it there.
 
     The model is the one asked for, or else each product's champion: the one trained on that feed, or one of
-    another feed whose inputs do not depend on it. Without a dialect asked for, it is the one on which most
-    products have a model; among equals the first offered.
+    another feed whose inputs do not depend on it. A product without any is served by the model that comes
+    with the package, if that is of this product and the settings want it. Without a dialect asked for, it is
+    the one on which most products have a model; among equals the first offered.
 
     Parameters
     ----------
@@ -61,7 +66,16 @@ def choose_models(home: Home, settings: Settings, offered: Sequence[str] = tuple
     feeds = [settings.dialect] if settings.dialect in offered else list(offered)
     feed = max(feeds, key=lambda feed: sum(_fitting(bundles, feed) is not None for bundles in known.values()))
     bundles = {product: _serving(candidates, feed) for product, candidates in known.items() if candidates}
-    return Served(get_dialect(feed), bundles, _feature_set(bundles, settings))
+    defaults = _defaults([product for product in known if product not in bundles], settings)
+    bundles |= defaults
+    return Served(get_dialect(feed), bundles, _feature_set(bundles, settings), frozenset(defaults))
+
+
+def _defaults(products: Sequence[str], settings: Settings) -> dict[str, Bundle]:
+    if settings.model or not settings.default_model:
+        return {}
+    found = {product: default_model(product) for product in products}
+    return {product: bundle for product, bundle in found.items() if bundle is not None}
 
 
 def _known(home: Home, settings: Settings) -> dict[str, list[Bundle]]:
