@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     class_weight: Literal["none", "balanced"] = Field("none", description="weight of spikes in training")
     allow_leaks: bool = Field(False, description="keep models in which the leak audit found a leak")
     seed: int = Field(7, ge=0, le=MAX_SEED, description="seed of everything random")
+    tune_trials: int = Field(0, ge=0, le=1_000, description="settings that a training tries; 0: the defaults")
     default_model: bool = Field(
         True, description="serve the model of the package where a product has no champion yet"
     )

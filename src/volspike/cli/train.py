@@ -29,6 +29,10 @@ def train(
         Literal["rows", "regime"] | None,
         typer.Option(help="What models see: the rows, or regime columns, which serve either feed."),
     ] = None,
+    tune_trials: Annotated[
+        int | None,
+        typer.Option(help="Try so many settings by walking forward inside fit and tune.", min=0, max=1_000),
+    ] = None,
     allow_leaks: Annotated[
         bool | None, typer.Option("--allow-leaks", help="Keep the models even where the audit finds a leak.")
     ] = None,
@@ -50,6 +54,7 @@ def train(
             "seed": seed,
             "feature_set": feature_set,
             "inputs": inputs,
+            "tune_trials": tune_trials,
             "allow_leaks": allow_leaks,
         }
     )
