@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from model_rows import market, of_one_class
+from model_rows import market
 
 from volspike.errors import NotEnoughDataError
 from volspike.labels.splits import chronological_split
@@ -36,8 +36,10 @@ def test_what_was_given_is_tried_first_so_that_no_search_makes_it_worse() -> Non
     assert "1 trials" in said[0]
 
 
-def test_folds_without_a_spike_are_not_enough_data() -> None:
+def test_folds_of_one_class_are_not_enough_data() -> None:
     rows = market(hours=5.0, seed=4)
-    quiet = of_one_class(rows, np.arange(len(rows)))
+    still = replace(
+        rows, sigma_future_bps=np.full(len(rows), 3.0), tau_adaptive=np.zeros(len(rows), np.bool_)
+    )
     with pytest.raises(NotEnoughDataError, match="no spike"):
-        tune_settings(quiet, chronological_split(quiet), QUICK, 2, lambda _words: None)
+        tune_settings(still, chronological_split(still), QUICK, 2, lambda _words: None)
