@@ -105,10 +105,8 @@ def candle_dataset(
 def _labels(grid: MinuteGrid) -> tuple[F8, npt.NDArray[np.uint8]]:
     """Return the next minute's volatility at each candle, and why there is none."""
     following = np.append(grid.sigma_bps, np.nan)[grid.row + 1]
-    known = np.isfinite(following)
-    reason = np.where(known, LABELLED, BREAK).astype(np.uint8)
-    if len(reason) and not known[-1]:
-        reason[-1] = END
+    reason = np.where(np.isfinite(following), LABELLED, BREAK).astype(np.uint8)
+    reason[-1] = END
     return following, reason
 
 
