@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candle_tables import DAY, FIRST, INCREMENT, bits, changed_after, minutes_of, random_table, tables, without
+from candle_tables import (
+    DAY,
+    FIRST,
+    INCREMENT,
+    bits,
+    changed_after,
+    minutes_of,
+    random_table,
+    tables,
+    without,
+)
 from volspike.exchange.candles import CandleTable
 from volspike.features.candle_columns import (
     CANDLE,
@@ -112,9 +122,7 @@ def test_range_and_position_are_those_of_the_highest_and_the_lowest() -> None:
 def test_a_close_of_the_book_may_lie_outside_the_range() -> None:
     table = made([101.0], [100.0], [101.5])
     assert last(table, "position_in_1m") == pytest.approx(1.5)
-    assert last(table, "range_rv_1m") == pytest.approx(
-        range_sigma_bps(table.high, table.low)[0], rel=1e-6
-    )
+    assert last(table, "range_rv_1m") == pytest.approx(range_sigma_bps(table.high, table.low)[0], rel=1e-6)
 
 
 def test_the_peak_is_the_wildest_of_half_an_hour() -> None:

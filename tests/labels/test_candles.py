@@ -142,7 +142,7 @@ def test_tau_is_a_plain_quantile_of_the_trailing_day(table: CandleTable, quantil
 def test_tau_takes_in_the_minute_itself_and_forgets_after_a_day() -> None:
     table = minutes_of([9.0] + [1.0] * (DAY + 5))
     found = dataset_of(table, TauSpec(quantile=0.999999, floor_bps=0.5))
-    assert found.tau_bps[29 : DAY] == pytest.approx(9.0)
+    assert found.tau_bps[29:DAY] == pytest.approx(9.0)
     assert found.tau_bps[DAY:] == pytest.approx(1.0)
     assert found.tau_bps[:29].tolist() == [FIXED_BPS] * 29
     jump = dataset_of(minutes_of([1.0] * 60 + [8.0]), TauSpec(quantile=0.999999, floor_bps=0.5))
