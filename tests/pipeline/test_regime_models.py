@@ -34,11 +34,14 @@ from volspike.pipeline.feature_rows import FeatureRows
 from volspike.pipeline.home import Home
 from volspike.pipeline.score_stage import ScoreStage
 from volspike.pipeline.served_models import choose_models, trailing_for
+from volspike.pipeline.stored_data import dataset_for
 from volspike.records import FeatureRow, Mark, Prediction, Tick
 from volspike.scoring.scorer import Scorer
+from volspike.simulation.later import LaterMarket
+from volspike.simulation.synthetic import SyntheticMarket
 from volspike.testing.crash_point import CrashError, CrashPoint
 from volspike.testing.manual_clock import ManualClock
-from whole_runs import settings_for
+from whole_runs import ORIGIN_NS, SEED, live_run, logged, settings_for, ticks_at_least
 
 PRODUCT = "BTC-USD"
 TAU = TauSpec(quantile=0.9, floor_bps=0.5)
@@ -333,3 +336,18 @@ def test_a_model_of_candles_is_never_chosen_for_a_live_job(bundles, home: Home, 
     with pytest.raises(ModelError, match="made of candles") as caught:
         choose_models(home, asked)
     assert "\n" not in str(caught.value)
+
+
+def test_invariant_01_a_live_job_and_the_next_one_predict_as_in_a_batch(bundles, home: Home) -> None:
+    """The second job has nothing but the archive to make the day behind it of."""
+    bundle = bundles["blend"]
+    crown(home, bundle)
+    for begins_s in (0, 900):
+        later = LaterMarket(SyntheticMarket(SEED, (PRODUCT,), ORIGIN_NS), ORIGIN_NS + begins_s * NS)
+        report, _ = live_run(home.root, later, ticks_at_least(1_500), dialect="advanced", speed=600.0)
+        assert report["predictions"] > 500
+    made = [each for each in logged(home.root, "ticks.predictions") if isinstance(each, Prediction)]
+    dataset = dataset_for(home, bundle.manifest, "core", feed="advanced")
+    assert_equal_to_the_batch(made, dataset, bundle)
+    assert len(np.unique(dataset.run)) == 2
+    assert {(each.model, each.feature_set) for each in made} == {("blend", "regime")}
