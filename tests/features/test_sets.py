@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from volspike.errors import FeatureError
-from volspike.features.sets import RV_60S, get_feature_set
+from volspike.features.sets import RV_60S, TICK_SETS, get_feature_set, get_tick_set
 
 
 def test_core_sized_adds_the_imbalance_to_core() -> None:
@@ -75,3 +75,12 @@ def test_the_hash_of_a_published_set_is_fixed() -> None:
 def test_an_unknown_set_is_refused_with_the_names_of_the_others() -> None:
     with pytest.raises(FeatureError, match="use one of: core, core-sized, flow"):
         get_feature_set("cor")
+
+
+def test_feature_rows_are_of_sets_of_ticks_alone() -> None:
+    assert [get_tick_set(name).name for name in TICK_SETS] == list(TICK_SETS)
+    for name, made_of in (("regime", "seconds"), ("candle", "candles")):
+        with pytest.raises(FeatureError, match=f"made of {made_of}, feature rows are made of ticks"):
+            get_tick_set(name)
+    with pytest.raises(FeatureError, match="no such set"):
+        get_tick_set("nope")

@@ -52,6 +52,29 @@ def test_margins_equal_xgboost_with_missing_values(objective: str, depth: int, m
     assert len(np.unique(theirs)) > 1
 
 
+def test_log_sigma_is_half_of_the_log_variance_to_the_bit() -> None:
+    booster, _, x = boosted("reg:gamma", 5, 40, 0.2)
+    document = json.loads(booster_json(booster))
+    halved = parse_booster(json.dumps(document).encode(), "trees")
+    # The same trees read as a plain regression whose base is the log of the gamma's.
+    learner = document["learner"]
+    learner["objective"]["name"] = "reg:squarederror"
+    base = np.log(np.float32(learner["learner_model_param"]["base_score"].strip("[]")))
+    learner["learner_model_param"]["base_score"] = f"[{base!s}]"
+    whole = parse_booster(json.dumps(document).encode(), "trees")
+    assert (margins(halved, x) == np.float32(0.5) * margins(whole, x)).all()
+    assert halved.base == np.float32(0.5) * base
+
+
+@pytest.mark.parametrize("base", ["[0E0]", "[-1E0]", "[INF]"])
+def test_a_mean_variance_that_is_none_is_refused(base: str) -> None:
+    booster, _, _ = boosted("reg:gamma", 2, 1, 0.0)
+    document = json.loads(booster_json(booster))
+    document["learner"]["learner_model_param"]["base_score"] = base
+    with pytest.raises(ModelError, match="not a finite number"):
+        parse_booster(json.dumps(document).encode(), "trees")
+
+
 def test_both_directions_of_missing_values_occur_and_agree() -> None:
     booster, _, x = boosted("binary:logistic", 4, 60, 0.3)
     directions = {

@@ -10,7 +10,7 @@ def replay(data_dir: DataDir = None, feature_set: str | None = None, as_json: As
     from volspike.cli.progress import counting
     from volspike.config import load_settings
     from volspike.exchange.products import PriceScales
-    from volspike.features.sets import get_feature_set
+    from volspike.features.sets import get_tick_set
     from volspike.pipeline.home import Home
     from volspike.pipeline.replay import replay_features
 
@@ -19,7 +19,7 @@ def replay(data_dir: DataDir = None, feature_set: str | None = None, as_json: As
     home.require()
     with counting("replaying", "frames", hidden=as_json) as advance:
         report = replay_features(
-            home, get_feature_set(settings.feature_set), PriceScales(settings.price_decimals), advance
+            home, get_tick_set(settings.feature_set), PriceScales(settings.price_decimals), advance
         )
     if as_json:
         emit_json(report)

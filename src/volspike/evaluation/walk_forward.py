@@ -79,7 +79,12 @@ def folds(event_ns: I8, from_ns: int, until_ns: int, every_s: int, purge_s: int 
         if first == last:
             continue
         past = split_times(event_ns[: int(np.searchsorted(reach, start_ns, side="right"))], PAST_FRACTIONS)
-        yield replace(past, test=np.arange(first, last, dtype=np.int64))
+        yield replace(
+            past,
+            test=np.arange(first, last, dtype=np.int64),
+            boundaries_ns=(*past.boundaries_ns[:2], int(event_ns[first])),
+            purged=first - sum(len(part) for _, part in past.parts()),
+        )
 
 
 def walk_forward(

@@ -292,3 +292,21 @@ def get_feature_set(name: str) -> FeatureSet:
     except KeyError:
         known = ", ".join(_SETS)
         raise FeatureError(f"feature set {name!r}", "there is no such set", f"use one of: {known}") from None
+
+
+def get_tick_set(name: str) -> FeatureSet:
+    """Return a set that is made of the ticks of a window, which feature rows can be of.
+
+    Raises
+    ------
+    FeatureError
+        If no set has this name, or it is made of something else.
+    """
+    chosen = get_feature_set(name)
+    if chosen.source != "ticks":
+        raise FeatureError(
+            f"feature set {name!r}",
+            f"it is made of {chosen.source}, feature rows are made of ticks",
+            f"use one of: {', '.join(TICK_SETS)}",
+        )
+    return chosen

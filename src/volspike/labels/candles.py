@@ -35,6 +35,8 @@ STEP_S = 60
 MINUTE_NS = STEP_S * 1_000_000_000
 _MIN_COVERED = MIN_COVERED_S // STEP_S
 _PRICE_UNITS = 1e8
+# Squares of whole steps are summed up exactly by ``trailing_mean``: equal minutes have no spread at all.
+_Z_STEP = 2.0**-10
 
 
 def candle_dataset(
@@ -103,10 +105,8 @@ def candle_dataset(
 def _labels(grid: MinuteGrid) -> tuple[F8, npt.NDArray[np.uint8]]:
     """Return the next minute's volatility at each candle, and why there is none."""
     following = np.append(grid.sigma_bps, np.nan)[grid.row + 1]
-    known = np.isfinite(following)
-    reason = np.where(known, LABELLED, BREAK).astype(np.uint8)
-    if len(reason) and not known[-1]:
-        reason[-1] = END
+    reason = np.where(np.isfinite(following), LABELLED, BREAK).astype(np.uint8)
+    reason[-1] = END
     return following, reason
 
 
@@ -152,8 +152,11 @@ def _har(grid: MinuteGrid) -> F8:
 
 
 def _z(grid: MinuteGrid) -> F8:
-    """Return the trailing 24 h z-score of log volatility at each minute; NaN below 60 minutes."""
-    log_sigma = np.log(grid.sigma_bps)
+    """Return the trailing 24 h z-score of log volatility at each minute.
+
+    NaN below 60 minutes, and where all of them are the same.
+    """
+    log_sigma = np.rint(np.log(grid.sigma_bps) / _Z_STEP) * _Z_STEP
     least = MIN_Z_S / DAY_MINUTES
     mean = trailing_mean(log_sigma, DAY_MINUTES, least)
     spread = trailing_mean(log_sigma**2, DAY_MINUTES, least) - mean**2

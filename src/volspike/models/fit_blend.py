@@ -26,7 +26,7 @@ TYPICAL_SPREAD = 0.5  # of log realised around log predicted, where tune can't t
 MAX_LOG_ODDS = 500.0
 
 
-def fit_blend(linear: Heads, boosted: Heads, tune: Dataset) -> BlendShares:
+def fit_blend(linear: Heads, boosted: Heads, tune: Dataset, offset: float = 0.0) -> BlendShares:
     """Weigh the heads by log-loss and QLIKE on tune, drawn towards equal shares by as much as tune is thin.
 
     Parameters
@@ -35,6 +35,9 @@ def fit_blend(linear: Heads, boosted: Heads, tune: Dataset) -> BlendShares:
         Fitted on the fit slice.
     tune : Dataset
         Labelled rows of the tune slice; may be empty or of one class.
+    offset : float
+        What undoes the class weights of the fit in the log-odds of both classifiers; 0 where there were none.
+        It goes into the intercept, so that the log-odds of the blend are those of the data.
 
     Notes
     -----
@@ -43,23 +46,25 @@ def fit_blend(linear: Heads, boosted: Heads, tune: Dataset) -> BlendShares:
     with standard deviation a quarter, against the log-loss of windows.
     """
     if not len(tune):
-        return _shares(np.full(4, EQUAL), 0.0, LOGISTIC_STD / TYPICAL_SPREAD, 0.5)
+        return _shares(np.full(4, EQUAL), 0.0, offset, LOGISTIC_STD / TYPICAL_SPREAD, 0.5)
     raw = raw_rows(tune, linear.width)
     margins, sigmas = zip(*(heads.rows(raw) for heads in (linear, boosted)), strict=True)
     realised, log_tau = log_realised(tune), np.log(tune.tau_bps)
     sigma_share = _sigma_share(sigmas[0], sigmas[1], realised, len(tune) / tune.rows_a_window)
     spread = max(float(np.std(realised - _mixed(sigmas[0], sigmas[1], sigma_share))), 1e-3)
     unit = LOGISTIC_STD / spread
-    scores = np.column_stack((*margins, *(unit * (log_sigma - log_tau) for log_sigma in sigmas)))
+    odds = (margin + offset for margin in margins)
+    scores = np.column_stack((*odds, *(unit * (log_sigma - log_tau) for log_sigma in sigmas)))
     weights, intercept = np.full(4, EQUAL), 0.0
     if not one_class(tune.spike):
         weights, intercept = _stack(scores, tune.spike, tune.rows_a_window)
-    return _shares(weights, intercept, unit, sigma_share)
+    return _shares(weights, intercept, offset, unit, sigma_share)
 
 
-def _shares(weights: F8, intercept: float, unit: float, sigma_share: float) -> BlendShares:
+def _shares(weights: F8, intercept: float, offset: float, unit: float, sigma_share: float) -> BlendShares:
     linear, boosted, linear_sigma, boosted_sigma = weights.tolist()
-    return BlendShares(intercept, linear, boosted, unit * linear_sigma, unit * boosted_sigma, sigma_share)
+    level = intercept + (linear + boosted) * offset
+    return BlendShares(level, linear, boosted, unit * linear_sigma, unit * boosted_sigma, sigma_share)
 
 
 def _mixed(linear: F8, boosted: F8, share: float) -> F8:

@@ -301,12 +301,11 @@ def _fit_xgboost(slices: _Slices, spec: InputSpec, settings: TrainSettings) -> _
 
 
 def _fit_blend(slices: _Slices, spec: InputSpec, logistic: _Fitted, xgboost: _Fitted) -> _Fitted:
-    shares = fit_blend(logistic.heads, xgboost.heads, slices.tune)
+    shares = fit_blend(logistic.heads, xgboost.heads, slices.tune, logistic.offset)
     files = {**logistic.files, **xgboost.files, BLEND_FILE: pretty(shares)}
     weights = msgspec.json.decode(logistic.files[WEIGHTS_FILE], type=LinearWeights)
     heads = BlendHeads(weights, *_ensembles(xgboost.files), shares, spec)
-    offset = (shares.linear + shares.boosted) * logistic.offset
-    return _Fitted(heads, files, spec, xgboost.notes, offset)
+    return _Fitted(heads, files, spec, xgboost.notes)
 
 
 def _ensembles(files: Mapping[str, bytes]) -> tuple[FlatTrees, FlatTrees]:

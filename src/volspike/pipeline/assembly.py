@@ -23,7 +23,7 @@ from volspike.exchange.client import FeedClient
 from volspike.exchange.connecting import check_address
 from volspike.exchange.dialects import Dialect
 from volspike.exchange.products import PriceScales
-from volspike.features.sets import get_feature_set
+from volspike.features.sets import get_feature_set, get_tick_set
 from volspike.labels.trailing import TrailingState
 from volspike.logs import get_logger
 from volspike.models.bundle import Bundle
@@ -152,7 +152,7 @@ def _pipeline(
     stored = StoredRows(home, Archive(home.root))
     records = LogGuard(LogWriter(EmbeddedLog(home.log, clock)))
     opening.callback(records.close)
-    feature_set = get_feature_set(served.feature_set)
+    feature_set = get_tick_set(served.feature_set)
     trailing = {product: trailing_for(bundle, scales) for product, bundle in served.bundles.items()}
     with closing(EmbeddedLog(home.log, clock)) as past:
         check_owner(past, "run", home.root)

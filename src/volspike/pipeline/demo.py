@@ -20,7 +20,7 @@ from volspike.clock import SystemClock
 from volspike.config import Settings
 from volspike.errors import ConfigError, FeedError
 from volspike.exchange.products import PriceScales
-from volspike.features.sets import get_feature_set
+from volspike.features.sets import get_tick_set
 from volspike.pipeline.home import Home
 from volspike.pipeline.recordings import import_history, split_time_ns, synthetic_history
 from volspike.pipeline.replay import replay_features
@@ -178,7 +178,7 @@ class Demo:
 
     def _train(self) -> None:
         replay_features(
-            self._home, get_feature_set(self._settings.feature_set), self._scales, lambda _frames: None
+            self._home, get_tick_set(self._settings.feature_set), self._scales, lambda _frames: None
         )
         trained = train_models(self._home, self._settings, self._settings.products[0], None, self._say)
         result = trained.result

@@ -107,6 +107,12 @@ def _fitting(candidates: Sequence[Bundle], feed: str) -> Bundle | None:
 def _serving(candidates: Sequence[Bundle], feed: str) -> Bundle:
     bundle = _fitting(candidates, feed) or candidates[0]
     manifest = bundle.manifest
+    if manifest.feed not in DIALECTS:
+        raise ModelError(
+            f"model {manifest.name} {manifest.version}",
+            f"it is made of {manifest.feed}, a live job has ticks",
+            "serve a model that was trained on ticks",
+        )
     check_fits(manifest, feed, manifest.product, rows_of(manifest))
     if manifest.target != LIVE_TARGET:
         raise ModelError(

@@ -12,7 +12,7 @@ from volspike.alerts.policy import AlertPolicy
 from volspike.bus.port import Log, LogRecord
 from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS, TICKS, Topic
 from volspike.exchange.products import PriceScales
-from volspike.features.sets import get_feature_set
+from volspike.features.sets import get_tick_set
 from volspike.pipeline.archive_past import ArchivePast
 from volspike.pipeline.feature_rows import FeatureRows
 from volspike.pipeline.home import Home
@@ -167,7 +167,7 @@ def _expected_rows(
     first_of_all = min(firsts.values(), default=0)
     made: dict[tuple[str, str], FeatureRows] = {}
     expected: dict[str, list[bytes]] = defaultdict(list)
-    chosen = get_feature_set(feature_set)
+    chosen = get_tick_set(feature_set)
     for frame in ArchivePast(Archive(home.root), scales, 0).unpublished(_EVER):
         for topic, event in frame.records:
             if topic is not TICKS or not isinstance(event, Tick | Mark):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from volspike.config import Settings
-from volspike.errors import NotEnoughDataError
+from volspike.errors import ModelError, NotEnoughDataError
 from volspike.features.candle_store import read_candles
 from volspike.features.store import FeatureTable, read_features, stored_kinds
 from volspike.labels.candles import FEED as CANDLES
@@ -72,8 +72,14 @@ def dataset_for(
     tau = manifest.tau
     product = product or manifest.product
     if manifest.feed == CANDLES:
+        if feed not in (None, CANDLES):
+            raise ModelError(
+                f"model {manifest.name} {manifest.version}",
+                f"it is made of candles, not of the feed {feed}",
+                f"leave the feed out, or use a model that was trained on {feed}",
+            )
         candles = read_candles(home.candles, product)
-        check_fits(manifest, feed or CANDLES, candles.product, manifest.feature_set)
+        check_fits(manifest, CANDLES, candles.product, manifest.feature_set)
         return candle_dataset(candles, tau.spec(), tau.fixed_bps, manifest.increment)
     has_own = takes_rows(manifest, manifest.feature_set)
     table = _rows_for(home, manifest, manifest.feature_set if has_own else feature_set, product, feed)

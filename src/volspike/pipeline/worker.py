@@ -17,7 +17,7 @@ from volspike.bus.transactions import ExactlyOnce
 from volspike.clock import Clock, RecordClock, SystemClock
 from volspike.config import Settings
 from volspike.exchange.products import PriceScales
-from volspike.features.sets import get_feature_set
+from volspike.features.sets import get_tick_set
 from volspike.pipeline.featurize_stage import FeaturizeStage
 from volspike.pipeline.home import Home
 from volspike.pipeline.latency import LatencyHistogram
@@ -161,7 +161,7 @@ def _make_stage(
     stage: str, reader: Log, served: Served, settings: Settings, clock: Clock
 ) -> ProductStage[Any]:
     if stage == "featurize":
-        return FeaturizeStage(reader, get_feature_set(served.feature_set), suffix=settings.topic_suffix)
+        return FeaturizeStage(reader, get_tick_set(served.feature_set), suffix=settings.topic_suffix)
     return ScoreStage(
         reader,
         served.bundles,
