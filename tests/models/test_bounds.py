@@ -41,7 +41,7 @@ def test_the_rows_of_the_fit_slice_lie_within_and_each_input_far_out_is_counted(
     predictor = trained.bundles[kind].predictor
     assert np.mean(predictor.predict_batch(dataset.rows(split.fit)).outside > 0.0) < 0.002
     few = dataset.rows(np.arange(0, 4_000, 40))
-    wild = replace(few, rv_bps=few.rv_bps * 300.0)
+    wild = replace(few, rv_bps=few.rv_bps * 1e6)
     batch = predictor.predict_batch(wild).outside
     assert (batch >= 1.0).all()
     single = [predictor.predict(wild.features[i].tolist(), wild.context(i)).outside for i in range(len(wild))]

@@ -28,8 +28,8 @@ from volspike.models.kernels import WIDEST, adapt_rows, stepped, stretched
 
 F8 = npt.NDArray[np.float64]
 
-# Sixty outcomes share most of a minute: one minute of misses widens the band by 5 %. It comes back with a
-# time constant of 50 min, 1 / (0.001 * 0.34): by 0.34 the misses of a normal residual change a unit of log width.
+# Sixty outcomes share most of a minute: one minute of misses widens the band by 5 %. The way back has a time
+# constant of 50 min, 1 / (0.001 * 0.34): the misses of a normal residual change by 0.34 a unit of log width.
 STEP_A_SECOND = 0.001
 
 
@@ -63,7 +63,7 @@ class AdaptiveBand:
         self.outcomes = 0
         self.inside = 0
         # Compiled or loaded here, so that the first outcome does not wait for it.
-        stepped(stretched(1.0, 2.0, 0.5), 1.0, 2.0, 1.0, STEP_A_SECOND)
+        stepped(log_stretch, *stretched(1.0, 0.5, 2.0, log_stretch), 1.0, STEP_A_SECOND)
 
     def as_dict(self) -> dict[str, float | int | None]:
         """Return where it began (0: the band of the model), where it is, and the coverage of its outcomes."""
@@ -77,8 +77,8 @@ class AdaptiveBand:
     def ends_bps(self, scored: Scored) -> tuple[float, float]:
         """Return the ends of the band in force around a prediction of the model, basis points."""
         _, sigma_bps, low_bps, high_bps, _ = scored
-        at = self.log_stretch
-        return stretched(low_bps, sigma_bps, at), stretched(high_bps, sigma_bps, at)
+        ends: tuple[float, float] = stretched(sigma_bps, low_bps, high_bps, self.log_stretch)
+        return ends
 
     def take(self, low_bps: float, high_bps: float, realised_bps: float) -> None:
         """Take an outcome: the band as recorded, and the volatility it was about, basis points."""

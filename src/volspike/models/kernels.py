@@ -430,11 +430,16 @@ def p_above_rows(
 
 
 @njit(cache=True)
-def stretched(end: float, sigma: float, log_stretch: float) -> float:
-    """Return an end of a band moved away from sigma, or towards it: its log ratio times exp(log_stretch)."""
-    if log_stretch == 0.0 or not end > 0.0 or not sigma > 0.0:
-        return end
-    return sigma * math.exp(math.log(end / sigma) * math.exp(log_stretch))
+def stretched(sigma: float, low: float, high: float, log_stretch: float) -> tuple[float, float]:
+    """Return the ends of a band moved away from sigma or towards it: log ratios times exp(log_stretch).
+
+    By 0 they are the band's own to the bit, and so they are without a volatility above 0 to take a log of.
+    """
+    if log_stretch == 0.0 or not low > 0.0 or not sigma > 0.0:
+        return low, high
+    stretch = math.exp(log_stretch)
+    moved_low = sigma * math.exp(math.log(low / sigma) * stretch)
+    return moved_low, sigma * math.exp(math.log(high / sigma) * stretch)
 
 
 @njit(cache=True)
@@ -458,8 +463,5 @@ def adapt_rows(
                 log_stretch = stepped(log_stretch, lows[due], highs[due], realised[due], step)
             due += 1
         stretches[i] = log_stretch
-        lows[i], highs[i] = (
-            stretched(low[i], sigma[i], log_stretch),
-            stretched(high[i], sigma[i], log_stretch),
-        )
+        lows[i], highs[i] = stretched(sigma[i], low[i], high[i], log_stretch)
     return lows, highs, stretches
