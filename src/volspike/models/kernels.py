@@ -383,8 +383,8 @@ def log_odds_beyond(ratio: float, quantiles: F8, log_odds: F8) -> float:
     while i < quantiles.shape[0] - 2 and ratio > quantiles[i + 1]:
         i += 1
     share = (ratio - quantiles[i]) / (quantiles[i + 1] - quantiles[i])
-    first, following = float(log_odds[i]), float(log_odds[i + 1])
-    return first + share * (following - first)
+    odds: float = log_odds[i] + share * (log_odds[i + 1] - log_odds[i])
+    return odds
 
 
 @njit(cache=True)
