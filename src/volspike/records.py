@@ -117,7 +117,10 @@ class FeatureRow(Record, tag="features", frozen=True):
 
 
 class Prediction(Record, tag="prediction", frozen=True):
-    """What a model says at one tick about the sixty seconds after it (volatilities in basis points)."""
+    """What a model says at one tick about the sixty seconds after it (volatilities in basis points).
+
+    The interval is the adapted one; ``band_log_stretch`` says by how much, 0 being that of the model alone.
+    """
 
     id: str
     product: str
@@ -138,6 +141,8 @@ class Prediction(Record, tag="prediction", frozen=True):
     reference_sigma_bps: float | None = None
     late: Annotated[bool, msgspec.Meta(extra_json_schema={"measured": True})] = False
     latency_ns: Measured = 0
+    out_of_distribution: bool = False
+    band_log_stretch: float = 0.0
 
 
 class Outcome(Record, tag="outcome", frozen=True):

@@ -11,6 +11,7 @@ import pytest
 
 from volspike.features.store import read_features
 from volspike.labels.dataset import Dataset
+from volspike.models.adaptive_band import adapted
 from volspike.models.bundle import load_bundle
 from volspike.models.shelf import champion_path
 from volspike.pipeline.home import Home
@@ -124,6 +125,28 @@ def test_invariant_05_live_predictions_are_those_of_the_model_offline(served) ->
         assert prediction.sigma_bps == pytest.approx(scored.sigma_bps[row], rel=1e-9)
         assert prediction.sigma_now_bps == dataset.rv_bps[row]
         assert (prediction.tau_source == "adaptive") == bool(dataset.tau_adaptive[row])
+
+
+def test_the_live_band_is_that_of_the_array_over_the_same_rows(served) -> None:
+    root, report = served
+    dataset = offline(root)
+    live = dataset.rows(dataset.event_ns >= START_NS)
+    made = adapted(load_bundle(champion_path(root / "models")).predictor.predict_batch(live), live)
+    predictions = {p.event_ns: p for p in of(root, "ticks.predictions", Prediction)}
+    recorded = [predictions[event_ns] for event_ns in live.event_ns.tolist()]
+    assert len({p.band_log_stretch for p in recorded}) > 100
+    assert [p.band_log_stretch for p in recorded] == made.log_stretch.tolist()
+    assert [p.sigma_low_bps for p in recorded] == pytest.approx(made.scored.sigma_low_bps.tolist(), rel=1e-9)
+    assert [p.sigma_high_bps for p in recorded] == pytest.approx(
+        made.scored.sigma_high_bps.tolist(), rel=1e-9
+    )
+    assert [p.out_of_distribution for p in recorded] == (made.scored.outside > 0.0).tolist()
+    every = of(root, "ticks.predictions", Prediction)
+    assert report["out_of_distribution"] == sum(p.out_of_distribution for p in every)
+    band = report["bands"][PRODUCT]
+    assert band["began_at"] == 0.0
+    # Those made up to the second after the outcomes that the last rows had no time to learn from.
+    assert band["outcomes"] >= np.isfinite(live.sigma_future_bps).sum() - 60
 
 
 def test_adaptive_tau_knows_the_history_of_the_archive(served) -> None:

@@ -15,9 +15,9 @@ from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.topics import TOPICS
 from volspike.clock import SimulatedClock, SystemClock
 from volspike.pipeline.assembly import open_live
-from volspike.records import Outcome
+from volspike.records import Outcome, Prediction
 from whole_logs import check_whole
-from whole_runs import assert_identical, logged, settings_for, tree
+from whole_runs import PRODUCT, assert_identical, logged, settings_for, tree
 
 WORKER = Path(__file__).parents[1] / "killed_job.py"
 LIMIT_S = 120
@@ -96,6 +96,7 @@ def test_invariant_06_a_killed_job_is_caught_up_with_by_the_next_start(
 
 def test_a_restarted_job_goes_on_where_the_archive_ends(root: Path) -> None:
     killed(root, "bus.append.before_commit", 303)
+    before_it = [made for made in logged(root, "ticks.predictions") if isinstance(made, Prediction)]
     job = open_live(settings_for(root, **ALERTS), SimulatedClock(), ())
     try:
         job.pipeline.begin("next")
@@ -105,7 +106,12 @@ def test_a_restarted_job_goes_on_where_the_archive_ends(root: Path) -> None:
         job.pipeline.finish()
     finally:
         job.close()
-    assert job.as_dict()["predictions"] > 100
+    report = job.as_dict()
+    assert report["predictions"] > 100
+    after_it = [made for made in logged(root, "ticks.predictions") if isinstance(made, Prediction)]
+    newest, first = before_it[-1], after_it[len(before_it)]
+    assert newest.band_log_stretch != 0.0
+    assert first.band_log_stretch == newest.band_log_stretch == report["bands"][PRODUCT]["began_at"]
     check_whole(root)
     assert_identical(root)
     before, sized = tree(root), sizes(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +15,19 @@ INCREMENT = 0.01
 LAGS_S = (60, 300, 1800, 14_400)
 
 
-def market(hours: float, seed: int = 0, quantile: float = 0.9) -> Dataset:
-    """Return a dataset of ``hours`` labelled hours with features that carry the volatility."""
+def market(
+    hours: float, seed: int = 0, quantile: float = 0.9, wilder_after: float = math.inf, wilder: float = 1.0
+) -> Dataset:
+    """Return a dataset of ``hours`` labelled hours with features that carry the volatility.
+
+    After ``wilder_after`` hours the slow log-volatility moves ``wilder`` times as much.
+    """
     rng = np.random.default_rng(seed)
     warm, n = 14_400, int(hours * 3600)
     total = warm + n + 60
     log_vol = np.zeros(total)
     shocks = rng.normal(0.0, 0.02, total)
+    shocks[np.arange(total) > warm + wilder_after * 3600] *= wilder
     bursts = np.where(rng.random(total) < 1 / 600, rng.exponential(0.5, total), 0.0)
     slow, burst = 0.0, 0.0
     for s in range(total):

@@ -133,7 +133,7 @@ def test_invariant_08_a_pickle_with_a_right_hash_is_refused(trained, models: Pat
     [
         (lambda m: m.update(feature_set_hash="0" * 64), "definition has changed"),
         (lambda m: m.update(feature_set="unheard-of"), "no such set"),
-        (lambda m: m.update(format=2), "format 2"),
+        (lambda m: m.update(format=3), "format 3"),
         (lambda m: m.update(kind="forest"), "does not consist"),
         (lambda m: m.update(kind="xgboost"), "does not consist"),
         (lambda m: m.update(surprise=1), "malformed"),

@@ -45,7 +45,7 @@ def test_ensembles_without_a_tree_are_served_their_base(dataset) -> None:
     heads = BoostedHeads(empty, empty, spec)
     predictor = CalibratedPredictor("m", "1", "core", "rv", heads, Calibration(), SigmaBand())
     scored = predictor.predict(tuple(dataset.features[0]), dataset.context(0))
-    assert scored == (0.5, 1.0, 1.0, 1.0)
+    assert scored == (0.5, 1.0, 1.0, 1.0, 0.0)
     assert scored == tuple(np.column_stack(predictor.predict_batch(dataset.rows([0])))[0])
 
 

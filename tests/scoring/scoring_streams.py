@@ -39,7 +39,8 @@ class TinyPredictor:
 
     def predict_batch(self, dataset: HasRows) -> ScoredRows:
         rv_bps = dataset.rv_bps
-        return ScoredRows(rv_bps / (rv_bps + dataset.tau_bps), rv_bps + 1.0, rv_bps, rv_bps + 2.0)
+        p, none = rv_bps / (rv_bps + dataset.tau_bps), np.zeros(len(rv_bps))
+        return ScoredRows(p, rv_bps + 1.0, rv_bps, rv_bps + 2.0, none)
 
 
 def row(

@@ -6,6 +6,7 @@ import hashlib
 import math
 
 import msgspec
+import numpy as np
 import pytest
 from scoring_streams import (
     NS,
@@ -21,7 +22,9 @@ from scoring_streams import (
 
 from volspike.bus.topics import OUTCOMES, PREDICTIONS
 from volspike.errors import ConfigError, FeatureError
+from volspike.models.adaptive_band import STEP_A_SECOND
 from volspike.models.calibration import Scored
+from volspike.models.kernels import adapt_rows
 from volspike.records import FeatureRow
 from volspike.scoring.scorer import target_end_ns
 from volspike.testing.manual_clock import ManualClock
@@ -213,6 +216,53 @@ def test_invariant_05_published_before_its_outcome_and_graded_once(seed: int) ->
     graded += [settled.outcome.prediction_id for settled in scorer.take_graded()]
     assert sorted(graded) == sorted(published)
     assert len(set(graded)) == len(graded) > 100
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_recorded_band_is_that_of_the_arrays_to_the_bit(seed: int) -> None:
+    scorer = make_scorer()
+    predictions = feed(scorer, random_stream(seed))
+    scorer.end()
+    realised = {g.outcome.prediction_id: g.outcome.sigma_future_bps for g in scorer.take_graded()}
+    last = list({(-(-p.event_ns // NS)): p for p in predictions}.items())
+    rv_bps = np.array([p.sigma_now_bps for _, p in last])
+    outcomes = [realised[p.id] for _, p in last]
+    low, high, log_stretch = adapt_rows(
+        np.array([second for second, _ in last]),
+        np.array([np.nan if each is None else each for each in outcomes]),
+        rv_bps + 1.0,
+        rv_bps,
+        rv_bps + 2.0,
+        STEP_A_SECOND,
+        0.0,
+    )
+    assert len(np.unique(log_stretch)) > 5
+    assert [p.band_log_stretch for _, p in last] == log_stretch.tolist()
+    assert [p.sigma_low_bps for _, p in last] == low.tolist()
+    assert [p.sigma_high_bps for _, p in last] == high.tolist()
+    assert scorer.band.outcomes == sum(each is not None for each in outcomes)
+
+
+def test_a_fallback_has_the_reference_s_own_band_and_teaches_nothing() -> None:
+    scorer = make_scorer(SickPredictor(explode), TinyPredictor("reference"))
+    predictions = feed(scorer, [row(100.0 + n, 100.0) for n in range(30)])
+    scorer.band.take(1.0, 2.0, 3.0)
+    predictions += feed(scorer, [row(131.0, 100.0)])
+    assert [p.band_log_stretch for p in predictions] == [0.0] * 30 + [scorer.band.log_stretch]
+    assert predictions[15].model == "sick!fallback"
+    feed(scorer, [mark(300)])
+    assert scorer.band.outcomes == 1 + 21
+
+
+def test_inputs_out_of_bounds_are_recorded_and_counted() -> None:
+    class Bounded(TinyPredictor):
+        def predict(self, values, context) -> Scored:
+            return super().predict(values, context)._replace(outside=float(context.rv_bps > 5.0))
+
+    scorer = make_scorer(Bounded())
+    predictions = feed(scorer, [row(100.0 + n, 100.0, rv=float(n)) for n in range(10)])
+    assert [p.out_of_distribution for p in predictions] == [False] * 6 + [True] * 4
+    assert scorer.out_of_distribution == 4
 
 
 class SickPredictor(TinyPredictor):

@@ -79,6 +79,35 @@ def test_the_streams_hold_what_matters() -> None:
     assert {each.outcome.unlabelled for each in out if hasattr(each, "outcome")} == {None, "break"}
 
 
+def test_the_band_goes_on_where_it_was_and_not_for_another_model() -> None:
+    scoring = Scoring("rv")
+    made = [each for each in scoring.feed(random_stream(3, 900)) if isinstance(each, Prediction)]
+    band = scoring.scorer.band
+    assert len({each.band_log_stretch for each in made}) > 5
+    assert scoring.resumed("rv").scorer.band.as_dict()["log_stretch"] == band.log_stretch
+    assert scoring.resumed("rv").scorer.band.outcomes == band.outcomes > 10
+    state, _ = scoring.scorer.export_state()
+    state["band"][0] = "another version"
+    other = Scoring("rv")
+    other.scorer.import_state(state, [])
+    assert (other.scorer.band.log_stretch, other.scorer.band.outcomes) == (0.0, 0)
+
+
+def test_a_band_goes_on_from_the_newest_prediction_that_the_model_made() -> None:
+    made = [each for each in Scoring("rv").feed(random_stream(3, 900)) if isinstance(each, Prediction)]
+    newest = made[-1]
+    assert newest.band_log_stretch != 0.0
+    fallback = msgspec.structs.replace(newest, model="tiny!fallback", band_log_stretch=0.0)
+    older = msgspec.structs.replace(newest, model_version="0", band_log_stretch=0.3)
+    fresh = Scoring("rv").scorer
+    fresh.resume_band([*made, fallback, older])
+    assert fresh.band.log_stretch == newest.band_log_stretch
+    for others in ((), (older,)):
+        left = Scoring("rv").scorer
+        left.resume_band(others)
+        assert left.band.log_stretch == 0.0
+
+
 def test_sums_beyond_64_bits_survive() -> None:
     scoring = Scoring("rv")
     scoring.feed(random_stream(3, 900))

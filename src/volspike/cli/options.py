@@ -21,6 +21,24 @@ def above_zero(value: float | None) -> float | None:
     return value
 
 
+def numbers(text: str) -> list[float]:
+    """Return the numbers of a list with commas; none for an empty one."""
+    return [float(part) for part in text.split(",")] if text else []
+
+
+def above_zero_list(text: str) -> str:
+    """Refuse a list with commas in which something is no finite number above 0, or is said twice."""
+    try:
+        values = numbers(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no list of numbers with commas") from None
+    for value in values:
+        above_zero(value)
+    if len(set(values)) < len(values):
+        raise typer.BadParameter(f"{text!r} names a number twice")
+    return text
+
+
 def finite(value: float) -> float:
     """Refuse NaN, which lies in no range and outside none."""
     if not math.isfinite(value):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import Model, Product, Source, above_zero
+from volspike.cli.options import Model, Product, Source, above_zero, above_zero_list, numbers
 from volspike.cli.output import AsJson, DataDir, conclude
 
 
@@ -16,6 +16,18 @@ def predict(
     model: Model = "",
     product: Product = None,
     feed: Source = None,
+    above: Annotated[
+        str,
+        typer.Option(
+            help="Add P(volatility >= BPS) for each of these, with commas.", callback=above_zero_list
+        ),
+    ] = "",
+    range_above: Annotated[
+        str,
+        typer.Option(
+            help="Add P(range of the minute >= BPS); for models of candles.", callback=above_zero_list
+        ),
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
     max_latency_us: Annotated[
         float | None,
@@ -37,13 +49,16 @@ def predict(
     home.require()
     bundle = open_model(home, model, product, feed)
     manifest = bundle.manifest
-    offline = predict_offline(bundle, dataset_for(home, manifest, settings.feature_set, product, feed))
+    dataset = dataset_for(home, manifest, settings.feature_set, product, feed)
+    offline = predict_offline(bundle, dataset, numbers(above), numbers(range_above))
     path = out or home.predictions / f"{manifest.name}-{manifest.version}.parquet"
     write_predictions(offline, path)
     p50, p99 = (float(value) for value in np.quantile(offline.row_us, [0.5, 0.99]))
     report = {
         "rows": len(offline.dataset),
         "in_sample_rows": int(offline.in_sample.sum()),
+        "out_of_distribution_frac": float(np.mean(offline.scored.outside > 0.0)),
+        "p_above_mean": {name: float(np.mean(column)) for name, column in offline.p_above.items()},
         "seconds": offline.seconds,
         "microseconds_per_row": {"p50": p50, "p99": p99},
         "model": manifest.name,

@@ -16,6 +16,7 @@ from volspike.evaluation.scores import Scores, score
 from volspike.features.table import FeatureTable
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
+from volspike.models.adaptive_band import adapted_parts
 from volspike.models.bundle import Bundle
 from volspike.models.calibration import ScoredRows
 from volspike.models.predictor import Predictor
@@ -132,6 +133,9 @@ def evaluate(
 ) -> Evaluation:
     """Score models and their reference on every part of a dataset.
 
+    The bands of the models are as served, beginning at their own on every part; the reference has none that
+    adapts.
+
     Parameters
     ----------
     bundles : mapping of str to Bundle
@@ -158,7 +162,11 @@ def evaluate(
     """
     reference = next(iter(bundles.values())).reference
     reference_rows = reference.predict_batch(dataset)
-    predicted = {name: bundle.predictor.predict_batch(dataset) for name, bundle in bundles.items()}
+    slices = [index for _, index in split.parts()]
+    predicted = {
+        name: adapted_parts(bundle.predictor.predict_batch(dataset), dataset, slices).scored
+        for name, bundle in bundles.items()
+    }
     models = {
         name: score_parts(dataset, split, rows, bundles[name].manifest.alert.open_at, reference_rows)
         for name, rows in predicted.items()

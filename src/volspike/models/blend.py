@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.labels.trailing import Context
-from volspike.models.inputs import InputArrays, InputSpec
-from volspike.models.kernels import Four, Line, blend_rows
+from volspike.models.inputs import InputArrays, InputSpec, input_matrix
+from volspike.models.kernels import Line, Served, blend_rows
 from volspike.models.linear import LinearWeights
-from volspike.models.serving import Table, Values, serve_blend
+from volspike.models.serving import Bounds, Table, Values, serve_blend
 from volspike.models.trees import FlatTrees
 
 F8 = npt.NDArray[np.float64]
@@ -78,19 +78,20 @@ class BlendHeads:
         if not classifier.inputs == sigma.inputs == arrays.size == len(linear.margin):
             raise ValueError(f"its parts are not all over {arrays.size} inputs")
         self.width = spec.width
+        self._spec = spec
         self._inputs = (arrays.columns, arrays.transforms, arrays.steps, arrays.increment)
         self._weights = linear.table()
         self._shares = np.array(msgspec.structs.astuple(shares))
         self._scratch = (np.empty(arrays.size + 4), np.empty(2 * arrays.size, dtype=np.float32))
         self._trees = (classifier, sigma)
 
-    def served(self, line: Line) -> Callable[[Values, Context], Four]:
-        """Return what gives (p, sigma, low, high) of one row, calibrated by ``line``."""
+    def served(self, line: Line, bounds: Bounds) -> Callable[[Values, Context], Served]:
+        """Return what predicts one row, calibrated by ``line``, and counts its inputs beyond ``bounds``."""
         numbers = [self._inputs[3], *(float(x) for trees in self._trees for x in (trees.depth, trees.base))]
         flat = [array for trees in self._trees for array in (trees.feature, trees.threshold, trees.leaf)]
         scratch = [array.copy() for array in self._scratch]
         arrays = (*self._inputs[:3], *scratch, *flat, self._weights, self._shares)
-        serve, table = serve_blend(self.width), Table(self.width, line, numbers, arrays)
+        serve, table = serve_blend(self.width), Table(self.width, line, bounds, numbers, arrays)
         return lambda values, context: serve(table.address, values, context)
 
     def rows(self, raw: F8) -> tuple[F8, F8]:
@@ -100,3 +101,7 @@ class BlendHeads:
             raw, self._inputs, self._weights, self._shares, *self._scratch, *trees
         )
         return heads
+
+    def inputs(self, raw: F8) -> F8:
+        """Return the inputs of many raw rows."""
+        return input_matrix(raw, self._spec)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.labels.trailing import Context
-from volspike.models.inputs import InputArrays, InputSpec
-from volspike.models.kernels import Four, Line, boosted_rows
-from volspike.models.serving import Table, Values, serve_boosted
+from volspike.models.inputs import InputArrays, InputSpec, input_matrix
+from volspike.models.kernels import Line, Served, boosted_rows
+from volspike.models.serving import Bounds, Table, Values, serve_boosted
 from volspike.models.trees import FlatTrees
 
 F8 = npt.NDArray[np.float64]
@@ -40,6 +40,7 @@ class BoostedHeads:
         if not classifier.inputs == sigma.inputs == arrays.size:
             raise ValueError(f"trees over {classifier.inputs} and {sigma.inputs} of {arrays.size} inputs")
         self.width = spec.width
+        self._spec = spec
         self._arguments = (
             (arrays.columns, arrays.transforms, arrays.steps, arrays.increment),
             np.empty(arrays.size + 4),
@@ -48,15 +49,19 @@ class BoostedHeads:
             (sigma.feature, sigma.threshold, sigma.leaf, sigma.depth, sigma.base),
         )
 
-    def served(self, line: Line) -> Callable[[Values, Context], Four]:
-        """Return what gives (p, sigma, low, high) of one row, calibrated by ``line``."""
+    def served(self, line: Line, bounds: Bounds) -> Callable[[Values, Context], Served]:
+        """Return what predicts one row, calibrated by ``line``, and counts its inputs beyond ``bounds``."""
         inputs, out, twice, classifier, sigma = self._arguments
         numbers = [float(number) for number in (inputs[3], *classifier[3:], *sigma[3:])]
         arrays = (*inputs[:3], out.copy(), twice.copy(), *classifier[:3], *sigma[:3])
-        serve, table = serve_boosted(self.width), Table(self.width, line, numbers, arrays)
+        serve, table = serve_boosted(self.width), Table(self.width, line, bounds, numbers, arrays)
         return lambda values, context: serve(table.address, values, context)
 
     def rows(self, raw: F8) -> tuple[F8, F8]:
         """Return margins and log sigmas of many raw rows."""
         heads: tuple[F8, F8] = boosted_rows(raw, *self._arguments)
         return heads
+
+    def inputs(self, raw: F8) -> F8:
+        """Return the inputs of many raw rows."""
+        return input_matrix(raw, self._spec)

@@ -105,6 +105,8 @@ def load_bundle(directory: Path) -> Bundle:
 def assemble(manifest: Manifest, files: dict[str, bytes], subject: str) -> Bundle:
     """Build the predictors of a verified manifest and its files."""
     _check_feature_set(manifest, subject)
+    if len(manifest.bounds.low) != len(manifest.input_names):
+        raise ModelError(subject, "its bounds are not those of its inputs", RETRAIN)
     try:
         heads = _heads(manifest, files, subject)
     except ValueError as error:
@@ -117,6 +119,7 @@ def assemble(manifest: Manifest, files: dict[str, bytes], subject: str) -> Bundl
         heads,
         manifest.calibration,
         manifest.sigma_band,
+        manifest.bounds,
     )
     return Bundle(manifest, files, predictor, _reference(manifest, files[REFERENCE_FILE], subject))
 

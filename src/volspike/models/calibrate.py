@@ -7,13 +7,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from volspike.models.calibration import NO_FLOOR, Calibration, SigmaBand
+from volspike.models.calibration import LEVELS, NO_FLOOR, Calibration, SigmaBand
 
 F8 = npt.NDArray[np.float64]
 
 LOW, HIGH = 0.05, 0.95
 MIN_BAND_WINDOWS = 60
 NO_SPREAD = 1e-9
+APART = 1e-6  # quantiles of residuals that are all one, so that a line leads from each to the next
 HALF_TRUSTED_WINDOWS = 20.0
 SLOPE_STD, INTERCEPT_STD = 0.15, 0.3
 NEWTON_STEPS, CONVERGED, MAX_ODDS = 100, 1e-10, 500.0
@@ -138,11 +139,14 @@ def fit_band(
     -----
     QLIKE is lowest where the mean of realised over predicted variance is one (Patton 2011), while a
     regression of the log predicts the median. The shift counts windows, not rows, and is halved at twenty of
-    them, so that a few do not drag all predictions along.
+    them, so that a few do not drag all predictions along. The quantiles are those of the rows, without a
+    family of distributions: realised volatility has a heavier upper tail than its logarithm's normal one.
     """
     residual = log_realised - np.maximum(log_sigma, least)
     best = 0.5 * math.log(float(np.mean(np.exp(2.0 * residual))))
     windows = len(residual) / rows_a_window
     shift = best * windows / (windows + HALF_TRUSTED_WINDOWS)
     low, high = np.quantile(residual - shift, (LOW, HIGH))
-    return SigmaBand(shift, min(float(low), 0.0), max(float(high), 0.0), least, part, len(residual))
+    quantiles = np.quantile(residual - shift, LEVELS) + APART * np.arange(len(LEVELS))
+    ends = min(float(low), 0.0), max(float(high), 0.0)
+    return SigmaBand(shift, *ends, least, part, len(residual), tuple(quantiles.tolist()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ F8 = npt.NDArray[np.float64]
 
 NO_FLOOR = -100.0  # log bps, below any volatility
 LIMIT = 50.0  # of the logarithm of a ratio of volatilities, beyond any in a market
+LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +55,9 @@ class SigmaBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Labelled rows of it.
     least : float
         Log of the lowest sigma ever predicted: a still minute says little about the next one.
+    quantiles : tuple of 9 floats
+        Of log realised minus log predicted, after the shift, at ``LEVELS``, each above the one before; empty
+        where not fitted. ``low`` and ``high`` are two of them, unless sigma itself lies beyond.
     """
 
     shift: float = 0.0
@@ -61,19 +66,30 @@ class SigmaBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least: float = NO_FLOOR
     part: str = ""
     rows: int = 0
+    quantiles: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.quantiles and len(self.quantiles) != len(LEVELS):
+            raise ValueError(f"{len(self.quantiles)} quantiles for {len(LEVELS)} levels")
+        if any(not -LIMIT <= q <= LIMIT for q in self.quantiles) or any(
+            not a < b for a, b in pairwise(self.quantiles)
+        ):
+            raise ValueError("the quantiles do not rise")
         if not -LIMIT <= self.low <= self.high <= LIMIT or not -LIMIT <= self.shift <= LIMIT:
             raise ValueError(f"a band of {self.low} to {self.high} around {self.shift}")
 
 
 class Scored(NamedTuple):
-    """One prediction; volatilities in basis points over the next 60 s, the interval covers 90 %."""
+    """One prediction; volatilities in basis points over the next 60 s, the interval covers 90 %.
+
+    ``outside`` counts the inputs beyond what the model was fitted on.
+    """
 
     p_spike: float
     sigma_bps: float
     sigma_low_bps: float
     sigma_high_bps: float
+    outside: float = 0.0
 
 
 class ScoredRows(NamedTuple):
@@ -83,6 +99,7 @@ class ScoredRows(NamedTuple):
     sigma_bps: F8
     sigma_low_bps: F8
     sigma_high_bps: F8
+    outside: F8
 
 
 def serving_line(calibration: Calibration, band: SigmaBand) -> Line:
@@ -90,6 +107,10 @@ def serving_line(calibration: Calibration, band: SigmaBand) -> Line:
     return calibration.slope, calibration.intercept, band.shift, band.low, band.high, band.least
 
 
-def finish_rows(margin: F8, log_sigma: F8, calibration: Calibration, band: SigmaBand) -> ScoredRows:
-    """Return the predictions of many margins and log sigmas."""
-    return ScoredRows(*finish_all(margin, log_sigma, serving_line(calibration, band)))
+def finish_rows(
+    margin: F8, log_sigma: F8, calibration: Calibration, band: SigmaBand, outside: F8 | None = None
+) -> ScoredRows:
+    """Return the predictions of many margins and log sigmas; without a count, no input is out of bounds."""
+    count = np.zeros(len(margin)) if outside is None else outside
+    p_spike, sigma, low, high = finish_all(margin, log_sigma, serving_line(calibration, band))
+    return ScoredRows(p_spike, sigma, low, high, count)

@@ -16,9 +16,10 @@ F8 = npt.NDArray[np.float64]
 F4 = npt.NDArray[np.float32]
 I4 = npt.NDArray[np.int32]
 I1 = npt.NDArray[np.int8]
+I8 = npt.NDArray[np.int64]
 Inputs = tuple[I4, I1, I1, float]  # columns, transforms, steps, increment
 Line = tuple[float, float, float, float, float, float]  # slope, intercept, shift, low, high, least
-Four = tuple[float, float, float, float]  # p, sigma, low, high
+Served = tuple[float, float, float, float, float]  # p, sigma, low, high, inputs out of bounds
 Trees = tuple[I4, F4, F4, int, np.float32]  # feature, threshold, leaf, depth, base
 
 CONTEXT_FIELDS = 8
@@ -27,6 +28,10 @@ IDENTITY, LOG, ASINH = 0, 1, 2
 NO_STEP, FRACTION_STEP, BPS_STEP = 0, 1, 2
 TINY = 1e-12
 LAGS_S = (60.0, 300.0, 1800.0, 14400.0)
+SURE = 1e-15  # no probability counts as nearer to 0 or 1 than this in log-odds
+MATURE_S = 61  # from a row's second to the first one whose rows know its outcome
+MISS_RATE = 0.1  # of a 90 % interval
+WIDEST = math.log(4.0)
 
 
 @njit(cache=True)
@@ -54,6 +59,25 @@ def finish(
         p = math.exp(odds) / (1.0 + math.exp(odds))
     centre = at_least(log_sigma + shift, least)
     return p, math.exp(centre), math.exp(centre + low), math.exp(centre + high)
+
+
+@njit(cache=True)
+def outside(inputs: F8, low: F8, high: F8) -> float:
+    """Return how many inputs lie beyond their bounds; a missing one, NaN, lies nowhere."""
+    count = 0.0
+    for i in range(low.shape[0]):
+        if inputs[i] < low[i] or inputs[i] > high[i]:
+            count += 1.0
+    return count
+
+
+@njit(cache=True)
+def outside_rows(inputs: F8, low: F8, high: F8) -> F8:
+    """Return ``outside`` of many rows."""
+    counts = np.empty(inputs.shape[0])
+    for i in range(inputs.shape[0]):
+        counts[i] = outside(inputs[i], low, high)
+    return counts
 
 
 @njit(cache=True)
@@ -340,3 +364,104 @@ def finish_all(margin: F8, log_sigma: F8, line: Line) -> F8:
         p, sigma, sigma_low, sigma_high = finish(margin[i], log_sigma[i], *line)
         out[0, i], out[1, i], out[2, i], out[3, i] = p, sigma, sigma_low, sigma_high
     return out
+
+
+@njit(cache=True)
+def logit(p: float) -> float:
+    """Return log-odds, finite at 0 and 1 too."""
+    p = min(max(p, SURE), 1.0 - SURE)
+    return math.log(p / (1.0 - p))
+
+
+@njit(cache=True)
+def log_odds_beyond(ratio: float, quantiles: F8, log_odds: F8) -> float:
+    """Return the log-odds that log realised minus log predicted sigma is ``ratio`` or more.
+
+    A straight line from each quantile to the next, and the outer ones go on: logistic in parts.
+    """
+    i = 0
+    while i < quantiles.shape[0] - 2 and ratio > quantiles[i + 1]:
+        i += 1
+    share = (ratio - quantiles[i]) / (quantiles[i + 1] - quantiles[i])
+    odds: float = log_odds[i] + share * (log_odds[i + 1] - log_odds[i])
+    return odds
+
+
+@njit(cache=True)
+def p_above(
+    p_spike: float,
+    sigma: float,
+    tau: float,
+    x: float,
+    log_stretch: float,
+    quantiles: F8,
+    log_odds: F8,
+    scale: float,
+) -> float:
+    """Return the probability of a realised sigma of ``x`` or more; ``p_spike`` at tau, and falling in ``x``.
+
+    ``scale`` is the longest way from quantile to quantile for one unit of log-odds. What p_spike and the
+    distribution around sigma differ by at tau, in log-odds, fades with the distance from tau, slowly enough
+    that the sum never rises.
+    """
+    stretch = math.exp(log_stretch)
+    at_tau = log_odds_beyond(math.log(tau / sigma) / stretch, quantiles, log_odds)
+    difference = logit(p_spike) - at_tau
+    distance = abs(math.log(x / tau)) / (scale * stretch)
+    odds = log_odds_beyond(math.log(x / sigma) / stretch, quantiles, log_odds)
+    odds += difference * math.exp(-distance / (1.0 + abs(difference)))
+    if odds >= 0.0:
+        return 1.0 / (1.0 + math.exp(-odds))
+    return math.exp(odds) / (1.0 + math.exp(odds))
+
+
+@njit(cache=True)
+def p_above_rows(
+    p_spike: F8, sigma: F8, tau: F8, x: F8, log_stretch: F8, quantiles: F8, log_odds: F8, scale: float
+) -> F8:
+    """Return ``p_above`` of each row at each ``x``, float64[len(x), n]."""
+    out = np.empty((x.shape[0], p_spike.shape[0]))
+    for j in range(x.shape[0]):
+        for i in range(p_spike.shape[0]):
+            out[j, i] = p_above(
+                p_spike[i], sigma[i], tau[i], x[j], log_stretch[i], quantiles, log_odds, scale
+            )
+    return out
+
+
+@njit(cache=True)
+def stretched(sigma: float, low: float, high: float, log_stretch: float) -> tuple[float, float]:
+    """Return the ends of a band moved away from sigma or towards it: log ratios times exp(log_stretch).
+
+    By 0 they are the band's own to the bit, and so they are without a volatility above 0 to take a log of.
+    """
+    if log_stretch == 0.0 or not low > 0.0 or not sigma > 0.0:
+        return low, high
+    stretch = math.exp(log_stretch)
+    moved_low = sigma * math.exp(math.log(low / sigma) * stretch)
+    return moved_low, sigma * math.exp(math.log(high / sigma) * stretch)
+
+
+@njit(cache=True)
+def stepped(log_stretch: float, low: float, high: float, realised: float, step: float) -> float:
+    """Return the log stretch after the outcome of one interval: up by a miss, a ninth of it down by a hit."""
+    missed = 1.0 if realised < low or realised > high else 0.0
+    return min(max(log_stretch + step * (missed - MISS_RATE), -WIDEST), WIDEST)
+
+
+@njit(cache=True)
+def adapt_rows(
+    second: I8, realised: F8, sigma: F8, low: F8, high: F8, step: float, log_stretch: float
+) -> tuple[F8, F8, F8]:
+    """Return low, high and log stretch of many rows, each with the outcomes known by its second."""
+    n = second.shape[0]
+    lows, highs, stretches = np.empty(n), np.empty(n), np.empty(n)
+    due = 0
+    for i in range(n):
+        while second[due] + MATURE_S <= second[i]:
+            if realised[due] == realised[due]:
+                log_stretch = stepped(log_stretch, lows[due], highs[due], realised[due], step)
+            due += 1
+        stretches[i] = log_stretch
+        lows[i], highs[i] = stretched(sigma[i], low[i], high[i], log_stretch)
+    return lows, highs, stretches

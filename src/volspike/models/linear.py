@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.labels.trailing import Context
-from volspike.models.inputs import InputArrays, InputSpec
-from volspike.models.kernels import Four, Line, linear_rows
-from volspike.models.serving import Table, Values, serve_linear
+from volspike.models.inputs import InputArrays, InputSpec, input_matrix
+from volspike.models.kernels import Line, Served, linear_rows
+from volspike.models.serving import Bounds, Table, Values, serve_linear
 
 F8 = npt.NDArray[np.float64]
 
@@ -71,6 +71,7 @@ class LinearHeads:
             raise ValueError(f"{len(weights.margin)} weights for {len(spec.names)} inputs")
         arrays = InputArrays.of(spec)
         self.width = spec.width
+        self._spec = spec
         self._arguments = (
             arrays.columns,
             arrays.transforms,
@@ -80,14 +81,18 @@ class LinearHeads:
             np.empty(arrays.size + 4),
         )
 
-    def served(self, line: Line) -> Callable[[Values, Context], Four]:
-        """Return what gives (p, sigma, low, high) of one row, calibrated by ``line``."""
+    def served(self, line: Line, bounds: Bounds) -> Callable[[Values, Context], Served]:
+        """Return what predicts one row, calibrated by ``line``, and counts its inputs beyond ``bounds``."""
         columns, transforms, steps, increment, weights, out = self._arguments
         arrays = (columns, transforms, steps, weights, out.copy())
-        serve, table = serve_linear(self.width), Table(self.width, line, (increment,), arrays)
+        serve, table = serve_linear(self.width), Table(self.width, line, bounds, (increment,), arrays)
         return lambda values, context: serve(table.address, values, context)
 
     def rows(self, raw: F8) -> tuple[F8, F8]:
         """Return margins and log sigmas of many raw rows."""
         heads: tuple[F8, F8] = linear_rows(raw, *self._arguments)
         return heads
+
+    def inputs(self, raw: F8) -> F8:
+        """Return the inputs of many raw rows."""
+        return input_matrix(raw, self._spec)

@@ -10,11 +10,12 @@ import msgspec
 from msgspec import Meta
 
 from volspike.labels.tau import TauSpec
+from volspike.models.bounds import InputBounds
 from volspike.models.calibration import Calibration, SigmaBand
 from volspike.models.inputs import InputSpec
 from volspike.models.state import STATE, StateWeights
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 REFERENCE_FILE = "reference.json"
 WEIGHTS_FILE = "weights.json"
@@ -117,6 +118,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Whether the training data was enough, and what to know about it, in words.
     reference : str
         Rule in ``reference.json``.
+    bounds : InputBounds
+        What the fit slice has shown of each input; a row beyond is out of the model's depth.
     """
 
     format: int
@@ -143,6 +146,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     reference: Words
     files: tuple[FileEntry, ...]
     provenance: Provenance
+    bounds: InputBounds = InputBounds()  # of format 2; a bundle of format 1 is told by its number
 
     @property
     def input_names(self) -> tuple[str, ...]:

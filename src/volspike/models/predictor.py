@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from volspike.errors import ModelError
 from volspike.labels.trailing import Context
+from volspike.models.bounds import InputBounds
 from volspike.models.calibration import (
     Calibration,
     Scored,
@@ -19,9 +20,10 @@ from volspike.models.calibration import (
     finish_rows,
     serving_line,
 )
+from volspike.models.exceedance import Exceedance
 from volspike.models.inputs import HasRows, raw_rows
-from volspike.models.kernels import Four, Line
-from volspike.models.serving import Values
+from volspike.models.kernels import Line, Served, outside_rows
+from volspike.models.serving import Bounds, Values
 
 F8 = npt.NDArray[np.float64]
 
@@ -49,11 +51,14 @@ class Heads(Protocol):
 
     width: int
 
-    def served(self, line: Line) -> Callable[[Values, Context], Four]:
-        """Return what gives (p, sigma, low, high) of one row, calibrated by ``line``; for one thread."""
+    def served(self, line: Line, bounds: Bounds) -> Callable[[Values, Context], Served]:
+        """Return what gives (p, sigma, low, high, inputs beyond their bounds) of one row; for one thread."""
 
     def rows(self, raw: F8) -> tuple[F8, F8]:
         """Return margins and log sigmas of many raw rows."""
+
+    def inputs(self, raw: F8) -> F8:
+        """Return the inputs of many raw rows, float64[n, p]; NaN is missing."""
 
 
 class CalibratedPredictor:
@@ -71,6 +76,8 @@ class CalibratedPredictor:
         Of the log-odds.
     band : SigmaBand
         Of log sigma.
+    bounds : InputBounds
+        Inputs beyond them are counted; empty: none is.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class CalibratedPredictor:
         heads: Heads,
         calibration: Calibration,
         band: SigmaBand,
+        bounds: InputBounds = InputBounds(),  # noqa: B008 - frozen
     ) -> None:
         self.name = name
         self.version = version
@@ -90,7 +98,9 @@ class CalibratedPredictor:
         self._heads = heads
         self._calibration = calibration
         self._band = band
-        self._serve = heads.served(serving_line(calibration, band))
+        self._bounds = bounds.arrays()
+        self._exceedance = Exceedance(band.quantiles) if band.quantiles else None
+        self._serve = heads.served(serving_line(calibration, band), self._bounds)
 
     def predict(self, values: Sequence[float], context: Context) -> Scored:
         """Predict the sixty seconds after one row.
@@ -117,7 +127,7 @@ class CalibratedPredictor:
             scored = self._serve(tuple(values), context)
         except (TypeError, ValueError):
             raise self._unfit(values) from None
-        p_spike, _, low, high = scored
+        p_spike, _, low, high, _ = scored
         if not (p_spike >= 0.0 and low > 0.0 and high < math.inf):
             raise self._unsound(1)
         return Scored._make(scored)
@@ -130,11 +140,64 @@ class CalibratedPredictor:
         ModelError
             When a row has no finite prediction.
         """
-        scored = finish_rows(*self.heads_batch(dataset), self._calibration, self._band)
+        raw = raw_rows(dataset, self._heads.width)
+        outside = outside_rows(self._heads.inputs(raw), *self._bounds)
+        scored = finish_rows(*self._heads.rows(raw), self._calibration, self._band, outside)
         sound = (scored.p_spike >= 0.0) & (scored.sigma_low_bps > 0.0) & (scored.sigma_high_bps < math.inf)
         if not sound.all():
             raise self._unsound(int(np.count_nonzero(~sound)))
         return scored
+
+    def p_above(
+        self, values: Sequence[float], context: Context, x_bps: float, log_stretch: float = 0.0
+    ) -> float:
+        """Return the probability that realised volatility reaches ``x_bps`` in the sixty seconds after a row.
+
+        Parameters
+        ----------
+        values, context
+            See ``predict``.
+        x_bps : float
+            Any threshold, basis points, finite and above 0.
+        log_stretch : float
+            Of the band at the time (``AdaptiveBand``): 0 is the band of the model.
+
+        Returns
+        -------
+        float
+            ``p_spike`` at ``context.tau_bps``; never rising in ``x_bps``. See ``exceedance``.
+
+        Raises
+        ------
+        ModelError
+            See ``predict``; and where the model has no distribution.
+        ValueError
+            The threshold is not finite and above 0.
+        """
+        scored = self.predict(values, context)
+        return self._distribution().of_one(scored, context.tau_bps, x_bps, log_stretch)
+
+    def p_above_batch(self, dataset: HasRows, x_bps: Sequence[float], log_stretch: F8 | None = None) -> F8:
+        """Return ``p_above`` of every row at every threshold, float64[len(x_bps), n].
+
+        Parameters
+        ----------
+        dataset : HasRows
+            n rows.
+        x_bps : sequence of float
+            Thresholds, basis points.
+        log_stretch : float64[n], optional
+            Of the band at each row; without it the band of the model.
+        """
+        scored = self.predict_batch(dataset)
+        return self._distribution().of_rows(scored, dataset.tau_bps, x_bps, log_stretch)
+
+    def _distribution(self) -> Exceedance:
+        if self._exceedance is None:
+            raise ModelError(
+                f"model {self.name}", "it has no distribution of volatility", "train the model again"
+            )
+        return self._exceedance
 
     def heads_batch(self, dataset: HasRows) -> tuple[F8, F8]:
         """Return uncalibrated log-odds and log sigma of every row."""

@@ -21,13 +21,14 @@ from volspike.labels.trailing import Context
 from volspike.models import kernels
 from volspike.models.kernels import (
     CONTEXT_FIELDS,
-    Four,
     Line,
+    Served,
     Trees,
     blend_row,
     boosted_row,
     finish,
     linear_row,
+    outside,
     state_row,
 )
 
@@ -37,17 +38,21 @@ I1 = npt.NDArray[np.int8]
 I4 = npt.NDArray[np.int32]
 I8 = npt.NDArray[np.int64]
 Values = tuple[float, ...]
-Serve = Callable[..., Four]  # (table address, feature values, context) or (table address, context)
+Bounds = tuple[F8, F8]  # lowest and highest of each input
+Serve = Callable[..., Served]  # (table address, feature values, context) or (table address, context)
 
 _CONTEXT = "Tuple((float64, float64, UniTuple(float64, 4), float64, float64, boolean))"
-_FOUR = "UniTuple(float64, 4)"
+_SERVED = "UniTuple(float64, 5)"
 _SHAPE_WORDS = 3  # address, rows, columns
 # The first entries of every table.
-_ROW, _LINE, _NUMBERS, _FIRST = range(4)
+_ROW, _LINE, _LOW, _HIGH, _NUMBERS, _FIRST = range(6)
 
 
 class Table:
     """What a model is made of, behind one address; it serves one thread.
+
+    An entry is three integers: an array's address, its rows and its columns. The entries are the raw row, the
+    line, the lowest and the highest of each input (none: no bounds), the scalars, then the model's arrays.
 
     Parameters
     ----------
@@ -55,6 +60,8 @@ class Table:
         Number of feature values in the raw row.
     line : Line
         What finishes a prediction.
+    bounds : Bounds
+        Inputs beyond them are counted.
     numbers : sequence of float
         The model's scalars.
     arrays : sequence of ndarray
@@ -67,10 +74,15 @@ class Table:
     """
 
     def __init__(
-        self, width: int, line: Line, numbers: Sequence[float], arrays: Sequence[npt.NDArray[Any]]
+        self,
+        width: int,
+        line: Line,
+        bounds: Bounds,
+        numbers: Sequence[float],
+        arrays: Sequence[npt.NDArray[Any]],
     ) -> None:
         row = np.zeros(width + CONTEXT_FIELDS)
-        self._arrays = (row, np.array(line), np.array(numbers, np.float64), *arrays)
+        self._arrays = (row, np.array(line), *bounds, np.array(numbers, np.float64), *arrays)
         places = [(array.ctypes.data, len(array), array[:1].size) for array in self._arrays]
         self._places = np.array(places, np.int64)
         self.address: int = self._places.ctypes.data
@@ -151,10 +163,12 @@ def _trees(table: int, index: int, depth: float, base: float) -> Trees:
 
 
 @inlined
-def _finished(table: int, heads: tuple[float, float]) -> Four:
+def _finished(table: int, heads: tuple[float, float], inputs: F8) -> Served:
+    """Return the prediction of the two heads, and how many of the inputs they had are out of bounds."""
     margin, log_sigma = heads
     line = _doubles(table, _LINE)
-    return finish(margin, log_sigma, line[0], line[1], line[2], line[3], line[4], line[5])
+    p, sigma, low, high = finish(margin, log_sigma, line[0], line[1], line[2], line[3], line[4], line[5])
+    return p, sigma, low, high, outside(inputs, _doubles(table, _LOW), _doubles(table, _HIGH))
 
 
 @cache
@@ -162,14 +176,14 @@ def serve_state() -> Serve:
     """Return the entry point of a rule on the state: (table address, context)."""
     digest = sources_digest(kernels, jit)
 
-    @entry(f"{_FOUR}(int64, {_CONTEXT})")
-    def serve(table: int, context: Context) -> Four:
+    @entry(f"{_SERVED}(int64, {_CONTEXT})")
+    def serve(table: int, context: Context) -> Served:
         keyed_by(digest)
         row, numbers = _context_row(table, context), _doubles(table, _NUMBERS)
         shares, weights = _doubles(table, _FIRST), _matrix(table, _FIRST + 1)
         out = _doubles(table, _FIRST + 2)
         heads = state_row(row, shares, numbers[0], numbers[1], numbers[2], weights, out)
-        return _finished(table, heads)
+        return _finished(table, heads, out)
 
     return direct(serve)
 
@@ -179,13 +193,14 @@ def serve_linear(width: int) -> Serve:
     """Return the entry point of a linear model: (table address, ``width`` values, context)."""
     digest = sources_digest(kernels, jit)
 
-    @entry(f"{_FOUR}(int64, UniTuple(float64, {width}), {_CONTEXT})")
-    def serve(table: int, values: Values, context: Context) -> Four:
+    @entry(f"{_SERVED}(int64, UniTuple(float64, {width}), {_CONTEXT})")
+    def serve(table: int, values: Values, context: Context) -> Served:
         keyed_by(digest)
         row, numbers = _full_row(table, values, context), _doubles(table, _NUMBERS)
         columns, transforms, steps = _transforms(table)
         weights, out = _matrix(table, _FIRST + 3), _doubles(table, _FIRST + 4)
-        return _finished(table, linear_row(row, columns, transforms, steps, numbers[0], weights, out))
+        heads = linear_row(row, columns, transforms, steps, numbers[0], weights, out)
+        return _finished(table, heads, out)
 
     return direct(serve)
 
@@ -195,8 +210,8 @@ def serve_boosted(width: int) -> Serve:
     """Return the entry point of a boosted model: (table address, ``width`` values, context)."""
     digest = sources_digest(kernels, jit)
 
-    @entry(f"{_FOUR}(int64, UniTuple(float64, {width}), {_CONTEXT})")
-    def serve(table: int, values: Values, context: Context) -> Four:
+    @entry(f"{_SERVED}(int64, UniTuple(float64, {width}), {_CONTEXT})")
+    def serve(table: int, values: Values, context: Context) -> Served:
         keyed_by(digest)
         row, numbers = _full_row(table, values, context), _doubles(table, _NUMBERS)
         columns, transforms, steps = _transforms(table)
@@ -204,7 +219,8 @@ def serve_boosted(width: int) -> Serve:
         out, twice = _doubles(table, _FIRST + 3), _floats(table, _FIRST + 4)
         classifier = _trees(table, _FIRST + 5, numbers[1], numbers[2])
         sigma = _trees(table, _FIRST + 8, numbers[3], numbers[4])
-        return _finished(table, boosted_row(row, inputs, out, twice, classifier, sigma))
+        heads = boosted_row(row, inputs, out, twice, classifier, sigma)
+        return _finished(table, heads, out)
 
     return direct(serve)
 
@@ -214,8 +230,8 @@ def serve_blend(width: int) -> Serve:
     """Return the entry point of a blend: (table address, ``width`` values, context)."""
     digest = sources_digest(kernels, jit)
 
-    @entry(f"{_FOUR}(int64, UniTuple(float64, {width}), {_CONTEXT})")
-    def serve(table: int, values: Values, context: Context) -> Four:
+    @entry(f"{_SERVED}(int64, UniTuple(float64, {width}), {_CONTEXT})")
+    def serve(table: int, values: Values, context: Context) -> Served:
         keyed_by(digest)
         row, numbers = _full_row(table, values, context), _doubles(table, _NUMBERS)
         columns, transforms, steps = _transforms(table)
@@ -225,6 +241,6 @@ def serve_blend(width: int) -> Serve:
         sigma = _trees(table, _FIRST + 8, numbers[3], numbers[4])
         weights, shares = _matrix(table, _FIRST + 11), _doubles(table, _FIRST + 12)
         heads = blend_row(row, inputs, weights, shares, out, twice, classifier, sigma)
-        return _finished(table, heads)
+        return _finished(table, heads, out)
 
     return direct(serve)

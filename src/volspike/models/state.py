@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.labels.trailing import Context
-from volspike.models.kernels import LAGS_S, STATE_SIZE, Four, Line, state_fill, state_rows
-from volspike.models.serving import Table, Values, serve_state
+from volspike.models.kernels import LAGS_S, STATE_SIZE, Line, Served, state_fill, state_rows
+from volspike.models.serving import Bounds, Table, Values, serve_state
 
 F8 = npt.NDArray[np.float64]
 
@@ -106,13 +106,18 @@ class StateHeads:
             np.empty(STATE_SIZE),
         )
 
-    def served(self, line: Line) -> Callable[[Values, Context], Four]:
-        """Return what gives (p, sigma, low, high) of one row, calibrated by ``line``."""
+    def served(self, line: Line, bounds: Bounds) -> Callable[[Values, Context], Served]:
+        """Return what predicts one row, calibrated by ``line``, and counts its inputs beyond ``bounds``."""
         shares, *numbers, weights, out = self._arguments
-        serve, table = serve_state(), Table(self.width, line, numbers, (shares, weights, out.copy()))
+        serve, table = serve_state(), Table(self.width, line, bounds, numbers, (shares, weights, out.copy()))
         return lambda _values, context: serve(table.address, context)
 
     def rows(self, raw: F8) -> tuple[F8, F8]:
         """Return margins and log sigmas of many raw rows."""
         heads: tuple[F8, F8] = state_rows(raw, *self._arguments)
         return heads
+
+    def inputs(self, raw: F8) -> F8:
+        """Return the states of many raw rows."""
+        states: F8 = state_fill(raw, *self._arguments[:4])
+        return states

@@ -19,6 +19,7 @@ from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
 from volspike.models.blend import BLEND_FILE, BlendHeads
 from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE, BoostedHeads
+from volspike.models.bounds import fit_bounds
 from volspike.models.bundle import Bundle, new_bundle, read_booster
 from volspike.models.calibrate import MIN_BAND_WINDOWS, fit_band, fit_calibration, one_class
 from volspike.models.calibration import Calibration, SigmaBand
@@ -27,7 +28,7 @@ from volspike.models.estimators import class_offset
 from volspike.models.fit_blend import fit_blend
 from volspike.models.fit_models import fit_boosted, fit_linear
 from volspike.models.fit_rules import REFERENCES, FittedRule, fit_rules, fit_scale
-from volspike.models.inputs import CLOCK_DAYS, InputSpec, feed_dependent, input_spec
+from volspike.models.inputs import CLOCK_DAYS, InputSpec, feed_dependent, input_spec, raw_rows
 from volspike.models.linear import LinearHeads, LinearWeights
 from volspike.models.manifest import (
     FORMAT,
@@ -399,6 +400,7 @@ def _bundle(
         sigma_band=band,
         alert=alert,
         notes=tuple(notes),
+        bounds=fit_bounds(model.heads.inputs(raw_rows(slices.fit, model.heads.width))),
     )
     return new_bundle(manifest, {**model.files, REFERENCE_FILE: reference_file})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from volspike.pipeline.live import LiveParts, LivePipeline, ProductScoring
 from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.log_owner import check_owner
 from volspike.pipeline.log_retention import forget_old
+from volspike.pipeline.log_tail import newest_predictions
 from volspike.pipeline.recovery import recover
 from volspike.pipeline.served_models import Served, alert_policy, choose_models, trailing_for
 from volspike.pipeline.session_header import header_maker
@@ -41,7 +42,7 @@ from volspike.pipeline.stage import FeatureStages
 from volspike.pipeline.stored_rows import StoredRows
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.reader import Archive
-from volspike.records import Tick
+from volspike.records import Prediction, Tick
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import Scorer
 
@@ -161,6 +162,7 @@ def _pipeline(
         archive.last_seq = max(archive.last_seq, catch_up.logged_seq, stored.last_seq)
         ingest = recover(home, stored, feature_set, scales, trailing, catch_up)
         to_tell = catch_up.finish()
+        newest = newest_predictions(past, served.bundles)
         forget_old(past, clock, settings)
     stages = FeatureStages(feature_set, home.features)
     opening.callback(stages.close)
@@ -178,7 +180,7 @@ def _pipeline(
         records=records,
         dispatcher=dispatcher,
         header=header_maker(served.dialect, settings.products),
-        make_scoring=_scoring_maker(served.bundles, trailing, clock),
+        make_scoring=_scoring_maker(served.bundles, trailing, clock, newest),
         policies=_policies(served, settings, "p_spike"),
         reference_policies=_policies(served, settings, "reference_p_spike"),
     )
@@ -195,13 +197,18 @@ def _set_aside(path: Path, error: VolspikeError) -> None:
 
 
 def _scoring_maker(
-    bundles: dict[str, Bundle], trailing: dict[str, TrailingState], clock: Clock
+    bundles: dict[str, Bundle],
+    trailing: dict[str, TrailingState],
+    clock: Clock,
+    newest: Mapping[str, Prediction],
 ) -> Callable[[Tick], ProductScoring | None]:
     def make(tick: Tick) -> ProductScoring | None:
         bundle = bundles.get(tick.product)
         if bundle is None:
             return None
         scorer = Scorer(bundle.predictor, bundle.reference, trailing[tick.product], clock)
+        if tick.product in newest:
+            scorer.resume_band((newest[tick.product],))
         return ProductScoring(scorer, Scoreboard())
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,10 @@ from volspike.evaluation.report import evaluate
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import PURGE_S, Split, chronological_split
 from volspike.labels.targets import HORIZON_S
+from volspike.models.adaptive_band import adapted_parts
 from volspike.models.bundle import Bundle, load_bundle
 from volspike.models.calibration import ScoredRows
+from volspike.models.exceedance import p_above_columns
 from volspike.models.manifest import Manifest
 from volspike.models.predictor import Predictor
 from volspike.models.registry import resolve_model
@@ -163,7 +166,12 @@ class Offline:
     dataset : Dataset
         The rows.
     scored : ScoredRows
-        The predictions.
+        The predictions, with the band as served: beginning at the model's own, in the training span and
+        after it.
+    log_stretch : float64[n]
+        Of the band at each row.
+    p_above : dict of str to float64[n]
+        Probabilities of other thresholds, by column.
     in_sample : bool[n]
         Whether the row lies in the model's training span.
     seconds : float
@@ -174,19 +182,41 @@ class Offline:
 
     dataset: Dataset
     scored: ScoredRows
+    log_stretch: npt.NDArray[np.float64]
+    p_above: dict[str, npt.NDArray[np.float64]]
     in_sample: npt.NDArray[np.bool_]
     seconds: float
     row_us: npt.NDArray[np.float64]
 
 
-def predict_offline(bundle: Bundle, dataset: Dataset) -> Offline:
-    """Predict every row, at once for the answers and one by one for the time it takes."""
+def predict_offline(
+    bundle: Bundle,
+    dataset: Dataset,
+    above_bps: Sequence[float] = (),
+    range_above_bps: Sequence[float] = (),
+) -> Offline:
+    """Predict every row, at once for the answers and one by one for the time it takes.
+
+    Parameters
+    ----------
+    above_bps, range_above_bps : sequence of float
+        Thresholds of volatility, and of the range of the minute, to give the probability of; basis points.
+
+    Raises
+    ------
+    ModelError
+        If the model says nothing about ranges, and one was asked for.
+    """
     started_ns = time.perf_counter_ns()
     scored = bundle.predictor.predict_batch(dataset)
     seconds = (time.perf_counter_ns() - started_ns) / NS
     training = bundle.manifest.training
     in_sample = (dataset.event_ns >= training.first_ns) & (dataset.event_ns <= training.last_ns)
-    return Offline(dataset, scored, in_sample, seconds, _row_times_us(bundle.predictor, dataset))
+    spans = np.split(np.arange(len(dataset)), np.flatnonzero(np.diff(in_sample)) + 1)
+    served = adapted_parts(scored, dataset, spans)
+    p_above = p_above_columns(bundle.predictor, dataset, above_bps, range_above_bps, served.log_stretch)
+    row_us = _row_times_us(bundle.predictor, dataset)
+    return Offline(dataset, served.scored, served.log_stretch, p_above, in_sample, seconds, row_us)
 
 
 def _row_times_us(predictor: Predictor, dataset: Dataset) -> npt.NDArray[np.float64]:
@@ -216,7 +246,10 @@ def write_predictions(offline: Offline, path: Path) -> None:
     frame = pl.DataFrame(
         {
             "event_ns": data.event_ns,
-            **{name: getattr(offline.scored, name) for name in ScoredRows._fields},
+            **{name: getattr(offline.scored, name) for name in ScoredRows._fields if name != "outside"},
+            "out_of_distribution": offline.scored.outside > 0.0,
+            "band_log_stretch": offline.log_stretch,
+            **offline.p_above,
             "tau_bps": data.tau_bps,
             "tau_adaptive": data.tau_adaptive,
             "sigma_now_bps": data.rv_bps,

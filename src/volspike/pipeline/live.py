@@ -189,6 +189,10 @@ class LivePipeline:
             "predictions": counts.predictions,
             "outcomes": counts.outcomes,
             "unlabelled": dict(sorted(counts.unlabelled.items())),
+            "out_of_distribution": sum(each.scorer.out_of_distribution for each in self.scoring.values()),
+            "bands": {
+                product: scoring.scorer.band.as_dict() for product, scoring in sorted(self.scoring.items())
+            },
             "alerts": counts.alerts,
             "latency_us": self.latency.as_dict(),
             "failures": self.failures,

@@ -6,7 +6,7 @@ one archive position and nothing beyond it, and only its end has to be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from volspike.bus.port import Log
@@ -16,6 +16,7 @@ from volspike.records import Gap, Prediction
 Position = tuple[int, int]
 
 CHUNK_ROWS = 256
+BAND_REACH_NS = 3_600_000_000_000
 READ_ROWS = 10_000
 
 
@@ -67,6 +68,25 @@ def newest_record(log: Log, topic: Topic) -> Any:
     end = log.end_offset(topic.name)
     entries = log.read(topic.name, end - 1, 1) if end > log.start_offset(topic.name) else []
     return topic.decode(entries[-1].value) if entries else None
+
+
+def newest_predictions(log: Log, products: Iterable[str]) -> dict[str, Prediction]:
+    """Return the newest prediction of each product, of those made in the last hour that the log covers."""
+    found: dict[str, Prediction] = {}
+    wanted = set(products)
+    start, end = log.start_offset(PREDICTIONS.name), log.end_offset(PREDICTIONS.name)
+    oldest_ns = 0
+    while end > start and wanted - found.keys():
+        first = max(start, end - READ_ROWS)
+        entries = log.read(PREDICTIONS.name, first, end - first)
+        for entry in reversed(entries):
+            oldest_ns = oldest_ns or entry.event_ns - BAND_REACH_NS
+            if entry.event_ns < oldest_ns:
+                return found
+            if entry.key in wanted and entry.key not in found:
+                found[entry.key] = PREDICTIONS.decode(entry.value)
+        end = first
+    return found
 
 
 def records_since(log: Log, topic: Topic, event_ns: int) -> Iterator[Any]:

@@ -122,7 +122,9 @@ class ScoreStage(ProductStage[ProductScore]):
         for key, score in scores.items():
             product = key[0]
             score.scorer.await_instead(written.pending.get(product, ()))
-            score.policy.follow(written.predictions.get(product, ()), written.alerts.get(product, ()))
+            predictions = written.predictions.get(product, ())
+            score.scorer.resume_band(predictions)
+            score.policy.follow(predictions, written.alerts.get(product, ()))
             partition.changed.add(key)
 
     def _take(self, partition: PartitionMemory[ProductScore], records: Sequence[LogRecord]) -> list[Outgoing]:

@@ -51,8 +51,8 @@ class StageReport:
     Attributes
     ----------
     counts : dict
-        ``features``, ``predictions``, ``outcomes``, ``unlabelled`` by reason, ``alerts``, and ``latency_us``
-        of a prediction within score.
+        ``features``, ``predictions``, ``outcomes``, ``unlabelled`` by reason, ``out_of_distribution``,
+        ``alerts``, and ``latency_us`` of a prediction within score.
     boards : dict of str to Scoreboard
         By product.
     """
@@ -63,10 +63,11 @@ class StageReport:
         self._policies = reference_policies
         self.boards: dict[str, Scoreboard] = defaultdict(Scoreboard)
         self._predictions: dict[str, Prediction] = {}
-        latency = LatencyHistogram()
+        latency, outside = LatencyHistogram(), 0
         for prediction in self._decoded(PREDICTIONS):
             self._predictions[prediction.identity] = prediction
             latency.add(prediction.latency_ns)
+            outside += prediction.out_of_distribution
         runs, features = self._read_rows()
         unlabelled = self._grade(runs)
         self.counts: dict[str, Any] = {
@@ -74,6 +75,7 @@ class StageReport:
             "predictions": len(self._predictions),
             "outcomes": self._outcomes,
             "unlabelled": dict(sorted(unlabelled.items())),
+            "out_of_distribution": outside,
             "alerts": self._read_alerts(),
             "latency_us": latency.as_dict(),
         }

@@ -27,6 +27,7 @@ from volspike.features.window import MIN_TICKS, SECOND_NS, last_closed_second
 from volspike.labels.stream import column_index
 from volspike.labels.targets import HORIZON_S, Graded, RvLabeller, make_labeller
 from volspike.labels.trailing import Context, TrailingState
+from volspike.models.adaptive_band import AdaptiveBand
 from volspike.models.calibration import Scored
 from volspike.models.predictor import Predictor
 from volspike.records import FeatureRow, Mark, Outcome, Prediction
@@ -128,12 +129,17 @@ class Scorer:
 
     Attributes
     ----------
+    band : AdaptiveBand
+        Of the model; it learns from every outcome before the next prediction. The reference, where it answers
+        in the model's place, has its own band, and teaches nothing.
     pending : int
         Predictions whose minute is not over.
     newest_ns : int
         Event time of the newest row or mark, 0 before the first.
     predictions, fallbacks, unpredicted : int
         Rows predicted; of these by the reference; ready rows without any prediction.
+    out_of_distribution : int
+        Predictions of the model from inputs beyond what it was fitted on.
 
     Raises
     ------
@@ -147,6 +153,7 @@ class Scorer:
         self, predictor: Predictor, reference: Predictor, trailing: TrailingState, clock: Clock
     ) -> None:
         self._model = GuardedPredictor(predictor)
+        self.band = AdaptiveBand()
         self._reference = GuardedPredictor(reference)
         self._feature_set = predictor.feature_set
         self._of_seconds = get_feature_set(predictor.feature_set).source == "seconds"
@@ -164,6 +171,7 @@ class Scorer:
         self.predictions = 0
         self.fallbacks = 0
         self.unpredicted = 0
+        self.out_of_distribution = 0
 
     @property
     def model_state(self) -> str | None:
@@ -244,6 +252,15 @@ class Scorer:
         for prediction in predictions:
             self._await(self._batch_at(prediction.event_ns), prediction)
 
+    def resume_band(self, predictions: Sequence[Prediction]) -> None:
+        """Go on with the band of the newest of these predictions, in order, that this model has made.
+
+        Outcomes between it and the end of what was written are not learned from: they are of one minute.
+        """
+        newest = next((made for made in reversed(predictions) if self._made(made)), None)
+        if newest is not None:
+            self.band = AdaptiveBand(newest.band_log_stretch)
+
     def end(self) -> None:
         """Leave what is pending unlabelled: the stream is over."""
         self._settle(self._labeller.end(), self.newest_ns)
@@ -261,6 +278,8 @@ class Scorer:
             "newest_ns": self.newest_ns,
             "covered_since_ns": self._covered_since_ns,
             "counts": [self.predictions, self.fallbacks, self.unpredicted],
+            "out_of_distribution": self.out_of_distribution,
+            "band": [self._model.version, self.band.log_stretch, self.band.outcomes, self.band.inside],
             "failures": self.failures,
             "last_failure": self._model.last_failure,
         }
@@ -269,7 +288,8 @@ class Scorer:
     def import_state(self, state: dict[str, Any], predictions: Sequence[Prediction]) -> None:
         """Take up, into a fresh scorer of the same target, what ``export_state`` gave.
 
-        The trailing state given to the scorer has been restored before.
+        The trailing state given to the scorer has been restored before. The band of another model is left:
+        it says nothing about this one.
         """
         waiting = iter(predictions)
         batches = [
@@ -283,6 +303,12 @@ class Scorer:
         self.newest_ns = state["newest_ns"]
         self._covered_since_ns = state["covered_since_ns"]
         self.predictions, self.fallbacks, self.unpredicted = state["counts"]
+        # States written before there were bands and bounds have neither.
+        self.out_of_distribution = state.get("out_of_distribution", 0)
+        version, log_stretch, outcomes, inside = state.get("band", ("", 0.0, 0, 0))
+        if version == self._model.version:
+            self.band = AdaptiveBand(log_stretch)
+            self.band.outcomes, self.band.inside = outcomes, inside
         self._model.failures.update(state["failures"])
         self._model.last_failure = state["last_failure"]
 
@@ -319,12 +345,17 @@ class Scorer:
         received_ns: int,
     ) -> Prediction:
         name = self._model.name
-        answer = scored
-        if answer is None:
-            answer = reference
+        if scored is None:
+            assert reference is not None
+            p_spike, sigma_bps, low_bps, high_bps, _ = reference
+            is_outside, log_stretch = False, 0.0
             name += FALLBACK_SUFFIX
             self.fallbacks += 1
-        assert answer is not None
+        else:
+            p_spike, sigma_bps, _, _, outside = scored
+            low_bps, high_bps = self.band.ends_bps(scored)
+            is_outside, log_stretch = outside > 0.0, self.band.log_stretch
+            self.out_of_distribution += is_outside
         rv_bps, tau_bps, _, _, mid, is_adaptive = context
         identity, version = row.identity, self._model.version
         # By position: keywords take longer than all the rest of a record.
@@ -336,11 +367,11 @@ class Scorer:
             name,
             version,
             self._feature_set,
-            answer.p_spike,
+            p_spike,
             rv_bps,
-            answer.sigma_bps,
-            answer.sigma_low_bps,
-            answer.sigma_high_bps,
+            sigma_bps,
+            low_bps,
+            high_bps,
             tau_bps,
             "adaptive" if is_adaptive else "fixed",
             mid,
@@ -348,6 +379,8 @@ class Scorer:
             None if reference is None else reference.sigma_bps,
             self._clock.market_ns() > target_ns,
             self._clock.monotonic_ns() - received_ns,
+            is_outside,
+            log_stretch,
         )
 
     def _batch_at(self, event_ns: int) -> _Batch:
@@ -365,10 +398,27 @@ class Scorer:
         self.pending += 1
 
     def _settle(self, graded: Iterable[Graded[_Batch]], event_ns: int) -> None:
+        learned: _Batch | None = None
+        realised_bps: float | None = None
         for batch, sigma_future_bps, unlabelled in graded:
             self.pending -= len(batch.predictions)
             waiting = iter(batch.predictions)
             self._settled.append(_Settled(waiting, sigma_future_bps, unlabelled, event_ns, batch.run))
+            # All batches of a second are due with it, in one call: the last one stands for the second.
+            if learned is not None and learned.second != batch.second:
+                self._learn(learned, realised_bps)
+            learned, realised_bps = batch, sigma_future_bps
+        if learned is not None:
+            self._learn(learned, realised_bps)
+
+    def _learn(self, batch: _Batch, realised_bps: float | None) -> None:
+        """Let the band learn from the outcome of a second's last prediction, where it was the model's."""
+        last = batch.predictions[-1]
+        if realised_bps is not None and self._made(last):
+            self.band.take(last.sigma_low_bps, last.sigma_high_bps, realised_bps)
+
+    def _made(self, prediction: Prediction) -> bool:
+        return prediction.model == self._model.name and prediction.model_version == self._model.version
 
 
 def _numbers(values: Sequence[float | None]) -> Sequence[float]:
