@@ -143,6 +143,7 @@ class Prediction(Record, tag="prediction", frozen=True):
     latency_ns: Measured = 0
     out_of_distribution: bool = False
     band_log_stretch: float = 0.0
+    in_sample: bool = False
 
 
 class Outcome(Record, tag="outcome", frozen=True):

@@ -22,11 +22,13 @@ from scoring_streams import (
 
 from volspike.bus.topics import OUTCOMES, PREDICTIONS
 from volspike.errors import ConfigError, FeatureError
+from volspike.labels.tau import TauSpec
+from volspike.labels.trailing import TrailingState
 from volspike.models.adaptive_band import STEP_A_SECOND
 from volspike.models.calibration import Scored
 from volspike.models.kernels import adapt_rows
 from volspike.records import FeatureRow
-from volspike.scoring.scorer import target_end_ns
+from volspike.scoring.scorer import Scorer, target_end_ns
 from volspike.testing.manual_clock import ManualClock
 
 
@@ -338,3 +340,15 @@ def test_a_model_of_another_feature_set_or_target_is_refused() -> None:
         make_scorer(unknown)
     with pytest.raises(ConfigError, match="can't be graded live"):
         make_scorer(leaky)
+
+
+def test_a_prediction_within_the_span_of_training_is_marked_in_sample() -> None:
+    scorer = Scorer(
+        TinyPredictor(),
+        TinyPredictor("reference"),
+        TrailingState(TauSpec(mode="fixed"), TAU_BPS, price_decimals=2),
+        ManualClock(),
+        trained_ns=(61 * NS, 62 * NS),
+    )
+    made = feed(scorer, [row(time_s, 100.0) for time_s in (60.0, 61.0, 62.0, 63.0)])
+    assert [prediction.in_sample for prediction in made] == [False, True, True, False]

@@ -80,6 +80,11 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     class_weight: str
     settings: dict[str, str]
 
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """Return the first and last event time (ns): predictions in between are in sample."""
+        return self.first_ns, self.last_ns
+
 
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the bundle comes from; no part of its version.

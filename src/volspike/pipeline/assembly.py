@@ -206,7 +206,13 @@ def _scoring_maker(
         bundle = bundles.get(tick.product)
         if bundle is None:
             return None
-        scorer = Scorer(bundle.predictor, bundle.reference, trailing[tick.product], clock)
+        scorer = Scorer(
+            bundle.predictor,
+            bundle.reference,
+            trailing[tick.product],
+            clock,
+            bundle.manifest.training.span_ns,
+        )
         if tick.product in newest:
             scorer.resume_band((newest[tick.product],))
         return ProductScoring(scorer, Scoreboard())

@@ -232,7 +232,9 @@ class ScoreStage(ProductStage[ProductScore]):
             log.warning("a product is not predicted", product=product, feed=feed, reason=str(error))
             return None
         trailing = trailing_for(bundle, self._scales)
-        scorer = Scorer(bundle.predictor, bundle.reference, trailing, self._clock)
+        scorer = Scorer(
+            bundle.predictor, bundle.reference, trailing, self._clock, bundle.manifest.training.span_ns
+        )
         return ProductScore(bundle, scorer, trailing, self._make_policy(bundle))
 
     def _alert(

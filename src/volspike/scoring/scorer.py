@@ -34,6 +34,7 @@ from volspike.records import FeatureRow, Mark, Outcome, Prediction
 from volspike.scoring.guard import GuardedPredictor
 
 FALLBACK_SUFFIX = "!fallback"
+NEVER_TRAINED = (0, -1)
 
 
 def prediction_id(identity: str, model_version: str) -> str:
@@ -126,6 +127,8 @@ class Scorer:
         The product's trailing state, fed by the scorer and by nobody else.
     clock : Clock
         Market time decides ``late``; monotonic time measures the latency.
+    trained_ns : (int, int)
+        First and last event time of the model's training rows: predictions in there are marked in sample.
 
     Attributes
     ----------
@@ -150,8 +153,14 @@ class Scorer:
     """
 
     def __init__(
-        self, predictor: Predictor, reference: Predictor, trailing: TrailingState, clock: Clock
+        self,
+        predictor: Predictor,
+        reference: Predictor,
+        trailing: TrailingState,
+        clock: Clock,
+        trained_ns: tuple[int, int] = NEVER_TRAINED,
     ) -> None:
+        self._trained_ns = trained_ns
         self._model = GuardedPredictor(predictor)
         self.band = AdaptiveBand()
         self._reference = GuardedPredictor(reference)
@@ -381,6 +390,7 @@ class Scorer:
             self._clock.monotonic_ns() - received_ns,
             is_outside,
             log_stretch,
+            self._trained_ns[0] <= row.event_ns <= self._trained_ns[1],
         )
 
     def _batch_at(self, event_ns: int) -> _Batch:
