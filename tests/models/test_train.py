@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -87,6 +88,18 @@ def test_an_infinite_feature_gives_an_error_or_a_finite_prediction(dataset, trai
             continue
         assert np.isfinite(scored).all()
         assert 0.0 <= scored.p_spike <= 1.0
+
+
+@pytest.mark.parametrize("name", ["logistic", "xgboost"])
+def test_the_probability_of_reaching_tau_falls_as_tau_rises(dataset, trained, name: str) -> None:
+    predictor = trained.bundles[name].predictor
+    scored = [
+        predictor.predict_batch(replace(dataset, tau_bps=dataset.tau_bps * factor)).p_spike
+        for factor in (0.5, 0.8, 0.95, 1.0, 1.05, 1.25, 2.0)
+    ]
+    for lower, higher in pairwise(scored):
+        assert (higher <= lower).all()
+    assert (scored[0] > scored[-1]).mean() > 0.9
 
 
 def test_reference_and_champion_are_chosen_on_tune(trained) -> None:

@@ -20,7 +20,7 @@ from volspike.labels.splits import split_times
 from volspike.models.boosted import CLASSIFIER_FILE, SIGMA_FILE
 from volspike.models.calibrate import one_class
 from volspike.models.estimators import boost, class_weights, fit_gamma, fit_logit
-from volspike.models.inputs import InputSpec, input_matrix, raw_rows
+from volspike.models.inputs import HAR_INPUTS, TAU_INPUTS, InputSpec, input_matrix, raw_rows
 from volspike.models.linear import LinearWeights
 from volspike.models.rows import least_log_sigma, realised_variance
 from volspike.models.settings import TrainSettings
@@ -29,6 +29,9 @@ from volspike.models.trees import VARIANCE_OBJECTIVE
 F8 = npt.NDArray[np.float64]
 
 RISING = ("log_rv_60s", "log_rv_over_tau")  # more volatility now never means less expected
+# Together they let the probability of reaching tau only fall as tau rises.
+TAU_SIGNS = {"log_tau": -1} | dict.fromkeys(TAU_INPUTS[1:] + HAR_INPUTS, 1)
+CLASSIFIER_OBJECTIVE = "binary:logistic"
 CLASSIFIER_CHILD, SIGMA_CHILD = 2.0, 20.0  # least hessian of a leaf, in windows
 UNTUNED_SHARE = 4  # with nothing to stop on, a quarter of the rounds
 INNER_FRAC = 0.25
@@ -93,7 +96,7 @@ def fit_boosted(
         Seed, threads, size.
     """
     heads = {
-        CLASSIFIER_FILE: _Head("binary:logistic", CLASSIFIER_CHILD, lambda rows: rows.spike),
+        CLASSIFIER_FILE: _Head(CLASSIFIER_OBJECTIVE, CLASSIFIER_CHILD, lambda rows: rows.spike),
         SIGMA_FILE: _Head(
             VARIANCE_OBJECTIVE, SIGMA_CHILD, partial(realised_variance, least=least_log_sigma(fit))
         ),
@@ -117,7 +120,7 @@ class _Head(NamedTuple):
 
     @property
     def is_classifier(self) -> bool:
-        return self.objective == "binary:logistic"
+        return self.objective == CLASSIFIER_OBJECTIVE
 
 
 def _boosted(
@@ -149,17 +152,18 @@ def _inner_parts(fit: Dataset) -> tuple[Dataset, Dataset] | None:
 def _parameters(
     objective: str, child: float, spec: InputSpec, settings: TrainSettings
 ) -> dict[str, str | int | float]:
-    rising = ",".join("1" if name in RISING else "0" for name in spec.names)
+    is_classifier = objective == CLASSIFIER_OBJECTIVE
+    signs = dict.fromkeys(RISING, 1) | (TAU_SIGNS if is_classifier else {})
     return {
         "objective": objective,
-        "eval_metric": "logloss" if objective == "binary:logistic" else "gamma-deviance",
+        "eval_metric": "logloss" if is_classifier else "gamma-deviance",
         "tree_method": "hist",
         "max_depth": settings.depth,
         "eta": settings.learning_rate,
         "min_child_weight": child,
         "subsample": 0.8,
         "colsample_bytree": 0.8,
-        "monotone_constraints": f"({rising})",
+        "monotone_constraints": f"({','.join(str(signs.get(name, 0)) for name in spec.names)})",
         "seed": settings.seed,
         "nthread": settings.threads,
     }
