@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from volspike.evaluation.scores import ranked
 
@@ -20,7 +21,6 @@ MIN_BLOCKS = 10
 DRAWS = 2_000
 SEED = 20_240_229
 LEVEL = 0.95
-_CHUNK_CELLS = 4_000_000
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
@@ -132,24 +132,34 @@ class _WeightedPrecision:
     """Average precision under block weights; the rows are sorted once."""
 
     def __init__(self, y: Labels, score: F8, blocks: Blocks) -> None:
-        order, self._last_of_tie = ranked(score)
+        order, last_of_tie = ranked(score)
         self._y = y[order]
         self._block = blocks.of[order]
+        self._ends_tie = np.zeros(len(score), np.bool_)
+        self._ends_tie[last_of_tie] = True
 
     def __call__(self, weights: F8) -> F8:
         """Return the value for each draw (float64[draws, blocks]); NaN for a draw without a positive."""
-        step = max(1, _CHUNK_CELLS // len(self._y))
-        return np.concatenate([self._some(weights[i : i + step]) for i in range(0, len(weights), step)])
-
-    def _some(self, weights: F8) -> F8:
-        row_weight = weights[:, self._block]
-        predicted = np.cumsum(row_weight, axis=1)[:, self._last_of_tie]
-        true = np.cumsum(row_weight * self._y, axis=1)[:, self._last_of_tie]
-        gained = np.diff(true, axis=1, prepend=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            precision = np.where(predicted > 0, true / predicted, 0.0)
-            value: F8 = np.sum(gained * precision, axis=1) / true[:, -1]
+        value: F8 = _weighted_precisions(self._y, self._block, self._ends_tie, weights)
         return value
+
+
+@njit(cache=True)
+def _weighted_precisions(y: Labels, block: I8, ends_tie: Labels, weights: F8) -> F8:
+    """Return the average precision of sorted rows under each draw, float64[draws]."""
+    value = np.empty(len(weights))
+    for draw in range(len(weights)):
+        weight = weights[draw]
+        predicted = true = before = area = 0.0
+        for row in range(len(y)):
+            predicted += weight[block[row]]
+            if y[row]:
+                true += weight[block[row]]
+            if ends_tie[row] and true > before:
+                area += (true - before) * true / predicted
+                before = true
+        value[draw] = area / true if true > 0.0 else np.nan
+    return value
 
 
 def _gain(statistic: Statistic, blocks: Blocks) -> Gain:

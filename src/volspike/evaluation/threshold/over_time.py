@@ -130,7 +130,8 @@ def tau_over_time(adaptive: Dataset, fixed: Dataset, split: Split) -> TauOverTim
         floor_frac=float(np.mean(tau <= adaptive.tau.floor_bps)),
         movement=tuple(_movement(adaptive, lag_s) for lag_s in LAGS_S),
         periods={
-            kind: _periods(adaptive, fixed, split, number) for kind, number in period_numbers(adaptive).items()
+            kind: _periods(adaptive, fixed, split, number)
+            for kind, number in period_numbers(adaptive).items()
         },
     )
 

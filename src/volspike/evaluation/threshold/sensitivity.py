@@ -84,7 +84,7 @@ def score_candidate(name: str, dataset: Dataset, split: Split) -> Sensitivity:
     """
     fit = labelled(dataset, split.fit)
     judged = dataset.rows(np.concatenate((split.tune, split.calibrate)))
-    rules = fit_rules(fit, fit_scale(fit))
+    rules = fit_rules(fit, fit_scale(fit), (PERSISTENCE, LOG_HAR))
     persistence, log_har = (_ranks(rules[rule], judged) for rule in (PERSISTENCE, LOG_HAR))
     known = judged.spike >= 0
     y, balance = judged.spike[known] == 1, part_balance(judged)
