@@ -29,6 +29,7 @@ VERBS = (
     "train",
     "evaluate",
     "predict",
+    "threshold",
     "reproduce",
     "models",
     "topics",

@@ -5,9 +5,9 @@ import pytest
 
 from volspike.evaluation.bootstrap import (
     DRAWS,
-    block_draws,
     _WeightedPrecision,
     average_precision_gain,
+    block_draws,
     make_blocks,
     mean_gain,
 )

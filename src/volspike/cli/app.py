@@ -20,6 +20,7 @@ from volspike.cli import (
     run,
     simulate,
     stages,
+    threshold,
     topics,
     train,
     verify,
@@ -47,6 +48,7 @@ app.command("verify")(verify.verify)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("threshold")(threshold.threshold)
 app.command("reproduce")(reproduce.reproduce)
 app.command("models")(models.models)
 app.command("topics")(topics.topics)

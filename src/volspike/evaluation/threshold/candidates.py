@@ -69,8 +69,8 @@ def candidates(in_use: TauSpec) -> tuple[Candidate, ...]:
     Parameters
     ----------
     in_use : TauSpec
-        Its quantile joins the others, its floor is that of the adaptive ones; at its quantile the other floors
-        are tried too.
+        Its quantile joins the others, its floor is that of the adaptive ones; at its quantile the other
+        floors are tried too.
     """
     floor_bps = in_use.floor_bps
     quantiles = sorted({*QUANTILES, in_use.quantile})

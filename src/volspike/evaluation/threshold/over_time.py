@@ -15,6 +15,7 @@ from volspike.labels.splits import Split
 HOUR_NS = 3_600_000_000_000
 LAGS_S = (60, 3_600)
 SLACK_S = 60
+WEEK_DAYS = 7
 SESSION_GAP_S = BLOCK_S  # as in the bootstrap's finest blocks
 
 I8 = npt.NDArray[np.int64]
@@ -35,11 +36,12 @@ class Period:
     tau_low_bps, tau_median_bps, tau_high_bps : float
         Of the adaptive tau in force, basis points.
     fallback_frac, floor_frac : float
-        Share of its rows where the adaptive tau is the fixed one, for want of history, and where it is the floor.
+        Share of its rows where the adaptive tau is the fixed one, for want of history, and where it is the
+        floor.
     rv_median_bps : float
         Median of RV now, basis points.
     base_rate, fixed_base_rate : float or None
-        Share of spikes under the adaptive tau, and under the fixed tau of the fit slice; None without a label.
+        Share of spikes under the adaptive tau, and under the fixed tau of the fit slice; None without label.
     """
 
     start_ns: int
@@ -68,7 +70,8 @@ class Movement:
     pairs : int
         Pairs of rows of one session that far apart (up to 60 s more), both with a trailing quantile.
     median_frac, most_up_frac, most_down_frac : float or None
-        Median of the relative change's size, the largest rise, the largest fall (below 0); None without a pair.
+        Median of the relative change's size, the largest rise, the largest fall (0 or below); None without a
+        pair.
     """
 
     lag_s: int
@@ -107,6 +110,13 @@ class TauOverTime:
     movement: tuple[Movement, ...]
     periods: Mapping[str, tuple[Period, ...]]
 
+    @property
+    def telling_kind(self) -> str:
+        """Return the kind of period that tells most: days of a week or more, else sessions, else hours."""
+        if len(self.periods["day"]) >= WEEK_DAYS:
+            return "day"
+        return "session" if len(self.periods["session"]) > 1 else "hour"
+
 
 def tau_over_time(adaptive: Dataset, fixed: Dataset, split: Split) -> TauOverTime:
     """Describe the adaptive tau over time.
@@ -129,10 +139,7 @@ def tau_over_time(adaptive: Dataset, fixed: Dataset, split: Split) -> TauOverTim
         fallback_frac=float(np.mean(~adaptive.tau_adaptive)),
         floor_frac=float(np.mean(tau <= adaptive.tau.floor_bps)),
         movement=tuple(_movement(adaptive, lag_s) for lag_s in LAGS_S),
-        periods={
-            kind: _periods(adaptive, fixed, split, number)
-            for kind, number in period_numbers(adaptive).items()
-        },
+        periods={name: _periods(adaptive, fixed, split, of) for name, of in period_numbers(adaptive).items()},
     )
 
 

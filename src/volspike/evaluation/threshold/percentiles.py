@@ -1,4 +1,4 @@
-"""Percentiles of volatility with their uncertainty: calm and wild hours come as a whole, so blocks are drawn."""
+"""Percentiles of volatility and their uncertainty: calm and wild hours come whole, so blocks are drawn."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def quantile_intervals(values: F8, ppm: Sequence[int], blocks: Blocks) -> list[t
 
 
 def _reached(block: I8, weights: F8, step: int) -> F8:
-    """Return how many drawn rows lie in each stretch of ``step`` sorted rows or before, [draws, stretches]."""
+    """Return how many drawn rows lie in each stretch of ``step`` sorted rows or before it."""
     stretch = np.arange(len(block)) // step
     stretches = int(stretch[-1]) + 1
     cell = block * stretches + stretch

@@ -1,4 +1,4 @@
-"""How scores depend on the threshold: two rules fitted on fit, scored on tune and calibrate, never on test."""
+"""How scores depend on the threshold: rules fitted on fit, scored on tune and calibrate, never on test."""
 
 from __future__ import annotations
 
