@@ -23,14 +23,14 @@ I8 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """One hour, day or session.
+    """One hour, day or session, or what of it lies on one side of the end of fit.
 
     Attributes
     ----------
     start_ns, end_ns : int
         Event time of its first and last row.
     part : str
-        ``fit``, ``later`` or ``both``: whether its rows lie in the fit slice.
+        ``fit`` or ``later``: whether its rows lie in the fit slice; where that ends inside, there are two.
     rows, labelled : int
         Rows, and those with a label.
     tau_low_bps, tau_median_bps, tau_high_bps : float
@@ -151,18 +151,18 @@ def period_numbers(rows: Dataset) -> dict[str, I8]:
 
 
 def _periods(adaptive: Dataset, fixed: Dataset, split: Split, number: I8) -> tuple[Period, ...]:
-    cuts = np.flatnonzero(np.diff(number)) + 1
     in_fit = np.zeros(len(adaptive), np.bool_)
     in_fit[split.fit] = True
+    cuts = np.flatnonzero((np.diff(number) != 0) | (np.diff(in_fit) != 0)) + 1
     return tuple(_period(adaptive, fixed, in_fit, rows) for rows in np.split(np.arange(len(adaptive)), cuts))
 
 
 def _period(adaptive: Dataset, fixed: Dataset, in_fit: npt.NDArray[np.bool_], rows: I8) -> Period:
-    tau, fit = adaptive.tau_bps[rows], in_fit[rows]
+    tau = adaptive.tau_bps[rows]
     return Period(
         start_ns=int(adaptive.event_ns[rows[0]]),
         end_ns=int(adaptive.event_ns[rows[-1]]),
-        part="fit" if np.all(fit) else "both" if np.any(fit) else "later",
+        part="fit" if in_fit[rows[0]] else "later",
         rows=len(rows),
         labelled=int(np.count_nonzero(adaptive.spike[rows] >= 0)),
         tau_low_bps=float(np.min(tau)),

@@ -41,12 +41,12 @@ def draw_tau(adaptive: Dataset, fixed: Dataset, split: Split) -> Figure:
     median, top = (
         np.array([np.quantile(adaptive.rv_bps[rows], share) for rows in bins]) for share in (0.5, 0.95)
     )
-    axes.fill_between(x, 0.0, top, color=GREY, alpha=0.3, linewidth=0, label="volatility now, up to P95")
-    axes.fill_between(x, 0.0, median, color=GREY, alpha=0.6, linewidth=0, label="up to its median")
+    axes.fill_between(x, 0.0, top, color=GREY, alpha=0.3, linewidth=0, label="now, up to P95")
+    axes.fill_between(x, 0.0, median, color=GREY, alpha=0.6, linewidth=0, label="median")
     axes.plot(
         x, [adaptive.tau_bps[rows[-1]] for rows in bins], color=BLUE, linewidth=1.6, label="adaptive tau"
     )
-    axes.axhline(fixed.fixed_tau_bps, color=RED, linewidth=1.2, linestyle="--", label="fixed tau of fit")
+    axes.axhline(fixed.fixed_tau_bps, color=RED, linewidth=1.2, linestyle="--", label="fixed tau")
     if len(split.fit):
         axes.axvline(hours[split.fit[-1]], color=INK, linewidth=0.8, linestyle=":", label="end of fit")
     ticks = np.unique(np.linspace(0, len(bins) - 1, MOST_TICKS).astype(int))
