@@ -61,11 +61,11 @@ def percentile_table(percentiles: Percentiles) -> FigureTable:
         rows.append(
             (
                 percentile_name(found.quantile),
-                figure(found.value_bps, ".2f"),
+                _value(found),
                 _interval(found),
-                figure(of_now and of_now.value_bps, ".2f"),
+                _value(of_now),
                 _interval(of_now),
-                figure(of_later and of_later.value_bps, ".2f"),
+                _value(of_later),
             )
         )
     counts = f"{count_text(fit.windows, 'window')}, {count_text(fit.blocks, 'half hour')} of fit"
@@ -75,6 +75,10 @@ def percentile_table(percentiles: Percentiles) -> FigureTable:
         ("", "next, fit", "95 % interval", "now, fit", "95 % interval", "next, later"),
         rows,
     )
+
+
+def _value(found: Percentile | None) -> str:
+    return figure(None if found is None else found.value_bps, ".2f")
 
 
 def _interval(found: Percentile | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -93,7 +93,7 @@ def fit_rules(fit: Dataset, scale: StateScale, wanted: Sequence[str] = REFERENCE
     states = scale.states(fit)
     realised = log_realised(fit)
     gamma = cache(lambda: _har_gamma(states, fit))
-    fitters = {
+    fitters: dict[str, Callable[[], FittedRule]] = {
         "climatology": lambda: _climatology(fit, realised, scale),
         "persistence": lambda: _by_ratio("persistence", {"log_rv": 1.0}, 0.0, states, fit, scale),
         "ewma": lambda: _by_ratio("ewma", {"log_ewma": 1.0}, 0.0, states, fit, scale),
