@@ -43,8 +43,7 @@ class ThresholdAnalysis:
     Attributes
     ----------
     adaptive, fixed : Dataset
-        The rows under the adaptive tau in use (or the default's mode with its quantile), and under the fixed
-        tau of the same quantile.
+        The rows under the adaptive tau of the quantile in use, and under the fixed tau of that quantile.
     split : Split
         Of the rows.
     in_use : TauSpec
