@@ -30,6 +30,7 @@ VERBS = (
     "evaluate",
     "audit",
     "predict",
+    "threshold",
     "reproduce",
     "models",
     "topics",

@@ -5,9 +5,9 @@ import pytest
 
 from volspike.evaluation.bootstrap import (
     DRAWS,
-    _draw,
     _WeightedPrecision,
     average_precision_gain,
+    block_draws,
     make_blocks,
     mean_gain,
 )
@@ -41,7 +41,7 @@ def test_weighted_precision_equals_that_of_the_rows_repeated() -> None:
     assert blocks is not None
     y = rng.random(len(second)) < 0.2
     score = rng.integers(0, 40, len(second)) / 40  # ties
-    weights = _draw(blocks.count)[:25]
+    weights = block_draws(blocks.count)[:25]
     ours = _WeightedPrecision(y, score, blocks)(weights)
     for draw, value in zip(weights, ours, strict=True):
         rows = np.repeat(np.arange(len(y)), draw[blocks.of].astype(int))
@@ -49,8 +49,8 @@ def test_weighted_precision_equals_that_of_the_rows_repeated() -> None:
 
 
 def test_each_draw_takes_as_many_blocks_as_there_are() -> None:
-    assert _draw(17).shape == (DRAWS, 17)
-    assert np.all(_draw(17).sum(axis=1) == 17)
+    assert block_draws(17).shape == (DRAWS, 17)
+    assert np.all(block_draws(17).sum(axis=1) == 17)
 
 
 def test_a_model_against_itself_gains_nothing() -> None:

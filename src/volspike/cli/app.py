@@ -21,6 +21,7 @@ from volspike.cli import (
     run,
     simulate,
     stages,
+    threshold,
     topics,
     train,
     verify,
@@ -49,6 +50,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("audit")(audit.audit)
 app.command("predict")(predict.predict)
+app.command("threshold")(threshold.threshold)
 app.command("reproduce")(reproduce.reproduce)
 app.command("models")(models.models)
 app.command("topics")(topics.topics)

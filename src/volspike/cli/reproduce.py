@@ -47,9 +47,10 @@ def reproduce(
     with counting("reading", "lines", hidden=as_json) as advance:
         report = run(files, ImportOptions(zone=tz), scales, threshold, product, advance)
     if html is not None:
-        from volspike.cli.reproduction_page import write_page
+        from volspike.cli.page import write_page
+        from volspike.cli.reproduction_page import reproduction_page
 
-        write_page(report, html)
+        write_page(reproduction_page(report), html)
     if as_json:
         emit_json(report)
     else:

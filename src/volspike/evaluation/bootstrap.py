@@ -164,7 +164,7 @@ def _counts(level: I8, block: I8, shape: tuple[int, int]) -> F8:
 
 
 def _gain(statistic: Statistic, blocks: Blocks) -> Gain:
-    drawn = statistic(_draw(blocks.count))
+    drawn = statistic(block_draws(blocks.count))
     drawn = drawn[np.isfinite(drawn)]
     low, high = np.quantile(drawn, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
     value = statistic(np.ones((1, blocks.count)))[0]
@@ -172,7 +172,7 @@ def _gain(statistic: Statistic, blocks: Blocks) -> Gain:
 
 
 @lru_cache(maxsize=4)
-def _draw(count: int) -> F8:
+def block_draws(count: int) -> F8:
     """Return how often each block was drawn, float64[draws, count]; the same for every call."""
     drawn = np.random.default_rng(SEED).integers(0, count, (DRAWS, count))
     cell = np.arange(DRAWS)[:, None] * count + drawn

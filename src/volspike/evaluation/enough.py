@@ -5,6 +5,7 @@ Rows overlap and spikes cluster, so rows are not counted: clusters, disjoint min
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,9 +81,9 @@ def count_windows(second: I8, run: npt.NDArray[np.int32]) -> int:
     """Count the targets (s, s + 60] of labelled rows that fit in a row without overlap, from the first on."""
     count = 0
     for number in np.unique(run):
-        seconds = second[run == number]
+        seconds = second[run == number].tolist()
         position = 0
         while position < len(seconds):
             count += 1
-            position = int(np.searchsorted(seconds, seconds[position] + WINDOW_S))
+            position = bisect_left(seconds, seconds[position] + WINDOW_S, position)
     return count

@@ -36,7 +36,7 @@ def plot_confusion(path: Path, scores: Scores, model: str, part: str) -> Path:
     c = scores.confusion
     counts = np.array([[c.true_negative, c.false_positive], [c.false_negative, c.true_positive]])
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _figure((4.6, 4.4))
+    figure, axes = new_figure((4.6, 4.4))
     axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
     for row in range(2):
         for column in range(2):
@@ -82,7 +82,7 @@ def plot_precision_recall(
     ConfigError
         If it can't be written.
     """
-    figure, axes = _figure((5.6, 4.4))
+    figure, axes = new_figure((5.6, 4.4))
     if reference is not None:
         _curve(axes, y, reference[1], GREY, f"{reference[0]} (AP {_number(scores.reference_pr_auc)})")
     drawn = _curve(axes, y, p_spike, BLUE, f"{model} (AP {_number(scores.pr_auc)})")
@@ -118,7 +118,8 @@ def _curve(axes: Axes, y: npt.NDArray[np.bool_], p: npt.NDArray[np.float64], col
     return True
 
 
-def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
+def new_figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return a figure of so many inches, and its axes without a frame."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +72,7 @@ class FittedRule:
     unfitted: str = ""
 
 
-def fit_rules(fit: Dataset, scale: StateScale) -> dict[str, FittedRule]:
+def fit_rules(fit: Dataset, scale: StateScale, wanted: Sequence[str] = REFERENCES) -> dict[str, FittedRule]:
     """Fit every rule that the labelled fit rows allow.
 
     Parameters
@@ -79,6 +81,8 @@ def fit_rules(fit: Dataset, scale: StateScale) -> dict[str, FittedRule]:
         Labelled rows of the fit slice, at least one.
     scale : StateScale
         From the same rows.
+    wanted : sequence of str
+        Out of ``REFERENCES``.
 
     Returns
     -------
@@ -88,19 +92,19 @@ def fit_rules(fit: Dataset, scale: StateScale) -> dict[str, FittedRule]:
     """
     states = scale.states(fit)
     realised = log_realised(fit)
-    rules = {
-        "climatology": _climatology(fit, realised, scale),
-        "persistence": _by_ratio("persistence", {"log_rv": 1.0}, 0.0, states, fit, scale),
-        "ewma": _by_ratio("ewma", {"log_ewma": 1.0}, 0.0, states, fit, scale),
-        "zscore": _by_z(states, fit, scale),
+    gamma = cache(lambda: _har_gamma(states, fit))
+    fitters: dict[str, Callable[[], FittedRule]] = {
+        "climatology": lambda: _climatology(fit, realised, scale),
+        "persistence": lambda: _by_ratio("persistence", {"log_rv": 1.0}, 0.0, states, fit, scale),
+        "ewma": lambda: _by_ratio("ewma", {"log_ewma": 1.0}, 0.0, states, fit, scale),
+        "zscore": lambda: _by_z(states, fit, scale),
+        "log-har-ols": lambda: _by_ratio("log-har-ols", *_har_sigma(states, realised), states, fit, scale),
+        "log-har-gamma": lambda: _by_ratio("log-har-gamma", *gamma(), states, fit, scale),
+        "log-har-logit": lambda: _har_logit(*gamma(), states, fit, scale),
     }
-    sigma, constant = _har_sigma(states, realised)
-    rules["log-har-ols"] = _by_ratio("log-har-ols", sigma, constant, states, fit, scale)
-    sigma, constant = _har_gamma(states, fit)
-    rules["log-har-gamma"] = _by_ratio("log-har-gamma", sigma, constant, states, fit, scale)
-    if not one_class(fit.spike):
-        rules["log-har-logit"] = _har_logit(sigma, constant, states, fit, scale)
-    return rules
+    if one_class(fit.spike):
+        del fitters["log-har-logit"]
+    return {name: fitted() for name, fitted in fitters.items() if name in wanted}
 
 
 def _rule(

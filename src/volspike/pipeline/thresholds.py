@@ -1,0 +1,58 @@
+"""Thresholds compared on what is stored of a product: rows of ticks, or minute candles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from volspike.config import Settings
+from volspike.evaluation.threshold.analysis import ThresholdAnalysis, analyse_thresholds
+from volspike.evaluation.threshold.candidates import Build
+from volspike.features.candle_store import read_candles
+from volspike.labels.candles import FEED as CANDLES
+from volspike.labels.candles import candle_dataset
+from volspike.labels.dataset import Dataset, build_dataset
+from volspike.labels.tau import TauSpec
+from volspike.pipeline.home import Home
+from volspike.pipeline.stored_data import stored_table
+
+
+def compare_thresholds(
+    home: Home,
+    settings: Settings,
+    product: str | None,
+    feed: str | None,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> ThresholdAnalysis:
+    """Compare thresholds on the stored rows; the tau of the settings is among them.
+
+    Parameters
+    ----------
+    product, feed : str, optional
+        Needed where several are stored; the feed ``candles`` means stored candles.
+    progress : callable
+        Told of each threshold that is done.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If nothing is stored, or too little to set a tau by.
+    """
+    spec = TauSpec(settings.tau_mode, settings.tau_quantile, settings.tau_floor_bps)
+    return analyse_thresholds(dataset_builder(home, settings, product, feed), spec, progress)
+
+
+def dataset_builder(home: Home, settings: Settings, product: str | None, feed: str | None) -> Build:
+    """Return what makes the dataset of the stored rows under any setting of tau.
+
+    The target is realised volatility, of which alone tau can be adaptive; of candles, that of the range.
+    """
+    home.require()
+    if feed == CANDLES:
+        return partial(candle_dataset, read_candles(home.candles, product))
+    table = stored_table(home, settings.feature_set, product, feed)
+
+    def build(tau: TauSpec) -> Dataset:
+        return build_dataset([table], "rv", tau)
+
+    return build
