@@ -40,3 +40,13 @@ def test_a_thin_model_does_not_replace_a_sound_champion(known: Bundle, tmp_path:
 @pytest.mark.parametrize("target", ["std", "next-row"])
 def test_a_model_for_study_is_never_promoted(known: Bundle, tmp_path: Path, target: str) -> None:
     assert "study" in _not_promoted(msgspec.structs.replace(known.manifest, target=target), tmp_path)
+
+
+def test_a_champion_of_an_earlier_format_is_no_rival(known: Bundle, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    thin = msgspec.structs.replace(known.manifest, enough_data=False)
+    path = save_bundle(known, home.models)
+    write_champion(home.models, known.manifest.name, known.manifest.version)
+    manifest = path / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"format": 2', b'"format": 1'))
+    assert _not_promoted(thin, home.models) == ""

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from volspike.errors import ModelError
+from volspike.exchange.dialects import DIALECTS
 from volspike.models.bundle import Bundle, load_bundle, new_bundle
+from volspike.models.defaults import default_model
 from volspike.models.shelf import champion_path, champions, save_bundle, write_champion
 from volspike.pipeline.home import Home
 from volspike.pipeline.served_models import choose_models
@@ -43,8 +45,19 @@ def versions(home: Home, *products: str, dialect: str = "auto") -> tuple[str, di
     return served.dialect.name, {product: b.manifest.version for product, b in served.bundles.items()}
 
 
-def test_without_champions_all_is_recorded(tmp_path: Path) -> None:
-    assert versions(Home(tmp_path), PRODUCT, OTHER) == ("exchange", {})
+def test_without_champions_all_is_recorded_but_what_the_bundled_model_serves(tmp_path: Path) -> None:
+    home, bundled = Home(tmp_path), default_model(PRODUCT)
+    assert bundled is not None
+    assert default_model(OTHER) is None
+    for dialect in DIALECTS:
+        settings = settings_for(home.root, products=(PRODUCT, OTHER), dialect=dialect)
+        served = choose_models(home, settings)
+        assert served.defaults == {PRODUCT}
+        assert served.bundles[PRODUCT].manifest == bundled.manifest
+        assert served.feature_set == settings.feature_set
+    assert versions(home, OTHER) == ("exchange", {})
+    none = settings_for(home.root, products=(PRODUCT, OTHER), default_model=False)
+    assert choose_models(home, none).bundles == {}
 
 
 def test_every_product_gets_its_own_and_one_without_gets_none(home: Home) -> None:

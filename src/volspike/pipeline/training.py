@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from volspike.config import Settings
-from volspike.errors import LeakError, NotEnoughDataError
+from volspike.errors import LeakError, ModelError, NotEnoughDataError
 from volspike.evaluation.report import Evaluation, evaluate
 from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import Dataset
@@ -169,6 +169,14 @@ def _not_promoted(candidate: Manifest, models: Path) -> str:
     if candidate.target != LIVE_TARGET and candidate.feed != CANDLES:
         return f"models of target {candidate.target} are for study"
     rivals = [rival for rival in champions(models, candidate.product) if rival.feed == candidate.feed]
-    if candidate.enough_data or not rivals or not load_bundle(rivals[0].path(models)).manifest.enough_data:
+    if candidate.enough_data or not rivals or not _has_enough(rivals[0].path(models)):
         return ""
     return f"{rivals[0].name} {rivals[0].version} was trained on enough data, the new models were not"
+
+
+def _has_enough(path: Path) -> bool:
+    """Tell whether a champion was trained on enough data; one that can't be loaded any more is no rival."""
+    try:
+        return load_bundle(path).manifest.enough_data
+    except ModelError:
+        return False
