@@ -3,7 +3,7 @@
     python -m benchmarks.ablation DATA_DIR [--from 2026-07-13T07:00] [--until 2026-07-25T07:00]
 
 DATA_DIR holds candles (``volspike backfill``). A group is left out by making it missing everywhere, in
-training and in prediction. A figure above 0 is what the blend loses without it, with its 95 % interval of blocks.
+training and in prediction. Above 0 is what the blend loses without it, with its 95 % interval of blocks.
 """
 
 from __future__ import annotations
