@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import numpy as np
 
 from volspike.clock import SystemClock
@@ -30,6 +31,8 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CORE = get_feature_set("core")
 FEED = "exchange"
 _SEVERAL = 65_536
+# The Exchange's stamps are whole microseconds.
+_STAMP_NS = 1_000
 
 
 # Below the folder of recorded ticks. Of December, all but two recorders that overlap in a zone of their own.
@@ -114,7 +117,9 @@ def synthetic_tables(market: SyntheticMarket) -> dict[str, list[FeatureTable]]:
 
 
 def _ticks(market: SyntheticMarket) -> Iterator[MarketTick]:
-    return (event for event in market.events() if isinstance(event, MarketTick))
+    for event in market.events():
+        if isinstance(event, MarketTick):
+            yield msgspec.structs.replace(event, event_ns=event.event_ns // _STAMP_NS * _STAMP_NS)
 
 
 def _quote(tick: MarketTick) -> tuple[int, int, int, int]:
