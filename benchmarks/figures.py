@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.sheet import Sheet
 from volspike.cli.output import cell_text
 
 LIBRARIES = ("numpy", "numba", "polars", "pandas", "pyarrow", "msgspec", "websockets", "xgboost-cpu")
@@ -107,6 +108,6 @@ def show(console: Console, title: str, figures: list[Figure]) -> None:
     console.print(table)
 
 
-def as_dicts(figures: list[Figure]) -> list[dict[str, Any]]:
+def as_dicts(figures: Sequence[Figure | Sheet]) -> list[dict[str, Any]]:
     """Return figures as JSON-ready values."""
     return [asdict(figure) for figure in figures]

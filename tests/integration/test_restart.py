@@ -25,7 +25,7 @@ DEATHS = [
     ("bus.append.begun", 1),
     ("bus.append.inserted", 151),
     ("bus.append.before_commit", 303),
-    ("bus.append.committed", 402),
+    ("bus.append.committed", 360),
 ]
 
 

@@ -30,12 +30,12 @@ Statistic = Callable[[F8], F8]
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """By how much a model beats the reference, with its uncertainty.
+    """By how much a model beats the reference, or what share of the attainable it has, with its uncertainty.
 
     Attributes
     ----------
     value : float
-        The difference on all rows; above 0 the model is better.
+        The figure on all rows; above 0 the model is better.
     low, high : float
         Bounds of the 95 % percentile interval.
     blocks, block_s : int
@@ -126,6 +126,42 @@ def average_precision_gain(y: Labels, model: F8, reference: F8, blocks: Blocks) 
     """
     ours, theirs = _WeightedPrecision(y, model, blocks), _WeightedPrecision(y, reference, blocks)
     return _gain(lambda weights: ours(weights) - theirs(weights), blocks)
+
+
+def mean_share(model_loss: F8, best_loss: F8, base_loss: F8, blocks: Blocks) -> Gain:
+    """Return what share of the way from a base to the best attainable mean loss a model has gone.
+
+    Parameters
+    ----------
+    model_loss, best_loss, base_loss : float64[n]
+        Loss of each row.
+    blocks : Blocks
+        Of the same rows.
+    """
+    gained, attainable = blocks.sums(base_loss - model_loss), blocks.sums(base_loss - best_loss)
+    return _gain(lambda weights: (weights @ gained) / (weights @ attainable), blocks)
+
+
+def average_precision_share(y: Labels, model: F8, best: F8, blocks: Blocks) -> Gain:
+    """Return what share of the way from the base rate to the best attainable precision a model has gone.
+
+    Parameters
+    ----------
+    y : bool[n]
+        Labels; both classes are there.
+    model, best : float64[n]
+        Scores that rank the rows; no ranking could be better than ``best``.
+    blocks : Blocks
+        Of the same rows.
+    """
+    ours, theirs = _WeightedPrecision(y, model, blocks), _WeightedPrecision(y, best, blocks)
+    spikes, rows = blocks.sums(y.astype(np.float64)), blocks.sums(np.ones(len(y)))
+
+    def share(weights: F8) -> F8:
+        base = (weights @ spikes) / (weights @ rows)
+        return (ours(weights) - base) / (theirs(weights) - base)
+
+    return _gain(share, blocks)
 
 
 class _WeightedPrecision:

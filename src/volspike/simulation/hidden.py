@@ -1,10 +1,12 @@
-"""The hidden state of the synthetic market (regimes, log-volatility, jumps) and the future it implies.
+"""The hidden state of the synthetic market: regimes, a long-run level, log-volatility, jumps.
 
-On a grid of one second. A regime (calm, active, turbulent), common to all products, is a Markov chain. Each
-product's log-volatility h (of one second, in basis points) reverts to the level of the regime:
-``h' = h + REVERSION * (level - h) + NOISE * z``. Jumps excite further jumps: in each second one happens
-with probability ``min(base + excitation, 0.5)``; it adds ``EXCITATION`` to the excitation, which decays by
-``DECAY`` a second.
+On a grid of one second. A regime (calm, active, turbulent; a Markov chain of minutes) and a long-run
+component (of hours, it reverts to 0), both common to all products, set the level of volatility. Each
+product's log-volatility h (of one second, in basis points) reverts to that level:
+``h' = h + REVERSION * (level + long_run - h) + NOISE * z``. Jumps excite further jumps: in each second one
+happens with probability ``min(base + excitation, 0.5)``; it adds ``EXCITATION`` to the excitation, which
+decays by ``DECAY`` a second. The constants are such that the market has the persistence and the tails of the
+recordings, see docs/results.md.
 """
 
 from __future__ import annotations
@@ -20,8 +22,6 @@ from volspike.simulation.market import SECOND_NS
 Floats = NDArray[np.float64]
 
 BLOCK_S = 10
-HORIZON_S = 60
-PATHS = 2_000
 REGIMES = ("calm", "active", "turbulent")
 
 # Chance per second of going from the row's regime to the column's.
@@ -32,9 +32,11 @@ TRANSITIONS = np.array(
         [1 / 400, 1 / 80, 1.0 - 1 / 80 - 1 / 400],
     ]
 )
-LEVEL = np.log(np.array([2.4, 7.5, 23.0]) / np.sqrt(60.0))
+LEVEL = np.log(np.array([2.0, 3.8, 8.0]) / np.sqrt(60.0))
+LONG_RUN_REVERSION = 1 / 10_800
+LONG_RUN_NOISE = 0.55 * np.sqrt(2 * LONG_RUN_REVERSION)
 REVERSION = 1 / 15
-NOISE = 0.07
+NOISE = 0.12
 JUMP_BASE = np.array([1 / 7_200, 1 / 900, 1 / 90])
 EXCITATION = 0.02
 DECAY = 0.95
@@ -48,6 +50,7 @@ class HiddenState(NamedTuple):
     """The state in force during one second; ``log_vol`` and ``excitation`` hold one value a product."""
 
     regime: int
+    long_run: float
     log_vol: tuple[float, ...]
     excitation: tuple[float, ...]
 
@@ -55,11 +58,13 @@ class HiddenState(NamedTuple):
 class HiddenBlock(NamedTuple):
     """The states of one block of ``BLOCK_S`` seconds, its jumps, and the state of its last second.
 
-    ``regime`` has shape (BLOCK_S,), the others (BLOCK_S, products). A jump happens at ``jump_at`` (a fraction
-    of its second) and moves the log-price by ``jump_bps``; where there is none ``jump_bps`` is 0.
+    ``regime`` and ``long_run`` have shape (BLOCK_S,), the others (BLOCK_S, products). A jump happens at
+    ``jump_at`` (a fraction of its second) and moves the log-price by ``jump_bps``; where there is none
+    ``jump_bps`` is 0.
     """
 
     regime: NDArray[np.int8]
+    long_run: Floats
     log_vol: Floats
     excitation: Floats
     jump_bps: Floats
@@ -72,6 +77,29 @@ def next_regime(regime: NDArray[np.int64], uniform: Floats) -> NDArray[np.int64]
     steps = _CUMULATIVE[regime]
     following: NDArray[np.int64] = (uniform[..., None] >= steps[..., :2]).sum(axis=-1)
     return following
+
+
+def next_long_run(long_run: Floats | float, z: Floats | float) -> Floats | float:
+    """Step the long_run by one second, given a standard normal draw."""
+    return long_run * (1.0 - LONG_RUN_REVERSION) + LONG_RUN_NOISE * z
+
+
+def next_log_vol(log_vol: Floats, level: Floats | float, z: Floats) -> Floats:
+    """Step the log-volatility by one second towards its level, given a standard normal draw."""
+    following: Floats = log_vol + REVERSION * (level - log_vol) + NOISE * z
+    return following
+
+
+def jump_chance(base: Floats | float, excitation: Floats) -> Floats:
+    """Return the probability of a jump in one second."""
+    chance: Floats = np.minimum(base + excitation, 0.5)
+    return chance
+
+
+def draw_jump_sizes(shape: int | tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Draw signed sizes of jumps, in basis points."""
+    sizes: Floats = JUMP_MEDIAN_BPS * np.exp(JUMP_SPREAD * rng.standard_normal(shape))
+    return sizes * rng.choice([-1.0, 1.0], shape)
 
 
 class HiddenPath:
@@ -93,10 +121,9 @@ class HiddenPath:
         self._seed = seed
         self._products = products
         self.start_ns = start_ns
-        calm = HiddenState(0, (float(LEVEL[0]),) * products, (0.0,) * products)
+        calm = HiddenState(0, 0.0, (float(LEVEL[0]),) * products, (0.0,) * products)
         self._before = [calm]
         self._cached_block = lru_cache(maxsize=4)(self._make_block)
-        self._cached_future = lru_cache(maxsize=16)(self._simulate_future)
 
     def block(self, index: int) -> HiddenBlock:
         """Return block ``index``, which begins ``index * BLOCK_S`` seconds after the start."""
@@ -109,50 +136,31 @@ class HiddenPath:
         second = max(0, -((self.start_ns - event_ns) // SECOND_NS) - 1)
         block = self.block(second // BLOCK_S)
         i = second % BLOCK_S
-        return HiddenState(int(block.regime[i]), tuple(block.log_vol[i]), tuple(block.excitation[i]))
-
-    def future_volatility_bps(self, product: int, event_ns: int) -> Floats:
-        """Return ``PATHS`` draws, sorted, of the volatility over the 60 whole seconds after ``event_ns``."""
-        return self._cached_future(product, -(-event_ns // SECOND_NS))
+        return HiddenState(
+            int(block.regime[i]),
+            float(block.long_run[i]),
+            tuple(block.log_vol[i]),
+            tuple(block.excitation[i]),
+        )
 
     def _make_block(self, index: int) -> HiddenBlock:
         rng = np.random.default_rng([self._seed, 0, index])
         shape = (BLOCK_S, self._products)
-        turn, z = rng.random(BLOCK_S), rng.standard_normal(shape)
+        turn, z, slow = rng.random(BLOCK_S), rng.standard_normal(shape), rng.standard_normal(BLOCK_S)
         jump, at = rng.random(shape), rng.random(shape)
-        sizes = (
-            JUMP_MEDIAN_BPS
-            * np.exp(JUMP_SPREAD * rng.standard_normal(shape))
-            * rng.choice([-1.0, 1.0], shape)
-        )
-        regimes = np.empty(BLOCK_S, np.int8)
+        sizes = draw_jump_sizes(shape, rng)
+        regimes, long_runs = np.empty(BLOCK_S, np.int8), np.empty(BLOCK_S)
         log_vol, excitation, jumps = np.empty(shape), np.empty(shape), np.zeros(shape)
         before = self._before[index]
-        regime, h, excited = before.regime, np.array(before.log_vol), np.array(before.excitation)
+        regime, long_run = before.regime, before.long_run
+        h, excited = np.array(before.log_vol), np.array(before.excitation)
         for i in range(BLOCK_S):
             regime = int(next_regime(np.array(regime), turn[i : i + 1])[0])
-            h = h + REVERSION * (LEVEL[regime] - h) + NOISE * z[i]
-            jumped = jump[i] < np.minimum(JUMP_BASE[regime] + excited, 0.5)
+            long_run = next_long_run(long_run, slow[i])
+            h = next_log_vol(h, LEVEL[regime] + long_run, z[i])
+            jumped = jump[i] < jump_chance(JUMP_BASE[regime], excited)
             excited = excited * DECAY + EXCITATION * jumped
-            regimes[i], log_vol[i], excitation[i] = regime, h, excited
+            regimes[i], long_runs[i], log_vol[i], excitation[i] = regime, long_run, h, excited
             jumps[i] = np.where(jumped, sizes[i], 0.0)
-        last = HiddenState(regime, tuple(h), tuple(excited))
-        return HiddenBlock(regimes, log_vol, excitation, jumps, at, last)
-
-    def _simulate_future(self, product: int, second: int) -> Floats:
-        state = self.state_at(second * SECOND_NS)
-        rng = np.random.default_rng([self._seed, 2, product, second])
-        regime = np.full(PATHS, state.regime)
-        h = np.full(PATHS, state.log_vol[product])
-        excited = np.full(PATHS, state.excitation[product])
-        squares = np.zeros(PATHS)
-        for _ in range(HORIZON_S):
-            turn, jump = rng.random((2, PATHS))
-            z, shock, tail = rng.standard_normal((3, PATHS))
-            regime = next_regime(regime, turn)
-            h += REVERSION * (LEVEL[regime] - h) + NOISE * z
-            jumped = jump < np.minimum(JUMP_BASE[regime] + excited, 0.5)
-            excited = excited * DECAY + EXCITATION * jumped
-            size = JUMP_MEDIAN_BPS * np.exp(JUMP_SPREAD * tail) * jumped
-            squares += (np.exp(h) * shock + size) ** 2
-        return np.sort(np.sqrt(squares))
+        last = HiddenState(regime, float(long_run), tuple(h), tuple(excited))
+        return HiddenBlock(regimes, long_runs, log_vol, excitation, jumps, at, last)

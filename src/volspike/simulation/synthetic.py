@@ -2,14 +2,16 @@
 
 The efficient log-price is a Brownian motion whose volatility follows the hidden state, with jumps. Trades
 arrive as a Hawkes process whose rate grows with volatility; each arrival is one taker order that fills one or
-more resting orders (a sweep: consecutive trade ids under one stamp). Quotes are post-trade, around the
-efficient price, at least one cent apart; spread grows and depth shrinks with volatility.
+more resting orders (a sweep: consecutive trade ids under one stamp). Quotes are post-trade. They stand until
+the efficient price has gone some way from the mid, and then follow it; most often they are one cent apart.
+Spread grows and depth shrinks with volatility.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +20,10 @@ from numpy.typing import NDArray
 from volspike.errors import ConfigError
 from volspike.records import SIZE_DECIMALS
 from volspike.simulation.arrivals import HawkesArrivals
-from volspike.simulation.hidden import BLOCK_S, LEVEL, REGIMES, HiddenBlock, HiddenPath
+from volspike.simulation.future import States, future_volatility_bps
+from volspike.simulation.hidden import BLOCK_S, REGIMES, HiddenBlock, HiddenPath
 from volspike.simulation.market import SECOND_NS, GroundTruth, MarketBreak, MarketEvent, MarketTick
+from volspike.simulation.quoting import inertia_bps, order_rate, stress_of, wide_frac
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -27,6 +31,7 @@ Integers = NDArray[np.int64]
 CENTS = 2
 MAX_FILLS = 100
 MAX_STALE_S = 107.0
+PATHS = 2_000
 # More than are ever traded in a second, at any speed: so a later market takes none of an earlier one's.
 TRADE_IDS_PER_S = 10_000
 ORIGIN_NS = 1_900_000_000 * SECOND_NS
@@ -38,14 +43,14 @@ class ProductSpec(NamedTuple):
 
     price: float
     orders_per_second: float
-    spread_cents: float
+    wide_cents: float
     depth: float
     trade_size: float
 
 
 PRODUCTS: Mapping[str, ProductSpec] = {
-    "BTC-USD": ProductSpec(80_000.0, 1.7, 1.5, 0.30, 0.010),
-    "ETH-USD": ProductSpec(3_200.0, 1.3, 0.6, 4.00, 0.150),
+    "BTC-USD": ProductSpec(80_000.0, 1.7, 70.0, 0.30, 0.010),
+    "ETH-USD": ProductSpec(3_200.0, 1.3, 2.5, 4.00, 0.150),
 }
 
 
@@ -89,6 +94,7 @@ class SyntheticMarket:
         self._duration_s = duration_s
         self._activity = activity
         self._hidden = HiddenPath(seed, len(self._products), self._start_ns)
+        self._cached_future = lru_cache(maxsize=16)(self._simulate_future)
 
     @property
     def products(self) -> Sequence[str]:
@@ -114,10 +120,27 @@ class SyntheticMarket:
         """Return P(volatility over the 60 whole seconds after ``event_ns`` >= ``tau_bps``).
 
         The hidden state at ``event_ns`` is known, its future is not: 2,000 seeded paths of the generator
-        itself (the rounding of prices and the sparseness of trades, both small, are left out).
+        itself, see ``future``.
         """
-        volatility = self._hidden.future_volatility_bps(self._products.index(product), event_ns)
+        volatility = self._cached_future(product, -(-event_ns // SECOND_NS))
         return 1.0 - float(np.searchsorted(volatility, tau_bps)) / len(volatility)
+
+    def hidden_states(self, product: str, second: Integers) -> States:
+        """Return the hidden state of a product at whole seconds (int64[n], since 1970)."""
+        column = self._products.index(product)
+        found = [self._hidden.state_at(int(each) * SECOND_NS) for each in second]
+        return States(
+            np.array([state.regime for state in found], np.int64),
+            np.array([state.long_run for state in found]),
+            np.array([state.log_vol[column] for state in found]),
+            np.array([state.excitation[column] for state in found]),
+        )
+
+    def _simulate_future(self, product: str, second: int) -> Floats:
+        states = self.hidden_states(product, np.array([second]))
+        rng = np.random.default_rng([self._seed, 2, self._products.index(product), second])
+        rate = PRODUCTS[product].orders_per_second * self._activity
+        return future_volatility_bps(states, rate, PATHS, rng)[0]
 
     def jump_times_ns(self, product: str, start_ns: int, end_ns: int) -> list[int]:
         """Return the times of the price jumps in ``[start_ns, end_ns)``."""
@@ -190,6 +213,8 @@ class _ProductTape:
         self._unspent_jump = 0.0
         rng = np.random.default_rng([seed, 3, column])
         self._log_price = float(np.log(self._spec.price) + 0.05 * rng.standard_normal())
+        self._mid_half_cents = _odd_half_cents(self._log_price)
+        self._inertia_bps = 0.0
         self._trade_id = start_s * TRADE_IDS_PER_S + int(rng.integers(10**8, 10**9)) % TRADE_IDS_PER_S
         self._stale_s = float(rng.uniform(0.0, MAX_STALE_S))
 
@@ -217,14 +242,15 @@ class _ProductTape:
     ) -> Iterator[MarketTick]:
         """Yield the trades of the next block, in order."""
         rng = np.random.default_rng([self._seed, 1, self.column, index])
-        stress = np.exp(log_vol - LEVEL[0])  # volatility relative to a calm market
-        rates = activity * self._spec.orders_per_second * stress**0.6
-        orders_s = self._arrivals.block(rates, rng)
+        stress = stress_of(log_vol)
+        orders_s = self._arrivals.block(order_rate(stress, activity * self._spec.orders_per_second), rng)
         log_price = self._walk(orders_s, log_vol, jump_s, jump_bps, rng)
         fills = _fills(len(orders_s), rng)
         order = np.repeat(np.arange(len(orders_s)), fills)
         event_ns = start_ns + (orders_s * SECOND_NS).astype(np.int64)
-        columns = self._quote(log_price, stress[orders_s.astype(np.int64)], order, rng)
+        stress = stress[orders_s.astype(np.int64)]
+        mid = self._follow(log_price, stress, rng)
+        columns = self._quote(mid, stress, order, rng)
         ids = range(self._trade_id + 1, self._trade_id + 1 + len(order))
         self._trade_id += len(order)
         rows = zip(event_ns[order].tolist(), zip(*columns, strict=True), ids, strict=True)
@@ -248,18 +274,34 @@ class _ProductTape:
         self._log_price = float(log_price[-1]) if len(log_price) else self._log_price
         return log_price
 
+    def _follow(self, log_price: Floats, stress: Floats, rng: np.random.Generator) -> Integers:
+        """Return the mid after each order in half cents, with the one before the block in front.
+
+        The mid stands until the efficient price is further away than a distance drawn anew at every move. It
+        lies between two cents, so that it can stand whatever the spread.
+        """
+        inertia = inertia_bps(stress) * rng.standard_exponential(len(stress))
+        mids = [self._mid_half_cents]
+        stands_at = float(np.log(self._mid_half_cents / (2 * 10**CENTS)))
+        for price, fresh_bps in zip(log_price.tolist(), inertia.tolist(), strict=True):
+            if abs(price - stands_at) * 1e4 >= self._inertia_bps:
+                self._mid_half_cents, self._inertia_bps = _odd_half_cents(price), fresh_bps
+                stands_at = price
+            mids.append(self._mid_half_cents)
+        return np.array(mids, np.int64)
+
     def _quote(
-        self, log_price: Floats, stress: Floats, order: Integers, rng: np.random.Generator
+        self, mid: Integers, stress: Floats, order: Integers, rng: np.random.Generator
     ) -> tuple[list[int], ...]:
         """Return bid, ask, price (cents), buy, trade size, bid size, ask size of each fill."""
-        n = len(order)
-        cents = np.exp(log_price) * 10**CENTS
-        spread = 1 + np.floor(self._spec.spread_cents * stress**1.8 * rng.exponential(1.0, len(stress)))
-        buy = rng.random(len(stress)) < 0.5
-        # Each further fill of a sweep pushes the quotes by a cent in the taker's direction.
-        depth_eaten = np.arange(n) - np.searchsorted(order, order)
-        push = np.where(buy, 1, -1)[order] * depth_eaten
-        bid = np.floor(cents - spread / 2)[order] + push
+        n, moved = len(order), np.diff(mid)
+        wide = rng.random(len(stress)) < wide_frac(stress)
+        half = np.floor(self._spec.wide_cents / 2.0 * stress * rng.exponential(1.0, len(stress)))
+        spread = np.where(wide, 1 + 2 * half, 1)
+        # A move is a taker's work: of a sweep that moves the quotes, all fills but the last are a cent short.
+        buy = np.where(moved == 0, rng.random(len(stress)) < 0.5, moved > 0)
+        left = np.searchsorted(order, order, side="right") - 1 - np.arange(n)
+        bid = ((mid[1:] - spread) // 2)[order] - np.sign(moved)[order] * left
         ask = bid + spread[order]
         at_touch = rng.random(n) < 0.55
         inside = 1 + np.floor(rng.random(n) * np.maximum(spread[order] - 1, 1))
@@ -272,6 +314,11 @@ class _ProductTape:
         )
         columns = (bid, ask, price, buy[order], *sizes)
         return tuple(column.astype(np.int64).tolist() for column in columns)
+
+
+def _odd_half_cents(log_price: float) -> int:
+    """Return twice a price in cents as an odd number: the mid of two prices that are an odd number apart."""
+    return 2 * int(np.exp(log_price) * 10**CENTS) + 1
 
 
 def _fills(orders: int, rng: np.random.Generator) -> Integers:
