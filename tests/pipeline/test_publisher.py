@@ -22,6 +22,7 @@ from volspike.testing.crash_point import CrashPoint
 from whole_runs import wait_until
 
 FRAMES = 400
+ARCHIVE = "a" * 32
 STEPS = (
     "publish.encoded",
     "bus.append.begun",
@@ -76,7 +77,7 @@ class Bench:
         self.trouble: Callable[[str], None] = lambda _step: None
 
     def start(self, last_seq: int = 0, **options) -> Publisher:
-        position = PublishPosition("ingest", "", self.root / "note.json", 0)
+        position = PublishPosition("ingest", "", self.root / "note.json", 0, ARCHIVE)
         return Publisher(
             lambda: Troubled(self.root / "log.db", lambda step: self.trouble(step)),
             position,
@@ -212,7 +213,7 @@ def test_a_start_with_nothing_to_do_reads_nothing_back(bench: Bench) -> None:
     def past(after: int, to: int):
         raise AssertionError("read back")
 
-    position = PublishPosition("ingest", "", bench.root / "note.json", 0)
+    position = PublishPosition("ingest", "", bench.root / "note.json", 0, ARCHIVE)
     again = Publisher(lambda: EmbeddedLog(bench.root / "log.db", SystemClock()), position, past, FRAMES)
     again.close(30)
     assert again.failure is None
@@ -246,4 +247,4 @@ def test_a_damaged_note_is_told(tmp_path: Path) -> None:
     note = tmp_path / "note.json"
     note.write_bytes(b"{")
     with pytest.raises(BusError, match="tells no position"):
-        PublishPosition("ingest", "", note, 0)
+        PublishPosition("ingest", "", note, 0, ARCHIVE)
