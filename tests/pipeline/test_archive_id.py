@@ -1,4 +1,4 @@
-"""A position on the bus is of one archive: another data directory under its name is refused, and harms none."""
+"""A position on the bus is of one archive: another data directory under its name is refused, harming none."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PARTITIONS = 2
 
 
 @pytest.fixture
-def suffix(kafka_bootstrap: str) -> Iterator[str]:
+def suffix(kafka_bootstrap: str) -> str:
     from volspike.bus.kafka import KafkaLog
 
     made = f"-{secrets.token_hex(4)}"
     with closing(KafkaLog(kafka_bootstrap)) as log:
         log.cluster.create(planned_topics(PARTITIONS, None, made))
-    yield made
+    return made
 
 
 @pytest.fixture
