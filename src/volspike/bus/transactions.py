@@ -33,9 +33,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from volspike.bus.port import Log, LogRecord, OffsetGap, Outgoing, Place
+from volspike.bus.port import Consumer, Log, LogRecord, OffsetGap, Outgoing, Place
 from volspike.clock import Clock
-from volspike.errors import UnavailableError
+from volspike.errors import BusError, UnavailableError
 
 Partition = tuple[str, int]
 # A commit takes some milliseconds whatever the batch: over so many records it hardly shows.
@@ -66,7 +66,10 @@ class Stage(Protocol):
 
 
 class ExactlyOnce:
-    """Runs a stage on a member of a group.
+    """Runs a stage on a member of a group, which it joins in its first round.
+
+    Whatever else a process needs is opened before that: a member that is given partitions and ends leaves
+    them unserved until its session is over.
 
     Parameters
     ----------
@@ -133,8 +136,8 @@ class ExactlyOnce:
         self.undone = 0
         self.rebalances = 0
         self.on_commit: Callable[[Sequence[Outgoing], int], None] = lambda _written, _took_ns: None
-        self._consumer = log.consumer(group, topics)
-        self._consumer.before_revoke(self._hand_over)
+        self._group, self._topics = group, topics
+        self._joined: Consumer | None = None
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Go on until ``stopped``, then write the state and leave.
@@ -150,8 +153,21 @@ class ExactlyOnce:
             self.step()
         self.close()
 
+    def join(self) -> None:
+        """Join the group, unless that is done.
+
+        Raises
+        ------
+        BusError
+            A topic is missing, or no broker answers.
+        """
+        if self._joined is None:
+            self._joined = self._log.consumer(self._group, self._topics)
+            self._joined.before_revoke(self._hand_over)
+
     def step(self) -> int:
         """Do one round; return how many records were read, processed and committed."""
+        self.join()
         try:
             if self._astray:
                 self._consumer.rewind()
@@ -173,6 +189,8 @@ class ExactlyOnce:
         is_over : bool
             Whether no more records will come, so that what is open is settled first.
         """
+        if self._joined is None:
+            return
         if self._mine and not self._astray:
             if is_over:
                 mine = self.partitions
@@ -185,6 +203,12 @@ class ExactlyOnce:
     def partitions(self) -> list[Partition]:
         """Return the partitions that this member has, sorted."""
         return sorted(self._mine)
+
+    @property
+    def _consumer(self) -> Consumer:
+        if self._joined is None:
+            raise BusError(f"group {self._group}", "is not joined", "join first")
+        return self._joined
 
     def _round(self) -> int:
         # A transaction costs brokers the same whatever it holds.
