@@ -13,6 +13,8 @@ from typing import Any
 from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.opening import open_log
 from volspike.bus.port import Log
+from volspike.bus.topic_layout import check_layout
+from volspike.bus.topics import DEADLETTER, GAPS, TICKS
 from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import BusError, FencedError, UnavailableError, VolspikeError
@@ -185,6 +187,7 @@ def _opener(
     def opened() -> Log:
         # Without a name first: a log with one drives out whoever writes under it.
         with closing(open_log(settings, home.log, clock)) as reader:
+            check_layout(reader, "ingest", TICKS.name, [GAPS.name, DEADLETTER.name], settings.topic_suffix)
             position.check(reader)
         return open_log(settings, home.log, clock, f"ingest.{name}{settings.topic_suffix}")
 
