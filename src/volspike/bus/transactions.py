@@ -35,12 +35,15 @@ from typing import Protocol
 
 from volspike.bus.port import Consumer, Log, LogRecord, OffsetGap, Outgoing, Place
 from volspike.clock import Clock
-from volspike.errors import BusError, UnavailableError
+from volspike.errors import BusError, UnavailableError, UndoneError
+from volspike.logs import get_logger
 
 Partition = tuple[str, int]
 # A commit takes some milliseconds whatever the batch: over so many records it hardly shows.
 BATCH_ROWS = 10_000
 _PAUSE_S = 0.2
+
+log = get_logger()
 
 
 class Stage(Protocol):
@@ -102,6 +105,8 @@ class ExactlyOnce:
         Batches that were undone and read again.
     rebalances : int
         Times that partitions came or went.
+    is_away : bool
+        Whether the bus did not answer when it was last asked.
     on_commit : callable
         Called behind each transaction with what it wrote, and the nanoseconds it took.
     """
@@ -135,6 +140,7 @@ class ExactlyOnce:
         self.processed = 0
         self.undone = 0
         self.rebalances = 0
+        self.is_away = False
         self.on_commit: Callable[[Sequence[Outgoing], int], None] = lambda _written, _took_ns: None
         self._group, self._topics = group, topics
         self._joined: Consumer | None = None
@@ -174,12 +180,15 @@ class ExactlyOnce:
                 # Before a poll in which partitions may be handed over: their memory is ahead of the offsets.
                 self._follow()
                 self._astray = False
-            return self._round()
-        except UnavailableError:
+            read = self._round()
+        except UnavailableError as error:
             self.undone += 1
             self._astray = True
+            self._note(error)
             time.sleep(_PAUSE_S)
             return 0
+        self._note(None)
+        return read
 
     def close(self, *, is_over: bool = False) -> None:
         """Write the state of what this member has, and leave the group.
@@ -232,6 +241,15 @@ class ExactlyOnce:
         if 0 < len(records) < self._batch_rows:
             self._next_ns = now_ns + self._interval_ns
         return len(records)
+
+    def _note(self, error: UnavailableError | None) -> None:
+        """Tell when the bus goes away, and when a round has succeeded again."""
+        if error is not None and not isinstance(error, UndoneError) and not self.is_away:
+            self.is_away = True
+            log.warning("the bus is away; waiting", reason=str(error))
+        elif error is None and self.is_away:
+            self.is_away = False
+            log.warning("the bus is back")
 
     def _append(self, written: Sequence[Outgoing], is_news: bool = True) -> None:
         started_ns = self._clock.monotonic_ns()
