@@ -82,6 +82,13 @@ def test_a_stage_whose_state_would_go_by_age_is_refused(verb: str, place: Place)
     assert place.cluster.plan(state + place.suffix).compacted
 
 
+def test_partitions_are_shown_in_words(tmp_path: Path) -> None:
+    ran = volspike("featurize", "--data-dir", tmp_path / "data", "--exit-after", 1)
+    assert ran.code == 0, ran.err
+    (line,) = [line for line in ran.out.splitlines() if "partitions" in line]
+    assert line.split() == ["partitions", "ticks.raw", "0"]
+
+
 @pytest.mark.slow
 def test_a_worker_says_once_that_the_broker_is_away_and_that_it_is_back(
     kafka_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -220,7 +220,9 @@ def test_a_start_with_nothing_to_do_reads_nothing_back(bench: Bench) -> None:
     assert again.seq == FRAMES
 
 
-def test_what_another_process_has_taken_over_is_left_alone(bench: Bench) -> None:
+def test_what_another_process_has_taken_over_is_left_alone(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fenced(step: str) -> None:
         if step == "before":
             raise FencedError("log", "another runs", "stop one")
@@ -232,6 +234,10 @@ def test_what_another_process_has_taken_over_is_left_alone(bench: Bench) -> None
     assert isinstance(publisher.failure, FencedError)
     assert publisher.put(frame(FRAMES + 1)) is False
     assert bench.published() == []
+    publisher.close(30)
+    said = capsys.readouterr().err
+    assert "this one ends" in said
+    assert "the archive goes on" not in said
 
 
 def test_a_position_ahead_of_the_archive_is_refused(bench: Bench) -> None:

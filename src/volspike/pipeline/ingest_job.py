@@ -149,8 +149,8 @@ def open_ingest(settings: Settings, name: str, products_per_connection: int, clo
     with ExitStack() as opening:
         writer = ArchiveWriter(home.root, clock)
         opening.callback(writer.close)
-        note, archive = home.published(name), archive_id(home.archive_id)
-        position = PublishPosition(name, settings.topic_suffix, note, writer.last_seq, archive)
+        note, own_id = home.published(name), archive_id(home.archive_id)
+        position = PublishPosition(name, settings.topic_suffix, note, writer.last_seq, own_id)
         opener = _opener(settings, home, name, clock, position)
         _number_on(writer, _published_seq(opener, position, home, settings, clock))
         scales = PriceScales(settings.price_decimals)
