@@ -15,7 +15,8 @@ from volspike.bus.topics import TICKS
 from volspike.exchange.products import PriceScales
 from volspike.pipeline.archive_past import ArchivePast
 from volspike.pipeline.home import Home
-from volspike.pipeline.row_comparison import compare_rows, topic_records
+from volspike.pipeline.row_comparison import FAULTS, compare_rows
+from volspike.pipeline.stage_report import topic_records
 from volspike.recording.compression import open_text
 from volspike.recording.layout import raw_directory, segments
 from volspike.recording.reader import Archive
