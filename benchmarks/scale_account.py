@@ -15,7 +15,8 @@ from volspike.bus.topics import TICKS
 from volspike.exchange.products import PriceScales
 from volspike.pipeline.archive_past import ArchivePast
 from volspike.pipeline.home import Home
-from volspike.pipeline.stage_report import compare_rows, topic_records
+from volspike.pipeline.row_comparison import FAULTS, compare_rows
+from volspike.pipeline.stage_report import topic_records
 from volspike.recording.compression import open_text
 from volspike.recording.layout import raw_directory, segments
 from volspike.recording.reader import Archive
@@ -107,11 +108,11 @@ def amiss(log: Log, home: Home) -> dict[str, int]:
             if topic is TICKS:
                 expected[topic.key(event)].append(TICKS.encode(event))
     different = Counter(name for name in there.keys() | expected.keys() if there[name] != expected[name])
-    rows = compare_rows(log, "", home, scales, "core")
+    rows = compare_rows(log, "", home, scales, "core").counts
     return {
         "ticks": sum(map(len, there.values())),
         "ticks_different": different.total(),
-        **{name: rows[name] for name in ("rows", "different", "missing", "extra")},
+        **{name: rows[name] for name in ("rows", *FAULTS)},
     }
 
 

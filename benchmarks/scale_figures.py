@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.figures import Figure, at_most
 from benchmarks.scale_account import ArchiveSize, TopicSize
 from benchmarks.scale_watch import Reading
+from volspike.pipeline.row_comparison import FAULTS
 
 
 class Span(NamedTuple):
@@ -105,7 +106,7 @@ def of_accounts(
         Figure("records of ticks.raw held to the archive", held["ticks"], ""),
         at_most("products whose ticks differ from the archive", held["ticks_different"], "", 0),
         Figure("rows and marks held to the archive", held["rows"], ""),
-        *(at_most(f"rows {name}", held[name], "", 0) for name in ("different", "missing", "extra")),
+        *(at_most(f"rows {name}", held[name], "", 0) for name in FAULTS),
         Figure("predictions", score.get("ticks.predictions", 0), ""),
         Figure("outcomes", score.get("ticks.outcomes", 0), ""),
         Figure("read the archive back at the next start", past_s, "s"),

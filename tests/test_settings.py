@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from volspike.bus.reserved_options import RESERVED_OPTIONS
 from volspike.config import CONFIG_FILE, ENV_PREFIX, Settings, expected, inspect_settings, load_settings
 from volspike.errors import ConfigError
 from whole_runs import one_line_failure, volspike
@@ -69,3 +70,12 @@ def test_config_shows_what_is_good_and_marks_what_is_wrong(
     wrong = [line.split()[0] for line in told.out.splitlines() if "WRONG" in line]
     assert wrong == ["target", "sed"]
     assert set(inspect_settings().wrong) == {"target", "sed"}
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_OPTIONS))
+def test_an_option_on_which_exactly_once_rests_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOLSPIKE_KAFKA_OPTIONS", json.dumps({"security.protocol": "SSL", name: "x"}))
+    with pytest.raises(ConfigError, match=f"kafka_options .*: {name} is set by volspike; take it out"):
+        load_settings()
+    monkeypatch.setenv("VOLSPIKE_KAFKA_OPTIONS", '{"security.protocol": "SSL"}')
+    assert load_settings().kafka_options == {"security.protocol": "SSL"}

@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from volspike.bus.reserved_options import RESERVED_OPTIONS
 from volspike.errors import ConfigError
 
 ENV_PREFIX = "VOLSPIKE_"
@@ -140,6 +141,13 @@ class Settings(BaseSettings):
             return json.loads(value)
         except ValueError as error:
             raise ValueError(f"it is no JSON ({error})") from None
+
+    @field_validator("kafka_options")
+    @classmethod
+    def _not_reserved(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in sorted(RESERVED_OPTIONS & value.keys()):
+            raise ValueError(f"{name} is set by volspike; take it out")
+        return value
 
     @field_validator("alert_close")
     @classmethod

@@ -10,6 +10,7 @@ VolspikeError                  one line: what, why, and what to do about it
 │   ├── DamagedLogError        the log file is damaged: set it aside and begin another
 │   ├── FencedError            another process has taken this one's place: stop
 │   └── UnavailableError       the broker is away or undid the batch: read again and go on
+│       └── UndoneError        it undid the batch, and is there
 ├── FeatureError               a feature set is unknown, or a features file doesn't match
 ├── NotEnoughDataError         too few rows, windows, clusters or classes for what was asked
 ├── LeakError                  the leak audit found a leak
@@ -97,6 +98,10 @@ class FencedError(BusError):
 
 class UnavailableError(BusError):
     """The broker can't be reached or undid the batch; sound after ``rewind`` is to read and try again."""
+
+
+class UndoneError(UnavailableError):
+    """The broker undid the batch, as when partitions are dealt anew, and is not away."""
 
 
 class FeatureError(VolspikeError):

@@ -77,6 +77,7 @@ def main(where: str, name: str, source: str, target: str, state: str, point: str
     reader = open_log(where)
     stage = RunningSum(reader, source, target, state)
     loop = ExactlyOnce(log, f"sum-{source}", [source], stage, SystemClock(), batch_rows=7, state_s=0.1)
+    loop.join()
     print("ready", flush=True)
     ends = [log.end_offset(source, n) for n in range(log.partitions(source))]
     idle = 0

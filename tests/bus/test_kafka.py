@@ -126,3 +126,17 @@ def test_no_broker_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnavailableError, match="check that the broker runs") as caught:
         KafkaLog(f"127.0.0.1:{free_port()}")
     assert "\n" not in str(caught.value)
+
+
+def test_options_do_not_override_what_exactly_once_rests_on(kafka) -> None:
+    topic = kafka.topic("held")
+    reserved = {"group.id": "other", "isolation.level": "read_uncommitted", "enable.auto.commit": "true"}
+    log = KafkaLog(kafka.bootstrap, options={**reserved, "bootstrap.servers": "127.0.0.1:9"})
+    settings = log.cluster.settings(group_id="mine", isolation_level="read_committed", acks="all")
+    assert (settings["group.id"], settings["isolation.level"]) == ("mine", "read_committed")
+    log.append(numbered(topic, range(5)))
+    consumer = log.consumer(kafka.name("mine"), [topic])
+    assert values(drain(consumer, 5)) == list(range(5))
+    log.append([], consumer)
+    assert log.group_offset(kafka.name("mine"), topic) == 5
+    log.close()

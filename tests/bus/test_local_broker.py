@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,8 +15,8 @@ import pytest
 from buses import copies, drain, numbered, read_all, values
 from volspike.bus.broker_jars import broker_jars, java_command
 from volspike.bus.kafka import KafkaLog
-from volspike.bus.local_broker import LocalBrokers
-from volspike.bus.topic_plan import TopicPlan
+from volspike.bus.local_broker import LocalBrokers, free_port
+from volspike.bus.topic_plan import TopicPlan, planned_topics
 from volspike.errors import BusError, UnavailableError
 
 
@@ -74,3 +78,40 @@ def test_a_broker_that_does_not_start_names_its_log(kafka_cache: Path, tmp_path:
     with pytest.raises(BusError, match=rf"Kafka broker 1: .*; read {tmp_path}{os.sep}broker-1") as caught:
         brokers.start()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_broker_alone_serves_at_its_port_until_ctrl_c_and_keeps_its_topics(
+    kafka_cache: Path, tmp_path: Path
+) -> None:
+    port, directory, plans = free_port(), tmp_path / "kafka", planned_topics(1, None)
+    for created in (len(plans), 0):
+        with alone(kafka_cache, port, directory) as process:
+            assert process.stderr is not None
+            assert f"Kafka at 127.0.0.1:{port}" in process.stderr.readline()
+            log = KafkaLog(f"127.0.0.1:{port}")
+            assert len(log.cluster.create(plans)) == created
+            log.close()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        assert not (directory / "broker-1" / "broker.pid").exists()
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_ends_the_broker_with_one_line(kafka_cache: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = alone(kafka_cache, taken.getsockname()[1], tmp_path)
+        _, said = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert said.startswith("volspike: Kafka broker 1: has ended while starting")
+    assert len(said.splitlines()) == 1
+
+
+def alone(cache: Path, port: int, directory: Path) -> subprocess.Popen[str]:
+    command = ["-m", "volspike.bus.local_broker", "--port", str(port), "--directory", str(directory)]
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"VOLSPIKE_KAFKA_CACHE": str(cache)},
+    )

@@ -18,6 +18,7 @@ from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.port import Log, LogRecord, Outgoing
 from volspike.bus.transactions import ExactlyOnce
 from volspike.clock import SystemClock
+from volspike.errors import UnavailableError, UndoneError
 from volspike.testing.manual_clock import ManualClock
 
 SUM = Path(__file__).with_name("running_sum.py")
@@ -118,6 +119,32 @@ def test_an_interval_is_waited_for_unless_a_full_batch_was_read(tmp_path, monkey
     log.append([Outgoing("in", "k", b"1", n) for n in range(8)])
     assert [loop.step() for _ in range(5)] == [3, 3, 2, 0, 0]
     assert slept == [0.0, 0.0, 0.0, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(("kind", "is_away"), [(UnavailableError, True), (UndoneError, False)])
+def test_a_bus_that_is_away_is_told_once_and_an_undone_batch_is_not(
+    kind, is_away: bool, tmp_path, monkeypatch, capsys
+) -> None:
+    log = EmbeddedLog(tmp_path / "log.db", SystemClock())
+    troubles = iter([kind("log", "no answer", "wait")] * 3)
+
+    def process(_records) -> tuple[()]:
+        for trouble in troubles:
+            raise trouble
+        return ()
+
+    stage = SimpleNamespace(process=process, restore=lambda _: None, drop=lambda *_: None)
+    loop = ExactlyOnce(log, "g", ["in"], stage, ManualClock(), poll_s=0.0, state_s=600)
+    monkeypatch.setattr("volspike.bus.transactions.time.sleep", lambda _s: None)
+    log.append([Outgoing("in", "k", b"1", 1)])
+    seen = []
+    for _ in range(4):
+        loop.step()
+        seen.append(loop.is_away)
+    assert seen == [is_away, is_away, is_away, False]
+    assert (loop.undone, loop.processed) == (3, 1)
+    said = capsys.readouterr().err
+    assert said.count("the bus is away; waiting") == said.count("the bus is back") == int(is_away)
 
 
 @pytest.mark.slow

@@ -145,6 +145,7 @@ def test_simulate_tells_what_it_sent(tmp_path: Path) -> None:
     command = process.stderr.readline().split()  # ready to be pasted
     assert command[-5:-3] + command[-2:] == ["run", "--exchange-url", "--dialect", "advanced"]
     address = command[-3]
+    assert process.stderr.readline().split()[-5:] == ["ingest", *command[-4:]]
     from websockets.sync.client import connect
 
     with connect(address) as socket:

@@ -22,6 +22,7 @@ from volspike.testing.crash_point import CrashPoint
 from whole_runs import wait_until
 
 FRAMES = 400
+ARCHIVE = "a" * 32
 STEPS = (
     "publish.encoded",
     "bus.append.begun",
@@ -76,7 +77,7 @@ class Bench:
         self.trouble: Callable[[str], None] = lambda _step: None
 
     def start(self, last_seq: int = 0, **options) -> Publisher:
-        position = PublishPosition("ingest", "", self.root / "note.json", 0)
+        position = PublishPosition("ingest", "", self.root / "note.json", 0, ARCHIVE)
         return Publisher(
             lambda: Troubled(self.root / "log.db", lambda step: self.trouble(step)),
             position,
@@ -212,14 +213,16 @@ def test_a_start_with_nothing_to_do_reads_nothing_back(bench: Bench) -> None:
     def past(after: int, to: int):
         raise AssertionError("read back")
 
-    position = PublishPosition("ingest", "", bench.root / "note.json", 0)
+    position = PublishPosition("ingest", "", bench.root / "note.json", 0, ARCHIVE)
     again = Publisher(lambda: EmbeddedLog(bench.root / "log.db", SystemClock()), position, past, FRAMES)
     again.close(30)
     assert again.failure is None
     assert again.seq == FRAMES
 
 
-def test_what_another_process_has_taken_over_is_left_alone(bench: Bench) -> None:
+def test_what_another_process_has_taken_over_is_left_alone(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fenced(step: str) -> None:
         if step == "before":
             raise FencedError("log", "another runs", "stop one")
@@ -231,6 +234,10 @@ def test_what_another_process_has_taken_over_is_left_alone(bench: Bench) -> None
     assert isinstance(publisher.failure, FencedError)
     assert publisher.put(frame(FRAMES + 1)) is False
     assert bench.published() == []
+    publisher.close(30)
+    said = capsys.readouterr().err
+    assert "this one ends" in said
+    assert "the archive goes on" not in said
 
 
 def test_a_position_ahead_of_the_archive_is_refused(bench: Bench) -> None:
@@ -246,4 +253,4 @@ def test_a_damaged_note_is_told(tmp_path: Path) -> None:
     note = tmp_path / "note.json"
     note.write_bytes(b"{")
     with pytest.raises(BusError, match="tells no position"):
-        PublishPosition("ingest", "", note, 0)
+        PublishPosition("ingest", "", note, 0, ARCHIVE)

@@ -30,7 +30,7 @@ from volspike.bus.kafka_errors import kafka_errors
 from volspike.bus.kafka_reader import KafkaReader, stamp_ms
 from volspike.bus.port import Consumer, LogRecord, Outgoing, Retention
 from volspike.clock import SystemClock
-from volspike.errors import BusError, FencedError, UnavailableError
+from volspike.errors import BusError, FencedError, UnavailableError, UndoneError
 
 _FULL_PAUSE_S = 0.005
 _SETTLE_PAUSE_S = 0.02
@@ -114,7 +114,7 @@ class KafkaLog:
         member = None if consumer is None else self._own(consumer)
         if member is not None and not member.reads:
             if records:
-                raise UnavailableError(f"group {member.group}", "has no partitions here", "poll first")
+                raise UndoneError(f"group {member.group}", "has no partitions here", "poll first")
             return
         if not records and (member is None or not member.pending()):
             return
@@ -137,7 +137,7 @@ class KafkaLog:
                 self._fenced = error
                 raise
             reason = "the broker has ended a transaction that lasted too long"
-            raise UnavailableError(self._writer, reason, "read again from the committed offsets") from error
+            raise UndoneError(self._writer, reason, "read again from the committed offsets") from error
         except UnavailableError:
             # The outcome is the broker's to tell, and the next producer's start asks it.
             self._producer = None
@@ -263,7 +263,7 @@ class KafkaLog:
             raise BusError(type(consumer).__name__, "reads no Kafka topic", "append where it reads")
         if consumer.torn:
             reason = "lost partitions between reading and writing"
-            raise UnavailableError(f"group {consumer.group}", reason, "read again from the committed offsets")
+            raise UndoneError(f"group {consumer.group}", reason, "read again from the committed offsets")
         return consumer
 
     def _admit(self, records: Sequence[Outgoing]) -> set[str]:

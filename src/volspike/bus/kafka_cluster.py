@@ -26,6 +26,7 @@ from confluent_kafka.admin import (
 )
 
 from volspike.bus.kafka_errors import kafka_errors, when_settled
+from volspike.bus.reserved_options import RESERVED_OPTIONS
 from volspike.bus.topic_plan import TopicPlan
 from volspike.errors import BusError, UnavailableError
 
@@ -67,15 +68,19 @@ class KafkaCluster:
         self._look()
 
     def settings(self, **more: object) -> dict[str, Any]:
-        """Return the settings of a client; names in ``more`` have underscores for dots."""
+        """Return the settings of a client; names in ``more`` have underscores for dots.
+
+        The options given stand above them, but for those on which exactly-once rests.
+        """
         own = {name.replace("_", "."): value for name, value in more.items()}
         return {
-            "bootstrap.servers": self.bootstrap,
-            "logger": _QUIET,
             # A broker that is back is found within a second, not ten.
             "reconnect.backoff.max.ms": 1_000,
             **own,
             **self._options,
+            **{name: value for name, value in own.items() if name in RESERVED_OPTIONS},
+            "bootstrap.servers": self.bootstrap,
+            "logger": _QUIET,
         }
 
     def topics(self) -> list[str]:

@@ -69,13 +69,19 @@ class KafkaConsumer:
         self._callback: Callable[[Sequence[Partition]], None] | None = None
         self._torn = False
         self._closed = False
-        self._consumer = Consumer(cluster.settings(**_settings(group, name, session_s)))
+        self._down: KafkaError | None = None
+        settings = cluster.settings(**_settings(group, name, session_s))
+        self._consumer = Consumer({**settings, "error_cb": self._on_error})
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
         """Return up to ``limit`` records as soon as some are there; empty after ``timeout_s``."""
+        if self._down is not None:
+            # Left to itself, a member that has nothing to write would wait without a word.
+            down, self._down = self._down, None
+            raise bus_error(down, f"group {self.group}")
         taken: list[LogRecord | Message] = []
         with kafka_errors(f"group {self.group}"):
             first = self._consumer.poll(timeout_s)
@@ -205,6 +211,11 @@ class KafkaConsumer:
             self._position[partition] = oldest
             self._consumer.incremental_unassign([place])
             self._consumer.incremental_assign([TopicPartition(*partition, oldest)])
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Hear, within ``poll``, what concerns no partition."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._down = error
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._take_up(self._starts(partitions))

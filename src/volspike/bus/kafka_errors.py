@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from volspike.errors import BusError, FencedError, UnavailableError
+from volspike.errors import BusError, FencedError, UnavailableError, UndoneError
 
 _AWAY = "check that the broker runs and that VOLSPIKE_KAFKA_BOOTSTRAP names it"
 _AGAIN = "read again from the committed offsets"
@@ -62,26 +62,23 @@ _UNAVAILABLE = {
         ),
         _AWAY,
     ),
-    **dict.fromkeys(
-        (
-            KafkaError.ILLEGAL_GENERATION,
-            KafkaError.UNKNOWN_MEMBER_ID,
-            KafkaError.REBALANCE_IN_PROGRESS,
-            KafkaError.STALE_MEMBER_EPOCH,
-            KafkaError.FENCED_MEMBER_EPOCH,
-            KafkaError.INVALID_TXN_STATE,
-            KafkaError.INVALID_PRODUCER_ID_MAPPING,
-            KafkaError.UNKNOWN_PRODUCER_ID,
-            KafkaError.CONCURRENT_TRANSACTIONS,
-            KafkaError._PURGE_QUEUE,
-            KafkaError._PURGE_INFLIGHT,
-            KafkaError._ASSIGNMENT_LOST,
-        ),
-        _AGAIN,
-    ),
     KafkaError.NOT_ENOUGH_REPLICAS: "start the brokers that are missing",
     KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND: "start the brokers that are missing",
     KafkaError.KAFKA_STORAGE_ERROR: "free space on the broker's disk and see its log",
+}
+_UNDONE = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError.INVALID_TXN_STATE,
+    KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    KafkaError.UNKNOWN_PRODUCER_ID,
+    KafkaError.CONCURRENT_TRANSACTIONS,
+    KafkaError._PURGE_QUEUE,
+    KafkaError._PURGE_INFLIGHT,
+    KafkaError._ASSIGNMENT_LOST,
 }
 _REMEDIES = {
     **dict.fromkeys(
@@ -138,6 +135,6 @@ def bus_error(error: KafkaError, subject: str) -> BusError:
         return FencedError(subject, reason, "another process of this name runs; stop one of them")
     if code in _UNAVAILABLE:
         return UnavailableError(subject, reason, _UNAVAILABLE[code])
-    if error.txn_requires_abort() or error.retriable():
-        return UnavailableError(subject, reason, _AGAIN)
+    if code in _UNDONE or error.txn_requires_abort() or error.retriable():
+        return UndoneError(subject, reason, _AGAIN)
     return BusError(subject, reason, _REMEDIES.get(code, "see the broker's log"))

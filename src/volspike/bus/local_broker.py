@@ -6,21 +6,28 @@ Each broker is one Java process that is its own controller (KRaft), with its own
                         /data                the topics
                         /broker.log          everything the process printed
                         /broker.pid          its process id
+
+One alone, in the foreground: ``python -m volspike.bus.local_broker --port 9092 --directory DIR``.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
+import signal
 import socket
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 from volspike.bus.broker_jars import broker_jars, java_command
-from volspike.errors import BusError
+from volspike.config import load_settings
+from volspike.errors import BusError, VolspikeError
 
 # Sixteen bytes in base64, as Kafka wants them; a cluster on loopback needs no secret one.
 _CLUSTER_ID = "dm9sc3Bpa2UtYnJva2VyIQ"
@@ -35,6 +42,7 @@ _STARTED = "Kafka Server started"
 _START_LIMIT_S = 90.0
 _STOP_LIMIT_S = 20.0
 _PAUSE_S = 0.05
+_WATCH_S = 0.25
 # Below the range that outgoing connections draw from, so that a stopped broker's port stays free for it.
 _FIRST_PORT, _PORTS = 20_000, 12_000
 _ports = itertools.count(os.getpid() % 1_000 * 12)
@@ -67,6 +75,8 @@ class LocalBrokers:
         Number of brokers. With three, topics survive the loss of any one.
     settings : mapping, optional
         Broker settings on top of, or instead of, the usual ones.
+    port : int, optional
+        Where clients reach the first broker; else, as of the others, a free one.
 
     Raises
     ------
@@ -75,13 +85,21 @@ class LocalBrokers:
     """
 
     def __init__(
-        self, directory: Path, cache: Path, *, count: int = 1, settings: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        cache: Path,
+        *,
+        count: int = 1,
+        settings: Mapping[str, str] | None = None,
+        port: int | None = None,
     ) -> None:
         self._directory = Path(directory)
         self._settings = dict(settings or {})
         self._java = java_command()
         self._class_path = f"{broker_jars(cache)}/*"
         self._ports = [(free_port(), free_port()) for _ in range(count)]
+        if port is not None:
+            self._ports[0] = (port, self._ports[0][1])
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._marks: dict[int, int] = {}
 
@@ -247,3 +265,31 @@ def _exit_code(process: subprocess.Popen[bytes], limit_s: float) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def main() -> None:
+    """Run one broker until Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser("python -m volspike.bus.local_broker", description=main.__doc__)
+    parser.add_argument("--port", type=int, default=9092, help="where clients reach it (default: 9092)")
+    parser.add_argument("--directory", type=Path, required=True, help="where it keeps everything")
+    given = parser.parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        _serve_until(stop, given.directory, given.port)
+    except VolspikeError as error:
+        sys.exit(f"volspike: {error}")
+
+
+def _serve_until(stop: threading.Event, directory: Path, port: int) -> None:
+    with LocalBrokers(directory, load_settings().kafka_cache.expanduser(), port=port) as brokers:
+        sys.stderr.write(f"Kafka at {brokers.bootstrap}, kept in {directory}; Ctrl-C ends\n")
+        sys.stderr.flush()
+        while not stop.wait(_WATCH_S):
+            if not brokers.is_running(0):
+                raise BusError("Kafka broker 1", "has ended", f"read {brokers.log_file()}")
+
+
+if __name__ == "__main__":
+    main()

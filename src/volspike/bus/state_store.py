@@ -73,6 +73,10 @@ class StateStore:
     def load(self, partition: int) -> dict[str, bytes]:
         """Return the newest value of each key of a partition; what was cleared is absent."""
         self._log.settle(self.topic, partition)
+        return self.committed(partition)
+
+    def committed(self, partition: int) -> dict[str, bytes]:
+        """Return the same without waiting for transactions that are open: what they write is left out."""
         newest: dict[str, bytes] = {}
         offset = 0
         while records := self._log.read(self.topic, offset, _READ_ROWS, partition):

@@ -8,8 +8,8 @@ import msgspec
 
 from volspike.bus.kafka import KafkaLog
 from volspike.bus.port import Log
+from volspike.bus.topic_layout import check_partitions
 from volspike.bus.topic_plan import TopicPlan
-from volspike.errors import BusError
 
 _HOUR_MS = 3_600_000
 
@@ -57,9 +57,8 @@ def create_topics(log: KafkaLog, plans: Sequence[TopicPlan], *, alter: bool) -> 
     """
     for plan in plans:
         there = log.partitions(plan.name)
-        if there not in (0, plan.partitions):
-            reason = f"has {there} partitions, not {plan.partitions}"
-            raise BusError(plan.name, reason, f"use --partitions {there}, or delete the topics and replay")
+        if there:
+            check_partitions(plan.name, there, plan.partitions)
     created = log.cluster.create(plans)
     if alter:
         log.cluster.alter([plan for plan in plans if plan.name not in created])

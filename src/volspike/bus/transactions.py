@@ -33,14 +33,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from volspike.bus.port import Log, LogRecord, OffsetGap, Outgoing, Place
+from volspike.bus.port import Consumer, Log, LogRecord, OffsetGap, Outgoing, Place
 from volspike.clock import Clock
-from volspike.errors import UnavailableError
+from volspike.errors import BusError, UnavailableError, UndoneError
+from volspike.logs import get_logger
 
 Partition = tuple[str, int]
 # A commit takes some milliseconds whatever the batch: over so many records it hardly shows.
 BATCH_ROWS = 10_000
 _PAUSE_S = 0.2
+
+log = get_logger()
 
 
 class Stage(Protocol):
@@ -66,7 +69,10 @@ class Stage(Protocol):
 
 
 class ExactlyOnce:
-    """Runs a stage on a member of a group.
+    """Runs a stage on a member of a group, which it joins in its first round.
+
+    Whatever else a process needs is opened before that: a member that is given partitions and ends leaves
+    them unserved until its session is over.
 
     Parameters
     ----------
@@ -99,6 +105,8 @@ class ExactlyOnce:
         Batches that were undone and read again.
     rebalances : int
         Times that partitions came or went.
+    is_away : bool
+        Whether the bus did not answer when it was last asked.
     on_commit : callable
         Called behind each transaction with what it wrote, and the nanoseconds it took.
     """
@@ -132,9 +140,10 @@ class ExactlyOnce:
         self.processed = 0
         self.undone = 0
         self.rebalances = 0
+        self.is_away = False
         self.on_commit: Callable[[Sequence[Outgoing], int], None] = lambda _written, _took_ns: None
-        self._consumer = log.consumer(group, topics)
-        self._consumer.before_revoke(self._hand_over)
+        self._group, self._topics = group, topics
+        self._joined: Consumer | None = None
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Go on until ``stopped``, then write the state and leave.
@@ -150,20 +159,36 @@ class ExactlyOnce:
             self.step()
         self.close()
 
+    def join(self) -> None:
+        """Join the group, unless that is done.
+
+        Raises
+        ------
+        BusError
+            A topic is missing, or no broker answers.
+        """
+        if self._joined is None:
+            self._joined = self._log.consumer(self._group, self._topics)
+            self._joined.before_revoke(self._hand_over)
+
     def step(self) -> int:
         """Do one round; return how many records were read, processed and committed."""
+        self.join()
         try:
             if self._astray:
                 self._consumer.rewind()
                 # Before a poll in which partitions may be handed over: their memory is ahead of the offsets.
                 self._follow()
                 self._astray = False
-            return self._round()
-        except UnavailableError:
+            read = self._round()
+        except UnavailableError as error:
             self.undone += 1
             self._astray = True
+            self._note(error)
             time.sleep(_PAUSE_S)
             return 0
+        self._note(None)
+        return read
 
     def close(self, *, is_over: bool = False) -> None:
         """Write the state of what this member has, and leave the group.
@@ -173,6 +198,8 @@ class ExactlyOnce:
         is_over : bool
             Whether no more records will come, so that what is open is settled first.
         """
+        if self._joined is None:
+            return
         if self._mine and not self._astray:
             if is_over:
                 mine = self.partitions
@@ -185,6 +212,12 @@ class ExactlyOnce:
     def partitions(self) -> list[Partition]:
         """Return the partitions that this member has, sorted."""
         return sorted(self._mine)
+
+    @property
+    def _consumer(self) -> Consumer:
+        if self._joined is None:
+            raise BusError(f"group {self._group}", "is not joined", "join first")
+        return self._joined
 
     def _round(self) -> int:
         # A transaction costs brokers the same whatever it holds.
@@ -208,6 +241,15 @@ class ExactlyOnce:
         if 0 < len(records) < self._batch_rows:
             self._next_ns = now_ns + self._interval_ns
         return len(records)
+
+    def _note(self, error: UnavailableError | None) -> None:
+        """Tell when the bus goes away, and when a round has succeeded again."""
+        if error is not None and not isinstance(error, UndoneError) and not self.is_away:
+            self.is_away = True
+            log.warning("the bus is away; waiting", reason=str(error))
+        elif error is None and self.is_away:
+            self.is_away = False
+            log.warning("the bus is back")
 
     def _append(self, written: Sequence[Outgoing], is_news: bool = True) -> None:
         started_ns = self._clock.monotonic_ns()

@@ -13,9 +13,10 @@ from volspike.errors import VerificationError
 from volspike.exchange.products import PriceScales
 from volspike.pipeline.demo import Demo
 from volspike.pipeline.home import Home
+from volspike.pipeline.row_comparison import FAULTS, compare_rows
 from volspike.pipeline.served_models import alert_policy, choose_models
 from volspike.pipeline.stage_processes import StageProcesses
-from volspike.pipeline.stage_report import StageReport, compare_rows
+from volspike.pipeline.stage_report import StageReport
 
 
 def demo_on_kafka(settings: Settings, prepared: Demo, bootstrap: str | None, as_json: bool) -> None:
@@ -35,7 +36,7 @@ def demo_on_kafka(settings: Settings, prepared: Demo, bootstrap: str | None, as_
     finally:
         stages.close()
     counts = prepared.report(counts)
-    wrong = {name: counts["rows"][name] for name in ("different", "missing", "extra") if counts["rows"][name]}
+    wrong = {name: counts["rows"][name] for name in FAULTS if counts["rows"][name]}
     failure = VerificationError("ticks.features", f"differs from the archive: {wrong}", "report it")
     if as_json:
         conclude("Demo", counts, as_json, failure if wrong else None)
@@ -68,7 +69,7 @@ def _report(settings: Settings, stages: StageProcesses) -> tuple[dict[str, Any],
     counts = {
         **workers["ingest"],
         **report.counts,
-        "rows": rows,
+        "rows": rows.as_dict(),
         "topic_suffix": stages.suffix,
         "workers": workers,
         "scoreboard": report.scoreboard(),

@@ -149,8 +149,13 @@ def _joined(value: object) -> object:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {cell_text(count)}" for name, count in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(_in_words(item) for item in value)
     return value
+
+
+def _in_words(item: object) -> str:
+    """Return a pair, such as a topic and a partition, as words."""
+    return " ".join(map(str, item)) if isinstance(item, (list, tuple)) else str(item)
 
 
 def program() -> str:

@@ -188,8 +188,9 @@ def _signalled(stop: asyncio.Event) -> asyncio.Event:
 
 
 def _announce(simulator: Simulator) -> None:
-    for dialect, url in sorted(simulator.urls.items(), reverse=True):  # the default dialect first
-        say(f"{program()} run --exchange-url {url} --dialect {dialect}")
+    for verb in ("run", "ingest"):
+        for dialect, url in sorted(simulator.urls.items(), reverse=True):  # the default dialect first
+            say(f"{program()} {verb} --exchange-url {url} --dialect {dialect}")
     say(f"{program()} backfill --candles-url {simulator.admin_url}")
     say(f"control: {simulator.admin_url}/admin/state (Ctrl-C ends)")
 

@@ -11,6 +11,7 @@ from volspike.cli.output import AsJson, DataDir, conclude, say
 
 if TYPE_CHECKING:
     from volspike.config import Settings
+    from volspike.errors import VolspikeError
     from volspike.pipeline.home import Home
 
 
@@ -59,19 +60,24 @@ def _verify_topics(home: Home, settings: Settings, as_json: bool) -> None:
 
     from volspike.bus.opening import open_log
     from volspike.clock import SystemClock
-    from volspike.errors import VerificationError
+    from volspike.errors import NotEnoughDataError, VerificationError
     from volspike.exchange.products import PriceScales
+    from volspike.pipeline.row_comparison import compare_rows
     from volspike.pipeline.served_models import choose_models
-    from volspike.pipeline.stage_report import compare_rows
 
     scales = PriceScales(settings.price_decimals)
     feature_set = choose_models(home, settings).feature_set
     with closing(open_log(settings, home.log, SystemClock())) as log:
-        report = compare_rows(log, settings.topic_suffix, home, scales, feature_set)
-    wrong = report["different"] + report["missing"] + report["extra"]
-    failure = VerificationError(
-        "ticks.features",
-        f"{wrong:,} records do not equal the archive",
-        "where ingest or featurize are running, let them come to their end first",
-    )
-    conclude("ticks.features against the archive", report, as_json, failure if wrong else None)
+        found = compare_rows(log, settings.topic_suffix, home, scales, feature_set)
+    topic = f"ticks.features{settings.topic_suffix}"
+    failure: VolspikeError | None = None
+    if found.is_empty:
+        reason = f"nothing was compared: no rows of this archive there, and none in {home.root}"
+        failure = NotEnoughDataError(topic, reason, "run volspike ingest and featurize first")
+    elif found.faults:
+        failure = VerificationError(
+            topic,
+            f"{sum(found.faults.values()):,} faults against the archive, the first: {found.first_fault}",
+            "where ingest or featurize are running, let them come to their end first",
+        )
+    conclude(f"{topic} against the archive", found.as_dict(), as_json, failure)

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from volspike.monitoring.families import counter, counters, gauge, histogram
 from volspike.monitoring.group_lag import GroupLag
+from volspike.pipeline.product_stage import BAD_RECORD
 from volspike.pipeline.worker import Worker
 
 
@@ -34,6 +35,9 @@ class WorkerMetrics(Collector):
         partitions = counts["partitions"]
         yield counter("volspike_records", "Records read whose results are committed.", counts["records"])
         yield counters("volspike_records_written", "Records committed, by topic.", "topic", counts["written"])
+        # From 0 on: of a series that begins with its first letter, no rate is seen.
+        dead = {BAD_RECORD: 0, **self._worker.dead_letters}
+        yield counters("volspike_dead_letters", "Records that could not be used, by reason.", "reason", dead)
         yield counter("volspike_rebalances", "Times that partitions came or went.", counts["rebalances"])
         yield counter(
             "volspike_transactions_undone", "Batches that were undone and read again.", counts["undone"]

@@ -64,6 +64,11 @@ class Home:
         """Every alert, one JSON object a line."""
         return self.root / "alerts.ndjson"
 
+    @property
+    def archive_id(self) -> Path:
+        """What tells this archive from any other on a bus."""
+        return self.root / "archive-id"
+
     def published(self, ingest: str) -> Path:
         """Return where an ingest notes from which frame on it publishes."""
         return self.root / f"published-{ingest}.json"

@@ -13,6 +13,8 @@ from typing import Any
 from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.opening import open_log
 from volspike.bus.port import Log
+from volspike.bus.topic_layout import check_layout
+from volspike.bus.topics import DEADLETTER, GAPS, TICKS
 from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import BusError, FencedError, UnavailableError, VolspikeError
@@ -23,6 +25,7 @@ from volspike.exchange.products import PriceScales
 from volspike.exchange.session import FrameSink
 from volspike.logs import get_logger
 from volspike.pipeline.accounting import Accounting
+from volspike.pipeline.archive_id import archive_id
 from volspike.pipeline.archive_past import ArchivePast
 from volspike.pipeline.clock_check import ClockCheck
 from volspike.pipeline.frame_archive import FrameArchive
@@ -146,12 +149,10 @@ def open_ingest(settings: Settings, name: str, products_per_connection: int, clo
     with ExitStack() as opening:
         writer = ArchiveWriter(home.root, clock)
         opening.callback(writer.close)
-        opener = _opener(settings, home, name, clock)
-        note = home.published(name)
-        position = PublishPosition(name, settings.topic_suffix, note, writer.last_seq)
-        # A position ahead of the archive (another disk, a power cut) keeps its numbers for itself.
-        published_seq = _published_seq(opener, position, home, settings, clock)
-        writer.last_seq = max(writer.last_seq, published_seq)
+        note, own_id = home.published(name), archive_id(home.archive_id)
+        position = PublishPosition(name, settings.topic_suffix, note, writer.last_seq, own_id)
+        opener = _opener(settings, home, name, clock, position)
+        _number_on(writer, _published_seq(opener, position, home, settings, clock))
         scales = PriceScales(settings.price_decimals)
         past = ArchivePast(Archive(home.root), scales, writer.last_seq)
         past.read()
@@ -180,8 +181,28 @@ def open_ingest(settings: Settings, name: str, products_per_connection: int, clo
         )
 
 
-def _opener(settings: Settings, home: Home, name: str, clock: Clock) -> Callable[[], Log]:
-    return lambda: open_log(settings, home.log, clock, f"ingest.{name}{settings.topic_suffix}")
+def _opener(
+    settings: Settings, home: Home, name: str, clock: Clock, position: PublishPosition
+) -> Callable[[], Log]:
+    def opened() -> Log:
+        # Without a name first: a log with one drives out whoever writes under it.
+        with closing(open_log(settings, home.log, clock)) as reader:
+            check_layout(reader, "ingest", TICKS.name, [GAPS.name, DEADLETTER.name], settings.topic_suffix)
+            position.check(reader)
+        return open_log(settings, home.log, clock, f"ingest.{name}{settings.topic_suffix}")
+
+    return opened
+
+
+def _number_on(writer: ArchiveWriter, published_seq: int) -> None:
+    """Have a position ahead of its archive (a power cut, files lost) keep its numbers for itself."""
+    if published_seq > writer.last_seq:
+        log.warning(
+            "more frames are published than are archived; new ones are numbered behind both",
+            published_to=published_seq,
+            archived_to=writer.last_seq,
+        )
+        writer.last_seq = published_seq
 
 
 def _published_seq(

@@ -23,6 +23,8 @@ from volspike.logs import get_logger
 from volspike.records import UNKNOWN, DeadLetter
 
 Memory = TypeVar("Memory")
+# Why a worker dead-letters a record; the details are in the letter.
+BAD_RECORD = "bad record"
 _READ_ROWS = 5_000
 
 log = get_logger()
@@ -194,7 +196,7 @@ class ProductStage(ABC, Generic[Memory]):
 
     def _dead(self, record: LogRecord, error: Exception) -> Outgoing:
         letter = DeadLetter(
-            reason="bad record",
+            reason=BAD_RECORD,
             detail=str(error),
             feed="",
             session="",

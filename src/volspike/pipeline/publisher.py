@@ -72,7 +72,8 @@ class Publisher:
     seq : int
         Newest frame published; -1 before the bus has told.
     failure : BusError or None
-        What has ended the publishing; the archive goes on.
+        What has ended the publishing. The archive goes on, unless another process has taken over: then the
+        job ends (``ingest_job.py``).
     """
 
     def __init__(
@@ -233,8 +234,10 @@ class Publisher:
             self.failure = error
             self._queue.clear()
             self._queued_rows = 0
-        what = "another process publishes" if isinstance(error, FencedError) else "publishing has stopped"
-        log.error(f"{what}; the archive goes on", reason=str(error))
+        if isinstance(error, FencedError):
+            log.error("another process of this name publishes; this one ends", reason=str(error))
+        else:
+            log.error("publishing has stopped; the archive goes on", reason=str(error))
 
 
 def _batches(frames: Iterable[FrameRecords], rows: int) -> Iterator[list[FrameRecords]]:

@@ -1,4 +1,4 @@
-"""What the stages have written, read back from the topics: counts, scoreboards, rows beside the archive."""
+"""What the stages have written, read back from the topics: counts and scoreboards."""
 
 from __future__ import annotations
 
@@ -10,20 +10,13 @@ import msgspec
 
 from volspike.alerts.policy import AlertPolicy
 from volspike.bus.port import Log, LogRecord
-from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS, TICKS, Topic
-from volspike.exchange.products import PriceScales
-from volspike.features.sets import get_tick_set
-from volspike.pipeline.archive_past import ArchivePast
-from volspike.pipeline.feature_rows import FeatureRows
-from volspike.pipeline.home import Home
+from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS, Topic
 from volspike.pipeline.latency import LatencyHistogram
-from volspike.recording.reader import Archive
-from volspike.records import FeatureRow, Mark, Prediction, Tick
+from volspike.records import FeatureRow, Mark, Prediction
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import GradedPrediction
 
 READ_ROWS = 10_000
-_EVER = 1 << 62
 
 
 def topic_records(log: Log, name: str) -> Iterator[LogRecord]:
@@ -130,56 +123,3 @@ class StageReport:
             opened += alert.state == "opened"
             self.boards[alert.product].model_alerts.add(alert)
         return opened
-
-
-def compare_rows(log: Log, suffix: str, home: Home, scales: PriceScales, feature_set: str) -> dict[str, int]:
-    """Hold the rows and marks of ``ticks.features`` to what the archive leads to, byte by byte.
-
-    Of each product only what lies behind the first record on the topic: retention may have deleted others,
-    and an ingest publishes no frames that were archived before it.
-
-    Returns
-    -------
-    dict
-        ``rows``, ``identical``, ``different``, ``missing`` on the topic, ``extra`` there.
-    """
-    found: dict[str, list[bytes]] = defaultdict(list)
-    for record in topic_records(log, FEATURES.name + suffix):
-        found[record.key].append(record.value)
-    firsts = {product: FEATURES.decode(values[0]).archive_seq for product, values in found.items()}
-    expected = _expected_rows(home, scales, feature_set, firsts)
-    counts = Counter(rows=sum(map(len, found.values())), identical=0, different=0, missing=0, extra=0)
-    for product in sorted(found.keys() | expected.keys()):
-        there, wanted = found[product], expected[product]
-        same = sum(a == b for a, b in zip(there, wanted, strict=False))
-        both = min(len(there), len(wanted))
-        counts.update(
-            identical=same,
-            different=both - same,
-            missing=len(wanted) - both,
-            extra=len(there) - both,
-        )
-    return dict(counts)
-
-
-def _expected_rows(
-    home: Home, scales: PriceScales, feature_set: str, firsts: Mapping[str, int]
-) -> dict[str, list[bytes]]:
-    """Return the records by product, each from its first position (seq) on."""
-    first_of_all = min(firsts.values(), default=0)
-    made: dict[tuple[str, str], FeatureRows] = {}
-    expected: dict[str, list[bytes]] = defaultdict(list)
-    chosen = get_tick_set(feature_set)
-    for frame in ArchivePast(Archive(home.root), scales, 0).unpublished(_EVER):
-        for topic, event in frame.records:
-            if topic is not TICKS or not isinstance(event, Tick | Mark):
-                continue
-            key = (event.product, event.feed)
-            if isinstance(event, Tick):
-                rows = made.get(key) or made.setdefault(key, FeatureRows(chosen, event.price_decimals))
-                value = FEATURES.encode(rows.row(event, event.covered_since_ns))
-            else:
-                value = FEATURES.encode(event)
-            if frame.seq >= firsts.get(event.product, first_of_all):
-                expected[event.product].append(value)
-    return expected

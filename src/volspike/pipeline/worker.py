@@ -12,12 +12,14 @@ from volspike.alerts.sinks import AlertSink, NdjsonSink
 from volspike.bus.embedded import EmbeddedLog
 from volspike.bus.opening import open_log
 from volspike.bus.port import Log, Outgoing
-from volspike.bus.topics import ALERTS, FEATURES, TICKS
+from volspike.bus.topic_layout import check_layout
+from volspike.bus.topics import ALERTS, DEADLETTER, FEATURES, OUTCOMES, PREDICTIONS, TICKS
 from volspike.bus.transactions import ExactlyOnce
 from volspike.clock import Clock, RecordClock, SystemClock
 from volspike.config import Settings
 from volspike.exchange.products import PriceScales
 from volspike.features.sets import get_tick_set
+from volspike.logs import get_logger
 from volspike.pipeline.featurize_stage import FeaturizeStage
 from volspike.pipeline.home import Home
 from volspike.pipeline.latency import LatencyHistogram
@@ -26,7 +28,9 @@ from volspike.pipeline.product_stage import ProductStage
 from volspike.pipeline.score_stage import ScoreStage
 from volspike.pipeline.served_models import Served, alert_policy, choose_models
 
+log = get_logger()
 SOURCES = {"featurize": TICKS, "score": FEATURES}
+_WRITTEN = {"featurize": (FEATURES, DEADLETTER), "score": (PREDICTIONS, OUTCOMES, ALERTS, DEADLETTER)}
 
 
 class Worker:
@@ -47,6 +51,8 @@ class Worker:
     ----------
     written : Counter
         Records committed, by topic.
+    dead_letters : Counter
+        Records that could not be used, by reason.
     transactions : LatencyHistogram
         How long each transaction took.
     """
@@ -62,7 +68,10 @@ class Worker:
         self._closing = closing
         self._dispatcher = dispatcher
         self._alerts = ALERTS.name + suffix
+        self._predictions = PREDICTIONS.name + suffix
+        self._deadletter = DEADLETTER.name + suffix
         self.written: Counter[str] = Counter()
+        self.dead_letters: Counter[str] = Counter()
         self.transactions = LatencyHistogram()
         loop.on_commit = self._committed
 
@@ -87,6 +96,7 @@ class Worker:
         return {
             "records": self._loop.processed,
             "written": dict(sorted(self.written.items())),
+            "deadlettered": self.dead_letters.total(),
             "partitions": self._loop.partitions,
             "rebalances": self._loop.rebalances,
             "undone": self._loop.undone,
@@ -99,15 +109,24 @@ class Worker:
         held = ", ".join(str(partition) for _, partition in self._loop.partitions) or "none"
         p50 = self.transactions.quantile_us(0.5)
         took = "" if p50 is None else f", a transaction takes {p50 / 1e3:.1f} ms"
-        return f"{self._loop.processed:,} records, partitions {held}{took}"
+        return "".join(
+            (
+                f"{self._loop.processed:,} records",
+                "" if self._dispatcher is None else f", {self.written[self._predictions]:,} predictions",
+                f", {dead:,} dead-lettered" if (dead := self.dead_letters.total()) else "",
+                f", partitions {held}{took}",
+                ", the bus is away: waiting" if self._loop.is_away else "",
+            )
+        )
 
     def _committed(self, written: Sequence[Outgoing], took_ns: int) -> None:
         self.transactions.add(took_ns)
         self.written.update(record.topic for record in written)
-        if self._dispatcher is not None:
-            for record in written:
-                if record.topic == self._alerts:
-                    self._dispatcher.push(ALERTS.decode(record.value))
+        for record in written:
+            if record.topic == self._deadletter:
+                self.dead_letters[DEADLETTER.decode(record.value).reason] += 1
+            elif record.topic == self._alerts and self._dispatcher is not None:
+                self._dispatcher.push(ALERTS.decode(record.value))
 
 
 def open_worker(
@@ -134,10 +153,12 @@ def open_worker(
     if settings.bus == "embedded" or stage == "score":
         home.create()
     with ExitStack() as opening:
-        bus = open_log(settings, home.log, clock, name and f"{stage}.{name}{suffix}")
-        opening.callback(bus.close)
         reader = open_log(settings, home.log, clock)
         opening.callback(reader.close)
+        written = [topic.name for topic in _WRITTEN[stage]]
+        check_layout(reader, stage, SOURCES[stage].name, written, suffix)
+        bus = open_log(settings, home.log, clock, name and f"{stage}.{name}{suffix}")
+        opening.callback(bus.close)
         if isinstance(bus, EmbeddedLog):
             check_owner(bus, "the stages", home.root, suffix)
         made = _make_stage(stage, reader, served, settings, clock)
@@ -151,6 +172,7 @@ def open_worker(
         )
         dispatcher = None
         if stage == "score":
+            _tell_unserved(settings, served)
             undelivered = home.root / "alerts-undelivered.ndjson"
             dispatcher = AlertDispatcher((*sinks, NdjsonSink(home.alerts)), undelivered)
             opening.callback(dispatcher.close)
@@ -170,6 +192,12 @@ def _make_stage(
         clock,
         suffix=settings.topic_suffix,
     )
+
+
+def _tell_unserved(settings: Settings, served: Served) -> None:
+    without = [product for product in settings.products if product not in served.bundles]
+    if without:
+        log.warning("no model: rows are read, and nothing is predicted", products=", ".join(without))
 
 
 def market_clock(settings: Settings) -> Clock:
