@@ -69,7 +69,7 @@ class KafkaConsumer:
         self._callback: Callable[[Sequence[Partition]], None] | None = None
         self._torn = False
         self._closed = False
-        self._down: KafkaError | None = None
+        self._down = False
         settings = cluster.settings(**_settings(group, name, session_s))
         self._consumer = Consumer({**settings, "error_cb": self._on_error})
         self._consumer.subscribe(
@@ -78,10 +78,10 @@ class KafkaConsumer:
 
     def poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
         """Return up to ``limit`` records as soon as some are there; empty after ``timeout_s``."""
-        if self._down is not None:
-            # Left to itself, a member that has nothing to write would wait without a word.
-            down, self._down = self._down, None
-            raise bus_error(down, f"group {self.group}")
+        if self._down:
+            # A member that has nothing to write would wait without a word; the word may be old, so ask.
+            self._down = False
+            self._cluster.topics()
         taken: list[LogRecord | Message] = []
         with kafka_errors(f"group {self.group}"):
             first = self._consumer.poll(timeout_s)
@@ -215,7 +215,7 @@ class KafkaConsumer:
     def _on_error(self, error: KafkaError) -> None:
         """Hear, within ``poll``, what concerns no partition."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._down = error
+            self._down = True
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._take_up(self._starts(partitions))
