@@ -137,8 +137,8 @@ def market_after_history(seed: int = SEED) -> Market:
 
 
 def settings_for(root: Path, **given: Any) -> Settings:
-    """Return the settings of a live job on the Exchange dialect, at no address."""
-    return load_settings({"data_dir": root, "dialect": "exchange", **given})
+    """Return the settings of a live job on the Exchange dialect, at no address, without the bundled model."""
+    return load_settings({"data_dir": root, "dialect": "exchange", "default_model": False, **given})
 
 
 def verified(root: Path) -> dict[str, int]:

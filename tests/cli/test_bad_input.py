@@ -177,7 +177,7 @@ def test_labels_of_one_class_train_what_needs_no_classes_and_say_so(
     monkeypatch.setenv("VOLSPIKE_TAU_FLOOR_BPS", "100000")
     ran = volspike("train", "--data-dir", root, "--json")
     assert ran.code == 0, ran.err
-    assert set(ran.report["not_fitted"]) == {"logistic", "xgboost"}
+    assert set(ran.report["not_fitted"]) == {"logistic", "xgboost", "blend"}
     assert all("no spike" in reason for reason in ran.report["not_fitted"].values())
     assert ran.report["champion"] == "zscore"
 

@@ -80,7 +80,7 @@ def test_doctor_finds_all_that_is_there(trained: Callable[[], Path]) -> None:
 def test_models_lists_every_bundle_and_marks_the_champion(trained: Callable[[], Path]) -> None:
     root = trained()
     rows = volspike("models", "--data-dir", root, "--json").report["models"]
-    assert {row["model"] for row in rows} == {"zscore", "logistic", "xgboost"}
+    assert {row["model"] for row in rows} == {"zscore", "logistic", "xgboost", "blend"}
     assert [row["state"] for row in rows].count("champion") == 1
     (path,) = (root / "models" / "champions").iterdir()
     pointer = json.loads(path.read_text())

@@ -17,7 +17,7 @@ START = 20_000 * DAY  # 2024-10-04
 
 def scored(p: np.ndarray, sigma_bps: float) -> ScoredRows:
     sigma = np.full(len(p), sigma_bps)
-    return ScoredRows(p, sigma, sigma / 2, sigma * 2)
+    return ScoredRows(p, sigma, sigma / 2, sigma * 2, np.zeros(len(p)))
 
 
 def three_days() -> tuple:

@@ -28,7 +28,7 @@ def hours(step_s: int = 1, seed: int = 1) -> tuple:
     def side(noise: float) -> ScoredRows:
         p = 1.0 / (1.0 + np.exp(2.0 - 4.0 * true - noise * rng.normal(size=n)))
         sigma = np.where(true > 0, 8.0, 2.0) * np.exp(0.3 * noise * rng.normal(size=n))
-        return ScoredRows(p, sigma, sigma / 2, sigma * 2)
+        return ScoredRows(p, sigma, sigma / 2, sigma * 2, np.zeros(len(p)))
 
     return part, side(0.5), side(2.0)
 

@@ -175,7 +175,7 @@ def test_december_trains_models_and_says_where_it_is_too_thin(december) -> None:
     root, reports = december
     trained = reports["train"]
     check_scores(trained, {"fit", "tune", "calibrate", "test"})
-    assert {"zscore", "logistic", "xgboost"} == set(trained["models"])
+    assert {"zscore", "logistic", "xgboost", "blend"} == set(trained["models"])
     assert trained["audit"]["passed"] is True
     assert not any(parts["test"]["enough_data"] for parts in trained["models"].values())
     assert any("not enough data" in note for note in trained["notes"][trained["champion"]])

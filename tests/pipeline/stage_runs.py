@@ -22,6 +22,7 @@ from volspike.models.manifest import TauEntry
 from volspike.pipeline.featurize_stage import FeaturizeStage
 from volspike.pipeline.score_stage import ScoreStage
 from volspike.records import FeatureRow, Mark, Record, Tick
+from volspike.scoring.scorer import NEVER_TRAINED
 from volspike.simulation.market import MarketTick
 from volspike.simulation.synthetic import SyntheticMarket
 from volspike.testing.crash_point import CrashError
@@ -69,6 +70,7 @@ def bundle(product: str) -> Bundle:
         feed_dependent=False,
         feature_set="core",
         increment=0.01,
+        training=SimpleNamespace(span_ns=NEVER_TRAINED),
         tau=TauEntry(mode="adaptive", quantile=0.9, floor_bps=1.0, fixed_bps=4.0),
     )
     return Bundle(manifest, {}, RvPredictor("tiny"), RvPredictor("reference"))

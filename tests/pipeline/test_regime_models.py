@@ -45,7 +45,7 @@ from whole_runs import ORIGIN_NS, SEED, live_run, logged, settings_for, ticks_at
 
 PRODUCT = "BTC-USD"
 TAU = TauSpec(quantile=0.9, floor_bps=0.5)
-FIELDS = ("p_spike", "sigma_bps", "sigma_low_bps", "sigma_high_bps")
+FIELDS = ("p_spike", "sigma_bps")  # the band adapts to outcomes, which a batch alone does not know
 
 
 def stream(feed: str, **options: object) -> list[Tick | Mark]:
