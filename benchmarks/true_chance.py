@@ -65,8 +65,7 @@ def true_chances(states: States, tau_bps: F8, orders_per_second: float, fineness
     knot, weight = _corners(states.regime.astype(np.int64), axes)
     row = np.repeat(np.arange(len(tau_bps)), knot.shape[1])
     at_knot = _at_knots(knot.ravel(), tau_bps[row], axes, orders_per_second, fineness.paths)
-    chances: F8 = np.bincount(row, weight.ravel() * at_knot, len(tau_bps))
-    return chances
+    return np.bincount(row, weight.ravel() * at_knot, len(tau_bps)).astype(np.float64, copy=False)
 
 
 def _even(values: F8, count: int) -> F8:

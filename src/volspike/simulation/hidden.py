@@ -12,7 +12,7 @@ recordings, see docs/results.md.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from volspike.simulation.market import SECOND_NS
 
 Floats = NDArray[np.float64]
+Number = TypeVar("Number", float, NDArray[np.float64])
 
 BLOCK_S = 10
 REGIMES = ("calm", "active", "turbulent")
@@ -79,9 +80,10 @@ def next_regime(regime: NDArray[np.int64], uniform: Floats) -> NDArray[np.int64]
     return following
 
 
-def next_long_run(long_run: Floats | float, z: Floats | float) -> Floats | float:
+def next_long_run(long_run: Number, z: Number) -> Number:
     """Step the long_run by one second, given a standard normal draw."""
-    return long_run * (1.0 - LONG_RUN_REVERSION) + LONG_RUN_NOISE * z
+    following: Number = long_run * (1.0 - LONG_RUN_REVERSION) + LONG_RUN_NOISE * z
+    return following
 
 
 def next_log_vol(log_vol: Floats, level: Floats | float, z: Floats) -> Floats:
@@ -99,7 +101,8 @@ def jump_chance(base: Floats | float, excitation: Floats) -> Floats:
 def draw_jump_sizes(shape: int | tuple[int, ...], rng: np.random.Generator) -> Floats:
     """Draw signed sizes of jumps, in basis points."""
     sizes: Floats = JUMP_MEDIAN_BPS * np.exp(JUMP_SPREAD * rng.standard_normal(shape))
-    return sizes * rng.choice([-1.0, 1.0], shape)
+    signs: Floats = rng.choice([-1.0, 1.0], shape)
+    return sizes * signs
 
 
 class HiddenPath:
