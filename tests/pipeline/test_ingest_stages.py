@@ -69,7 +69,7 @@ def work(stage: str, settings, count: int, **options) -> dict:
 def test_the_stages_make_of_the_same_frames_what_run_makes(trained: Callable[[], Path]) -> None:
     # Without a history: the stages know of the past what is on the topics.
     root, other = without_history(trained()), without_history(trained())
-    options = {"alert_open": 0.1, "alert_close": 0.05}
+    options = {"alert_open": 0.02, "alert_close": 0.01}
     report, _ = live_run(root, market_after_history(), ticks_at_least(2_000), **options)
     (live,) = [info for info in Archive(root).sessions() if info.header.origin == "live"]
 

@@ -50,7 +50,7 @@ def test_without_champions_all_is_recorded_but_what_the_bundled_model_serves(tmp
     assert bundled is not None
     assert default_model(OTHER) is None
     for dialect in DIALECTS:
-        settings = settings_for(home.root, products=(PRODUCT, OTHER), dialect=dialect)
+        settings = settings_for(home.root, products=(PRODUCT, OTHER), dialect=dialect, default_model=True)
         served = choose_models(home, settings)
         assert served.defaults == {PRODUCT}
         assert served.bundles[PRODUCT].manifest == bundled.manifest

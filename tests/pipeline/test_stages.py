@@ -305,7 +305,9 @@ def test_a_record_far_in_the_future_is_a_dead_letter_and_no_clock_moves(
     found = log.read(FEATURES.name, 0, 10**6)
     other = Runs(tmp_path / "other.db", LATE)
     copy = other.open()
-    near = FEATURES.decode(found[1200].value)
+    decoded_rows = [FEATURES.decode(record.value) for record in found]
+    at = next(i for i in range(1200, len(found)) if isinstance(decoded_rows[i], FeatureRow))
+    near = decoded_rows[at]
     assert isinstance(near, FeatureRow)
     ahead_ns = near.event_ns + int(days * 86_400) * NS
     since_ns = near.covered_since_ns if same_stretch else ahead_ns
@@ -314,11 +316,11 @@ def test_a_record_far_in_the_future_is_a_dead_letter_and_no_clock_moves(
         shared = set(Mark.__struct_fields__) & set(FeatureRow.__struct_fields__)
         wrong = Mark(**{name: getattr(wrong, name) for name in shared})
     values = [(r.key, r.value, r.event_ns) for r in found]
-    values.insert(1201, (near.product, FEATURES.encode(wrong), ahead_ns))
+    values.insert(at + 1, (near.product, FEATURES.encode(wrong), ahead_ns))
     copy.append([Outgoing(FEATURES.name, *each) for each in values])
     while not other.run("score", CrashPoint("bus.append.committed", nth=14)):
         pass
-    assert [letter.raw for letter in decoded(copy, DEADLETTER)] == [values[1201][1]]
+    assert [letter.raw for letter in decoded(copy, DEADLETTER)] == [values[at + 1][1]]
     for topic in (PREDICTIONS, OUTCOMES, ALERTS):
         assert outputs(copy)[topic.name] == undisturbed[topic.name]
     runs.close()
