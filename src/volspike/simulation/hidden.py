@@ -32,9 +32,9 @@ TRANSITIONS = np.array(
         [1 / 400, 1 / 80, 1.0 - 1 / 80 - 1 / 400],
     ]
 )
-LEVEL = np.log(np.array([2.0, 3.8, 8.0]) / np.sqrt(60.0))
+LEVEL = np.log(np.array([2.0, 4.2, 9.0]) / np.sqrt(60.0))
 LONG_RUN_REVERSION = 1 / 10_800
-LONG_RUN_NOISE = 0.55 * np.sqrt(2 * LONG_RUN_REVERSION)
+LONG_RUN_NOISE = 0.5 * np.sqrt(2 * LONG_RUN_REVERSION)
 REVERSION = 1 / 15
 NOISE = 0.12
 JUMP_BASE = np.array([1 / 7_200, 1 / 900, 1 / 90])
