@@ -89,7 +89,7 @@ def jump_frac(returns_bps: F8) -> float:
         return np.nan
     size = np.abs(returns_bps)
     bipower = np.pi / 2.0 * n / (n - 1) * float(np.sum(size[:, 1:] * size[:, :-1]))
-    return max(0.0, 1.0 - bipower / variance)
+    return max(0.0, float(1.0 - bipower / variance))
 
 
 def coarser(returns_bps: F8, step: int) -> F8:

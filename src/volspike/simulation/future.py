@@ -70,7 +70,8 @@ def future_volatility_bps(
         In basis points, each row sorted.
     """
     shape = (len(states.regime), paths)
-    regime, long_run, h, excited = (np.repeat(column[:, None], paths, axis=1) for column in states)
+    regime = np.repeat(states.regime[:, None], paths, axis=1)
+    long_run, h, excited = (np.repeat(column[:, None], paths, axis=1) for column in states[1:])
     quotes = _Quotes(stress_of(h), orders_per_second, rng, paths)
     squares = np.zeros(shape)
     for _ in range(HORIZON_S):
@@ -86,7 +87,8 @@ def future_volatility_bps(
             drift = step_bps * rng.standard_normal(paths) + jump_bps * (jump_step == step)
             moved += quotes.step(drift, stress, rng)
         squares += moved**2
-    return np.sort(np.sqrt(squares), axis=1)
+    volatility: Floats = np.sort(np.sqrt(squares), axis=1)
+    return volatility
 
 
 class _Quotes:
