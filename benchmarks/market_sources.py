@@ -29,6 +29,7 @@ from volspike.simulation.synthetic import SyntheticMarket
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CORE = get_feature_set("core")
+SCALES = PriceScales()
 FEED = "exchange"
 _SEVERAL = 65_536
 # The Exchange's stamps are whole microseconds.
@@ -70,15 +71,14 @@ def recorded_tables(data: Path) -> Tables:
 
 
 def _replayed(paths: list[Path]) -> dict[str, list[FeatureTable]]:
-    scales = PriceScales()
     with TemporaryDirectory(prefix="volspike-realism-") as directory:
         home = Home(Path(directory))
         writer = ArchiveWriter(home.root, SystemClock())
         try:
-            import_recordings(paths, writer, ImportOptions(), scales)
+            import_recordings(paths, writer, ImportOptions(), SCALES)
         finally:
             writer.close()
-        replay_features(home, CORE, scales, lambda _frames: None)
+        replay_features(home, CORE, SCALES, lambda _frames: None)
         kinds = stored_kinds(home.features)
         return {product: [read_features(home.features, product, feed)] for product, feed, _ in kinds}
 
@@ -117,9 +117,18 @@ def synthetic_tables(market: SyntheticMarket) -> dict[str, list[FeatureTable]]:
 
 
 def _ticks(market: SyntheticMarket) -> Iterator[MarketTick]:
+    """Yield the ticks with stamps and prices in the units in which a replay would have them."""
     for event in market.events():
         if isinstance(event, MarketTick):
-            yield msgspec.structs.replace(event, event_ns=event.event_ns // _STAMP_NS * _STAMP_NS)
+            decimals = SCALES.decimals(event.product)
+            unit = 10 ** (decimals - event.price_decimals)
+            yield msgspec.structs.replace(
+                event,
+                event_ns=event.event_ns // _STAMP_NS * _STAMP_NS,
+                bid=event.bid * unit,
+                ask=event.ask * unit,
+                price_decimals=decimals,
+            )
 
 
 def _quote(tick: MarketTick) -> tuple[int, int, int, int]:

@@ -44,11 +44,14 @@ def test_the_facts_of_ticks_are_those_counted_one_by_one(tables):
     facts = {name: fact.value for name, fact in tick_facts(tables[PRODUCT]).items()}
     ticks = list(zip(table.event_ns.tolist(), table.bid.tolist(), table.ask.tolist(), strict=True))
     pairs = list(pairwise(ticks))
+    cent = 10 ** (table.price_decimals - 2)
     assert facts["ticks that share a stamp"] == sum(a[0] == b[0] for a, b in pairs) / len(pairs)
     still = sum(a[1] + a[2] == b[1] + b[2] for a, b in pairs) / len(pairs)
     assert facts["mid unchanged by a tick"] == still
-    assert facts["spread of one increment"] == sum(a - b == 1 for _, b, a in ticks) / len(ticks)
-    assert facts["spread, mean, USD"] == pytest.approx(sum(a - b for _, b, a in ticks) / len(ticks) / 100)
+    assert facts["spread of one increment"] == sum(a - b == cent for _, b, a in ticks) / len(ticks)
+    assert facts["spread, mean, USD"] == pytest.approx(
+        sum(a - b for _, b, a in ticks) / len(ticks) / cent / 100
+    )
     first, last = -(-ticks[0][0] // NS), (ticks[-1][0] - 1) // NS
     seconds = {-(-t // NS) for t, _, _ in ticks} & set(range(first + 1, last + 1))
     assert facts["covered hours"] == pytest.approx((last - first) / 3_600)
@@ -57,7 +60,7 @@ def test_the_facts_of_ticks_are_those_counted_one_by_one(tables):
 
 def test_candles_of_mids_hold_every_tick(tables):
     table, candles = tables[PRODUCT][0], mid_candles(tables[PRODUCT])
-    minute, mid = table.event_ns // (60 * NS), (table.bid + table.ask) / 200
+    minute, mid = table.event_ns // (60 * NS), (table.bid + table.ask) / (2 * 10.0**table.price_decimals)
     at = np.searchsorted(candles.minute, minute)
     assert (candles.low[at] <= mid).all()
     assert (mid <= candles.high[at]).all()
@@ -124,6 +127,7 @@ def test_all_tables_are_made_of_a_short_market(tmp_path, monkeypatch, capsys):
     assert "left out" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_truth_beats_everybody_where_there_are_enough_rows_to_tell():
     judged = judge(3, 10.0, Fineness(12, 3, 300))
     scores, shares = score_sheets(judged)

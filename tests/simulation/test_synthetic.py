@@ -94,6 +94,26 @@ def test_many_trades_share_a_stamp(ticks):
 
 
 @pytest.mark.parametrize("product", ["BTC-USD", "ETH-USD"])
+def test_quotes_stand_still_most_of_the_time_and_are_one_cent_apart(ticks, product):
+    quotes = np.array([(tick.bid, tick.ask) for tick in of(ticks, product)])
+    assert 0.6 < (np.diff(quotes.sum(axis=1)) == 0).mean() < 0.95
+    assert 0.25 < (np.diff(quotes, axis=1) == 1).mean() < 0.95
+    _, returns = second_returns_bps(of(ticks, product))
+    assert 0.5 < (returns == 0).mean() < 0.9
+
+
+def test_a_mid_that_stands_loses_no_variance():
+    market = SyntheticMarket(4, ("BTC-USD",), duration_s=6 * 3_600)
+    path = market._hidden
+    blocks = [path.block(i) for i in range(6 * 360)]
+    efficient = sum(float(np.sum(np.exp(2 * b.log_vol) + b.jump_bps**2)) for b in blocks)
+    _, returns = second_returns_bps(
+        [event for event in market.events() if not isinstance(event, MarketBreak)]
+    )
+    assert np.sum(returns**2) == pytest.approx(efficient, rel=0.1)
+
+
+@pytest.mark.parametrize("product", ["BTC-USD", "ETH-USD"])
 def test_volatility_has_a_calm_floor_and_turbulent_peaks(ticks, product):
     _, returns = second_returns_bps(of(ticks, product))
     rv = np.sqrt(np.convolve(returns**2, np.ones(60), "valid"))
@@ -148,7 +168,7 @@ def test_jumps_are_where_the_market_says(market, ticks):
     after = np.searchsorted(stamps, jumps)
     after = after[(after > 0) & (after < len(mid))]
     moves = np.abs(mid[after] - mid[after - 1]) * 1e4
-    assert np.median(moves) > 10 * np.median(np.abs(np.diff(mid)) * 1e4 + 1e-9)
+    assert np.median(moves) > 10 * np.mean(np.abs(np.diff(mid)) * 1e4)
     middle = jumps[len(jumps) // 2]
     assert market.jump_times_ns("BTC-USD", middle, middle + 1) == [middle]
 
@@ -188,10 +208,11 @@ def test_the_true_probability_is_calibrated_against_what_happens(market, ticks):
     p, spike = np.array(probabilities), np.array(outcomes)
     assert 0.02 < spike.mean() < 0.5
     assert p.mean() == pytest.approx(spike.mean(), rel=0.2)
-    low, middle, high = p < 0.1, (p >= 0.1) & (p < 0.6), p >= 0.6
-    assert spike[low].mean() < 0.1
-    assert spike[middle].mean() == pytest.approx(p[middle].mean(), abs=0.12)
-    assert spike[high].mean() == pytest.approx(p[high].mean(), abs=0.15)
+    # Minutes apart, so that what happens at one row says nothing of the next but through the hidden state.
+    for here in (p < 0.1, (p >= 0.1) & (p < 0.6), p >= 0.6):
+        assert here.sum() > 10
+        surprise = (spike[here] - p[here]).sum() / np.sqrt((p[here] * (1 - p[here])).sum())
+        assert abs(surprise) < 3.0
 
 
 def test_the_true_probability_falls_with_tau_and_repeats(market):
