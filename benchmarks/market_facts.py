@@ -94,7 +94,7 @@ def _quotes(
 
 def _returns(grid: SecondArrays, floor_bps: float) -> Facts:
     key = grid.second[grid.has_q] + grid.run[grid.has_q].astype(np.int64) * _APART
-    returns: F8 = grid.q[grid.has_q].astype(np.float64) * RV_BPS_SCALE
+    returns = grid.q[grid.has_q].astype(np.float64) * RV_BPS_SCALE
     index = stylised.block_index(key, MINUTE_S)
     block = returns[index]
     rv, minute = stylised.realised_bps(block), key[index[:, 0]]

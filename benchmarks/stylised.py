@@ -6,6 +6,8 @@ be shown is asked elsewhere.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -86,10 +88,10 @@ def jump_frac(returns_bps: F8) -> float:
     n = returns_bps.shape[1]
     variance = float(np.sum(returns_bps**2))
     if n < 2 or variance == 0.0:
-        return np.nan
+        return math.nan
     size = np.abs(returns_bps)
-    bipower = np.pi / 2.0 * n / (n - 1) * float(np.sum(size[:, 1:] * size[:, :-1]))
-    return max(0.0, float(1.0 - bipower / variance))
+    bipower = math.pi / 2.0 * n / (n - 1) * float(np.sum(size[:, 1:] * size[:, :-1]))
+    return max(0.0, 1.0 - float(bipower) / variance)
 
 
 def coarser(returns_bps: F8, step: int) -> F8:

@@ -62,11 +62,10 @@ def true_chances(states: States, tau_bps: F8, orders_per_second: float, fineness
         _axis(states.log_vol, _even(states.log_vol, fineness.log_vol)),
         _axis(states.excitation, np.array(EXCITATION_KNOTS)),
     ]
-    knot, weight = _corners(states.regime, axes)
+    knot, weight = _corners(states.regime.astype(np.int64), axes)
     row = np.repeat(np.arange(len(tau_bps)), knot.shape[1])
     at_knot = _at_knots(knot.ravel(), tau_bps[row], axes, orders_per_second, fineness.paths)
-    chances = np.bincount(row, weight.ravel() * at_knot, len(tau_bps))
-    return chances.astype(np.float64, copy=False)
+    return np.bincount(row, weight.ravel() * at_knot, len(tau_bps)).astype(np.float64, copy=False)
 
 
 def _even(values: F8, count: int) -> F8:
@@ -83,8 +82,7 @@ def _corners(regime: I8, axes: Sequence[_Axis]) -> tuple[I8, F8]:
     """Return the knots around each row, numbered, and their weights: [n, 8] both."""
     knots, weights = [], []
     for uppers in combinations((0, 1), repeat=len(axes)):
-        knot: I8 = regime
-        weight: F8 = np.ones(len(regime))
+        knot, weight = regime, np.ones(len(regime))
         for axis, upper in zip(axes, uppers, strict=True):
             knot = knot * len(axis.knots) + axis.lower + upper
             weight = weight * (axis.weight if upper else 1.0 - axis.weight)

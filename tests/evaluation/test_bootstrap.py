@@ -7,11 +7,9 @@ from volspike.evaluation.bootstrap import (
     DRAWS,
     _WeightedPrecision,
     average_precision_gain,
-    average_precision_share,
     block_draws,
     make_blocks,
     mean_gain,
-    mean_share,
 )
 from volspike.evaluation.ranking import average_precision
 
@@ -87,32 +85,3 @@ def test_a_better_ranking_is_certain_and_a_worse_one_is_not() -> None:
     assert average_precision_gain(y, good, poor, blocks).low > 0.0
     worse = average_precision_gain(y, poor, good, blocks)
     assert worse.high < 0.0
-
-
-def test_the_best_has_all_of_the_attainable_and_the_base_none() -> None:
-    rng = np.random.default_rng(8)
-    blocks = make_blocks(np.arange(0, 30 * HALF_HOUR, 60))
-    assert blocks is not None
-    p = rng.beta(0.4, 2.0, len(blocks.of))
-    y = rng.random(len(p)) < p
-    loss, base = rng.random((2, len(p)))
-    for share in (average_precision_share(y, p, p, blocks), mean_share(loss, loss, base, blocks)):
-        assert (share.value, share.low, share.high) == (1.0, 1.0, 1.0)
-    nothing = (average_precision_share(y, np.zeros(len(p)), p, blocks), mean_share(base, loss, base, blocks))
-    for share in nothing:
-        assert np.allclose((share.value, share.low, share.high), 0.0, atol=1e-12)
-
-
-def test_a_share_is_the_quotient_of_two_gains() -> None:
-    rng = np.random.default_rng(9)
-    blocks = make_blocks(np.arange(0, 30 * HALF_HOUR, 60))
-    assert blocks is not None
-    p = rng.beta(0.4, 2.0, len(blocks.of))
-    y = rng.random(len(p)) < p
-    dim = p + rng.normal(scale=0.3, size=len(p))
-    ours, best, base = average_precision(y, dim), average_precision(y, p), float(y.mean())
-    assert ours is not None
-    assert best is not None
-    share = average_precision_share(y, dim, p, blocks)
-    assert share.value == pytest.approx((ours - base) / (best - base))
-    assert share.low < share.value < share.high < 1.0

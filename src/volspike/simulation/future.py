@@ -7,7 +7,7 @@ process with one exponential kernel. Left out, because small: the rounding of pr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +70,10 @@ def future_volatility_bps(
         In basis points, each row sorted.
     """
     shape = (len(states.regime), paths)
-    regime = np.repeat(states.regime[:, None], paths, axis=1)
-    long_run, h, excited = (np.repeat(column[:, None], paths, axis=1) for column in states[1:])
+    regime = _repeated(states.regime, paths)
+    long_run, h, excited = (
+        _repeated(column, paths) for column in (states.long_run, states.log_vol, states.excitation)
+    )
     quotes = _Quotes(stress_of(h), orders_per_second, rng, paths)
     squares = np.zeros(shape)
     for _ in range(HORIZON_S):
@@ -87,8 +89,12 @@ def future_volatility_bps(
             drift = step_bps * rng.standard_normal(paths) + jump_bps * (jump_step == step)
             moved += quotes.step(drift, stress, rng)
         squares += moved**2
-    volatility: Floats = np.sort(np.sqrt(squares), axis=1)
-    return volatility
+    return np.sort(np.sqrt(squares), axis=1)
+
+
+def _repeated(column: NDArray[Any], paths: int) -> NDArray[Any]:
+    repeated: NDArray[Any] = np.repeat(column[:, None], paths, axis=1)
+    return repeated
 
 
 class _Quotes:

@@ -12,7 +12,7 @@ recordings, see docs/results.md.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from volspike.simulation.market import SECOND_NS
 
 Floats = NDArray[np.float64]
+Number = TypeVar("Number", float, NDArray[np.float64])
 
 BLOCK_S = 10
 REGIMES = ("calm", "active", "turbulent")
@@ -79,9 +80,9 @@ def next_regime(regime: NDArray[np.int64], uniform: Floats) -> NDArray[np.int64]
     return following
 
 
-def next_long_run(long_run: Floats, z: Floats) -> Floats:
-    """Step the long-run component by one second, given a standard normal draw."""
-    following: Floats = long_run * (1.0 - LONG_RUN_REVERSION) + LONG_RUN_NOISE * z
+def next_long_run(long_run: Number, z: Number) -> Number:
+    """Step the long_run by one second, given a standard normal draw."""
+    following: Number = long_run * (1.0 - LONG_RUN_REVERSION) + LONG_RUN_NOISE * z
     return following
 
 
@@ -100,8 +101,8 @@ def jump_chance(base: Floats | float, excitation: Floats) -> Floats:
 def draw_jump_sizes(shape: int | tuple[int, ...], rng: np.random.Generator) -> Floats:
     """Draw signed sizes of jumps, in basis points."""
     sizes: Floats = JUMP_MEDIAN_BPS * np.exp(JUMP_SPREAD * rng.standard_normal(shape))
-    sizes *= rng.choice([-1.0, 1.0], shape)
-    return sizes
+    signs: Floats = rng.choice([-1.0, 1.0], shape)
+    return sizes * signs
 
 
 class HiddenPath:
@@ -158,11 +159,11 @@ class HiddenPath:
         h, excited = np.array(before.log_vol), np.array(before.excitation)
         for i in range(BLOCK_S):
             regime = int(next_regime(np.array(regime), turn[i : i + 1])[0])
-            long_run = float(next_long_run(np.array(long_run), slow[i]))
+            long_run = next_long_run(long_run, slow[i])
             h = next_log_vol(h, LEVEL[regime] + long_run, z[i])
             jumped = jump[i] < jump_chance(JUMP_BASE[regime], excited)
             excited = excited * DECAY + EXCITATION * jumped
             regimes[i], long_runs[i], log_vol[i], excitation[i] = regime, long_run, h, excited
             jumps[i] = np.where(jumped, sizes[i], 0.0)
-        last = HiddenState(regime, long_run, tuple(h), tuple(excited))
+        last = HiddenState(regime, float(long_run), tuple(h), tuple(excited))
         return HiddenBlock(regimes, long_runs, log_vol, excitation, jumps, at, last)

@@ -140,8 +140,8 @@ class SyntheticMarket:
         states = self.hidden_states(product, np.array([second]))
         rng = np.random.default_rng([self._seed, 2, self._products.index(product), second])
         rate = PRODUCTS[product].orders_per_second * self._activity
-        volatility: Floats = future_volatility_bps(states, rate, PATHS, rng)[0]
-        return volatility
+        drawn: Floats = future_volatility_bps(states, rate, PATHS, rng)[0]
+        return drawn
 
     def jump_times_ns(self, product: str, start_ns: int, end_ns: int) -> list[int]:
         """Return the times of the price jumps in ``[start_ns, end_ns)``."""
