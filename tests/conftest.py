@@ -9,6 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("volspike", deadline=None)
+settings.load_profile("volspike")
 
 sys.path.insert(0, str(Path(__file__).parent))
 

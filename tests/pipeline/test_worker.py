@@ -84,9 +84,9 @@ def test_a_score_names_only_the_products_without_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log_of(tmp_path).close()
-    both = settings_for(tmp_path, products=(PRODUCT, "ETH-USD"))
+    both = settings_for(tmp_path, products=(PRODUCT, "ETH-USD"), default_model=True)
     open_worker("score", both, None, SystemClock()).close()
     assert "products=ETH-USD" in capsys.readouterr().err
-    served = settings_for(tmp_path, products=(PRODUCT,))
+    served = settings_for(tmp_path, products=(PRODUCT,), default_model=True)
     open_worker("score", served, None, SystemClock()).close()
     assert capsys.readouterr().err == ""

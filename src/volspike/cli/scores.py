@@ -26,7 +26,6 @@ FULL = (
         ("pr_auc", "PR-AUC"),
         ("base_rate", "base"),
         ("lift", "lift"),
-        ("reference_pr_auc", "ref."),
     ),
     (
         ("within_session_pr_auc", "within"),
