@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from operator import attrgetter
 from typing import Any
 
 from volspike.alerts.dispatcher import AlertDispatcher
@@ -30,6 +31,7 @@ from volspike.pipeline.served_models import Served, alert_policy, choose_models
 
 log = get_logger()
 SOURCES = {"featurize": TICKS, "score": FEATURES}
+_TOPIC = attrgetter("topic")
 _WRITTEN = {"featurize": (FEATURES, DEADLETTER), "score": (PREDICTIONS, OUTCOMES, ALERTS, DEADLETTER)}
 
 
@@ -121,7 +123,10 @@ class Worker:
 
     def _committed(self, written: Sequence[Outgoing], took_ns: int) -> None:
         self.transactions.add(took_ns)
-        self.written.update(record.topic for record in written)
+        counts = Counter(map(_TOPIC, written))
+        self.written.update(counts)
+        if not counts.keys() & {self._deadletter, self._alerts}:
+            return
         for record in written:
             if record.topic == self._deadletter:
                 self.dead_letters[DEADLETTER.decode(record.value).reason] += 1
