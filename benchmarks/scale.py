@@ -34,7 +34,8 @@ from volspike.bus.topics import FEATURES, TICKS
 from volspike.cli.output import configure_logging
 from volspike.config import load_settings
 from volspike.models.bundle import load_bundle, new_bundle
-from volspike.models.shelf import champions, save_bundle, write_champion
+from volspike.models.shelf import save_bundle
+from volspike.models.standing import champions, write_champion
 from volspike.pipeline.home import Home
 from volspike.pipeline.stage_processes import StageProcesses
 from volspike.recording.layout import raw_directory

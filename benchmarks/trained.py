@@ -13,7 +13,8 @@ from volspike.labels.dataset import Dataset, build_dataset
 from volspike.labels.splits import chronological_split
 from volspike.models.bundle import Bundle
 from volspike.models.settings import TrainSettings
-from volspike.models.shelf import save_bundle, write_champion
+from volspike.models.shelf import save_bundle
+from volspike.models.standing import write_champion
 from volspike.models.train import train
 from volspike.pipeline.home import Home
 from volspike.pipeline.recordings import synthetic_history

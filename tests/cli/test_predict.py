@@ -10,7 +10,7 @@ import pytest
 
 from volspike.models.adaptive_band import adapted_parts
 from volspike.models.bundle import load_bundle
-from volspike.models.shelf import champion_path
+from volspike.models.standing import champion_path
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import dataset_for
 from whole_runs import volspike

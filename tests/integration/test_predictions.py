@@ -13,7 +13,7 @@ from volspike.features.store import read_features
 from volspike.labels.dataset import Dataset
 from volspike.models.adaptive_band import adapted
 from volspike.models.bundle import load_bundle
-from volspike.models.shelf import champion_path
+from volspike.models.standing import champion_path
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import dataset_for
 from volspike.records import Alert, Outcome, Prediction

@@ -16,7 +16,8 @@ from volspike.models import shelf
 from volspike.models.bundle import check_fits, load_bundle, new_bundle
 from volspike.models.manifest import content_version, pretty
 from volspike.models.settings import KINDS
-from volspike.models.shelf import bundle_paths, champion_path, save_bundle, write_champion
+from volspike.models.shelf import bundle_paths, save_bundle
+from volspike.models.standing import champion_path, write_champion
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from volspike.evaluation.report import Evaluation, evaluate
 from volspike.models.bundle import load_bundle, new_bundle
 from volspike.models.inputs import CONTEXT_COLUMNS
 from volspike.models.registry import Registered, _mlflow, alias_of, register, resolve_model
-from volspike.models.shelf import save_bundle, write_champion
+from volspike.models.shelf import save_bundle
+from volspike.models.standing import write_champion
 from volspike.models.train import TrainResult
 
 

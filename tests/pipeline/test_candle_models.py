@@ -15,7 +15,7 @@ from volspike.features.candle_store import read_candles
 from volspike.labels.splits import chronological_split
 from volspike.models.bundle import load_bundle
 from volspike.models.settings import KINDS
-from volspike.models.shelf import champions
+from volspike.models.standing import champions
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import dataset_for, training_data
 from volspike.pipeline.training import Trained, train_models

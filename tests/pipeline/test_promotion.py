@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from volspike.models.bundle import Bundle, load_bundle, new_bundle
-from volspike.models.shelf import champion_path, save_bundle, write_champion
+from volspike.models.shelf import save_bundle
+from volspike.models.standing import champion_path, write_champion
 from volspike.pipeline.home import Home
 from volspike.pipeline.training import _not_promoted
 

@@ -27,7 +27,8 @@ from volspike.labels.targets import UNLABELLED_REASONS
 from volspike.labels.tau import TauSpec
 from volspike.models.bundle import Bundle, check_fits, load_bundle, new_bundle, rows_of, takes_rows
 from volspike.models.settings import KINDS, TrainSettings
-from volspike.models.shelf import save_bundle, write_champion
+from volspike.models.shelf import save_bundle
+from volspike.models.standing import write_champion
 from volspike.models.train import train
 from volspike.pipeline.batch import BatchStage
 from volspike.pipeline.feature_rows import FeatureRows

@@ -13,7 +13,8 @@ from volspike.errors import ModelError
 from volspike.exchange.dialects import DIALECTS
 from volspike.models.bundle import Bundle, load_bundle, new_bundle
 from volspike.models.defaults import default_model
-from volspike.models.shelf import champion_path, champions, save_bundle, write_champion
+from volspike.models.shelf import save_bundle
+from volspike.models.standing import champion_path, champions, write_champion
 from volspike.pipeline.home import Home
 from volspike.pipeline.served_models import choose_models
 from volspike.records import Prediction

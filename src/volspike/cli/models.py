@@ -44,7 +44,7 @@ def _show(title: str, shown: dict[str, str], rows: list[dict[str, Any]], words: 
 
 def _champions(directory: Path) -> set[Path]:
     from volspike.errors import ModelError
-    from volspike.models.shelf import champions
+    from volspike.models.standing import champions
 
     try:
         return {champion.path(directory) for champion in champions(directory)}

@@ -29,7 +29,7 @@ from volspike.models.calibration import ScoredRows
 from volspike.models.defaults import default_path
 from volspike.models.inputs import CONTEXT_COLUMNS
 from volspike.models.manifest import MANIFEST_FILE, Manifest
-from volspike.models.shelf import champion_path
+from volspike.models.standing import champion_path
 from volspike.models.train import TrainResult
 
 if TYPE_CHECKING:

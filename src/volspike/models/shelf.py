@@ -1,45 +1,19 @@
-"""Where bundles stand on disk: saved whole or not at all, and the pointers to the champions.
-
-models/<name>/<version>/                   one bundle
-models/champions/<product>-<feed>.json     the champion of a product, trained on that feed
-
-A model is made for one product, and one whose inputs depend on the feed for one feed. So each product and
-feed has a champion of its own. A file each, so that trainings beside each other don't undo one another.
-"""
+"""Where bundles stand on disk, ``models/<name>/<version>/``: saved whole or not at all."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from volspike.errors import ModelError
-from volspike.models.bundle import RETRAIN, Bundle, load_bundle
+from volspike.models.bundle import Bundle, load_bundle
 from volspike.models.manifest import MANIFEST_FILE, NAME, VERSION, pretty
 
-CHAMPIONS = "champions"
 CARD_FILE = "card.md"
-_PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_FEED = re.compile(r"[a-z_]+")
-
-
-class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The champion of a product, and the feed it was trained on."""
-
-    product: str
-    feed: str
-    name: str
-    version: str
-
-    def path(self, models: Path) -> Path:
-        """Return the directory of its bundle."""
-        return models / self.name / self.version
 
 
 def save_bundle(bundle: Bundle, models: Path, card: str = "") -> Path:
@@ -69,7 +43,7 @@ def save_bundle(bundle: Bundle, models: Path, card: str = "") -> Path:
     if not NAME.fullmatch(manifest.name):
         raise ModelError(f"model name {manifest.name!r}", "it is not allowed", "use a-z, 0-9 and -")
     target = models / manifest.name / manifest.version
-    with _writing(target):
+    with writing(target):
         if _is_whole(target):
             replace_file(target / MANIFEST_FILE, pretty(manifest))
         else:
@@ -135,90 +109,14 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into a ModelError that names the path."""
     try:
         yield
     except OSError as error:
         raise ModelError(
             str(path), f"can't be written ({error.strerror})", "check space and permissions of the directory"
         ) from error
-
-
-def write_champion(models: Path, name: str, version: str) -> None:
-    """Make a bundle that exists the champion of its product and feed.
-
-    Raises
-    ------
-    ModelError
-        When there is no such whole bundle, or the pointer can't be written.
-    """
-    manifest = load_bundle(models / name / version).manifest
-    champion = Champion(manifest.product, manifest.feed, name, version)
-    path = models / CHAMPIONS / f"{champion.product}-{champion.feed}.json"
-    if not _is_sound(champion):
-        raise ModelError(
-            f"model {name} {version}", f"its product {champion.product!r} can't name a file", RETRAIN
-        )
-    with _writing(path):
-        path.parent.mkdir(exist_ok=True)
-        replace_file(path, pretty(champion))
-
-
-def champions(models: Path, product: str | None = None) -> list[Champion]:
-    """Return the champions, of one product or of all, sorted by product and feed.
-
-    Raises
-    ------
-    ModelError
-        When a pointer can't be read or is malformed.
-    """
-    found = [_read_champion(path) for path in sorted((models / CHAMPIONS).glob("*.json"))]
-    return [champion for champion in found if product in (None, champion.product)]
-
-
-def champion_path(models: Path, product: str | None = None, feed: str | None = None) -> Path:
-    """Return the directory of the champion.
-
-    Parameters
-    ----------
-    models : Path
-        The ``models`` directory.
-    product, feed : str, optional
-        Needed where there are several. One of another feed is returned where there is none of this feed:
-        whether it serves both, its manifest tells.
-
-    Raises
-    ------
-    ModelError
-        When there is no champion, or several and none was chosen.
-    """
-    found = champions(models, product)
-    found = [champion for champion in found if champion.feed == feed] or found
-    if not found:
-        reason = "it holds no champion" if product is None else f"it holds no champion of {product}"
-        raise ModelError(str(models), reason, "run volspike train first")
-    if len(found) > 1:
-        names = ", ".join(f"{champion.product} on {champion.feed}" for champion in found)
-        raise ModelError(
-            str(models), f"it holds several champions: {names}", "choose one with --product and --feed"
-        )
-    return found[0].path(models)
-
-
-def _read_champion(path: Path) -> Champion:
-    try:
-        champion = msgspec.json.decode(path.read_bytes(), type=Champion)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(str(path), f"it can't be read ({error})", RETRAIN) from error
-    if not NAME.fullmatch(champion.name) or not VERSION.fullmatch(champion.version):
-        raise ModelError(str(path), "it names no bundle", RETRAIN)
-    if path.name != f"{champion.product}-{champion.feed}.json":
-        raise ModelError(str(path), "it is of another product or feed than its name says", RETRAIN)
-    return champion
-
-
-def _is_sound(champion: Champion) -> bool:
-    return bool(_PRODUCT.fullmatch(champion.product) and _FEED.fullmatch(champion.feed))
 
 
 def bundle_paths(models: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from volspike.features.sets import get_feature_set
 from volspike.labels.trailing import TrailingState
 from volspike.models.bundle import Bundle, check_fits, load_bundle, rows_of
 from volspike.models.defaults import default_model
-from volspike.models.shelf import champions
+from volspike.models.standing import champions
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
 from volspike.pipeline.training import LIVE_TARGET

@@ -19,7 +19,8 @@ from volspike.models.card import model_card
 from volspike.models.manifest import Manifest
 from volspike.models.registry import Registered, register
 from volspike.models.settings import TrainSettings
-from volspike.models.shelf import champions, save_bundle, write_champion
+from volspike.models.shelf import save_bundle
+from volspike.models.standing import champions, write_champion
 from volspike.models.train import TrainResult, train, with_note, with_scores
 from volspike.models.tuning import tune_settings
 from volspike.pipeline.evidence_words import describe_parts

@@ -1,0 +1,227 @@
+"""Who serves, who stands in its shadow and who served before: one small file for each product and feed.
+
+models/champions/<product>-<feed>.json     {"name", "version": the champion's, "previous", "challenger"}
+
+A model is made for one product, and one whose inputs depend on the feed for one feed. So each product and
+feed has a champion of its own. A file each, so that trainings beside each other don't undo one another; all
+three in one file, so that a promotion is one rename: there is no moment with two champions, or with none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from volspike.errors import ModelError
+from volspike.models.bundle import RETRAIN, load_bundle
+from volspike.models.manifest import NAME, VERSION, pretty
+from volspike.models.shelf import replace_file, writing
+
+CHAMPIONS = "champions"
+_PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FEED = re.compile(r"[a-z_]+")
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A bundle on the shelf."""
+
+    name: str
+    version: str
+
+    def path(self, models: Path) -> Path:
+        """Return its directory."""
+        return models / self.name / self.version
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class Champion(msgspec.Struct, frozen=True):
+    """The champion of a product, and the feed it was trained on."""
+
+    product: str
+    feed: str
+    name: str
+    version: str
+
+    def path(self, models: Path) -> Path:
+        """Return the directory of its bundle."""
+        return models / self.name / self.version
+
+
+class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The models of a product and feed; ``name`` and ``version`` are the champion's, empty without one."""
+
+    product: str
+    feed: str
+    name: str = ""
+    version: str = ""
+    previous: Entry | None = None
+    challenger: Entry | None = None
+
+    @property
+    def champion(self) -> Entry | None:
+        """The model that serves."""
+        return Entry(self.name, self.version) if self.name else None
+
+    def crowned(self, entry: Entry) -> Standing:
+        """Return the standing with another champion; the one before is ``previous``."""
+        return msgspec.structs.replace(
+            self,
+            name=entry.name,
+            version=entry.version,
+            previous=self.previous if entry == self.champion else self.champion,
+            challenger=None if entry == self.challenger else self.challenger,
+        )
+
+
+Change = Callable[[Standing], Standing]
+
+
+def change_standing(models: Path, product: str, feed: str, change: Change) -> Standing:
+    """Change a standing and return it: read, changed and replaced while nobody else does.
+
+    Parameters
+    ----------
+    change : callable
+        Given the standing as it is, an empty one at first, returns the new one; may raise to leave it.
+
+    Raises
+    ------
+    ModelError
+        When a model named in it is no whole bundle, the file is malformed or can't be written.
+    """
+    path = _path(models, product, feed)
+    if not (_PRODUCT.fullmatch(product) and _FEED.fullmatch(feed)):
+        raise ModelError(f"product {product!r}, feed {feed!r}", "they can't name a file", RETRAIN)
+    with writing(path), _alone(path.parent):
+        before = _read(path) if path.exists() else Standing(product, feed)
+        standing = change(before)
+        for entry in {standing.champion, standing.challenger} - {before.champion, before.challenger, None}:
+            assert entry is not None
+            _check(load_bundle(entry.path(models)).manifest.product, entry, product)
+        if standing != before:
+            replace_file(path, pretty(standing))
+    return standing
+
+
+def _check(of: str, entry: Entry, product: str) -> None:
+    if of != product:
+        raise ModelError(f"model {entry}", f"it was trained on {of}, not {product}", f"train on {product}")
+
+
+def write_champion(models: Path, name: str, version: str) -> Standing:
+    """Make a bundle that exists the champion of its product and feed; return the standing.
+
+    Raises
+    ------
+    ModelError
+        When there is no such whole bundle, or the file can't be written.
+    """
+    entry = Entry(name, version)
+    manifest = load_bundle(entry.path(models)).manifest
+    return change_standing(models, manifest.product, manifest.feed, lambda standing: standing.crowned(entry))
+
+
+def standing_of(models: Path, product: str, feed: str) -> Standing:
+    """Return the standing of a product and feed, an empty one where there is none.
+
+    Raises
+    ------
+    ModelError
+        When its file can't be read or is malformed.
+    """
+    path = _path(models, product, feed)
+    return _read(path) if path.exists() else Standing(product, feed)
+
+
+def standings(models: Path, product: str | None = None) -> list[Standing]:
+    """Return the standings, of one product or of all, sorted by product and feed.
+
+    Raises
+    ------
+    ModelError
+        When a file can't be read or is malformed.
+    """
+    found = [_read(path) for path in sorted((models / CHAMPIONS).glob("*.json"))]
+    return [standing for standing in found if product in (None, standing.product)]
+
+
+def champions(models: Path, product: str | None = None) -> list[Champion]:
+    """Return the champions, of one product or of all, sorted by product and feed.
+
+    Raises
+    ------
+    ModelError
+        When a file can't be read or is malformed.
+    """
+    return [
+        Champion(each.product, each.feed, each.name, each.version)
+        for each in standings(models, product)
+        if each.name
+    ]
+
+
+def champion_path(models: Path, product: str | None = None, feed: str | None = None) -> Path:
+    """Return the directory of the champion.
+
+    Parameters
+    ----------
+    models : Path
+        The ``models`` directory.
+    product, feed : str, optional
+        Needed where there are several. One of another feed is returned where there is none of this feed:
+        whether it serves both, its manifest tells.
+
+    Raises
+    ------
+    ModelError
+        When there is no champion, or several and none was chosen.
+    """
+    found = champions(models, product)
+    found = [champion for champion in found if champion.feed == feed] or found
+    if not found:
+        reason = "it holds no champion" if product is None else f"it holds no champion of {product}"
+        raise ModelError(str(models), reason, "run volspike train first")
+    if len(found) > 1:
+        names = ", ".join(f"{champion.product} on {champion.feed}" for champion in found)
+        raise ModelError(
+            str(models), f"it holds several champions: {names}", "choose one with --product and --feed"
+        )
+    return found[0].path(models)
+
+
+def _path(models: Path, product: str, feed: str) -> Path:
+    return models / CHAMPIONS / f"{product}-{feed}.json"
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other processes from changing a standing meanwhile; a dead one holds nothing."""
+    directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(directory / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _read(path: Path) -> Standing:
+    try:
+        standing = msgspec.json.decode(path.read_bytes(), type=Standing)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelError(str(path), f"it can't be read ({error})", RETRAIN) from error
+    named = (standing.champion, standing.previous, standing.challenger)
+    for entry in named:
+        if entry is not None and not (NAME.fullmatch(entry.name) and VERSION.fullmatch(entry.version)):
+            raise ModelError(str(path), "it names no bundle", RETRAIN)
+    if path.name != f"{standing.product}-{standing.feed}.json":
+        raise ModelError(str(path), "it is of another product or feed than its name says", RETRAIN)
+    return standing
