@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     default_model: bool = Field(
         True, description="serve the model of the package where a product has no champion yet"
     )
+    model_expiry_days: float = Field(
+        30.0, ge=0, le=36_500, description="age from which predictions are marked stale (d); 0: never"
+    )
     model: str = Field("", description="bundle directory or models:/NAME@alias; empty: the champion")
     alert_open: float | None = Field(
         None, gt=0, le=1, description="open at this p(spike); empty: the model's"

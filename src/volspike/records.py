@@ -120,6 +120,7 @@ class Prediction(Record, tag="prediction", frozen=True):
     """What a model says at one tick about the sixty seconds after it (volatilities in basis points).
 
     The interval is the adapted one; ``band_log_stretch`` says by how much, 0 being that of the model alone.
+    ``stale``: the model is past its expiry. ``challenger``: the model in its shadow, and what that would say.
     """
 
     id: str
@@ -144,6 +145,12 @@ class Prediction(Record, tag="prediction", frozen=True):
     out_of_distribution: bool = False
     band_log_stretch: float = 0.0
     in_sample: bool = False
+    covered_since_ns: int = UNKNOWN
+    stale: bool = False
+    challenger: str | None = None
+    challenger_version: str | None = None
+    challenger_p_spike: float | None = None
+    challenger_sigma_bps: float | None = None
 
 
 class Outcome(Record, tag="outcome", frozen=True):

@@ -97,7 +97,7 @@ class Live:
     bundle: Bundle
 
     def __post_init__(self) -> None:
-        self.trailing = trailing_for(self.bundle, SCALES)
+        self.trailing = trailing_for(self.bundle, SCALES, keeps_regime=True)
         self.journal = SecondJournal()
         self.trailing.on_closed = self.journal.add
         self.scorer = Scorer(

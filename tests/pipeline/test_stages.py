@@ -118,7 +118,7 @@ def test_the_stages_equal_the_way_in_one_process(ticks, tmp_path: Path) -> None:
             expected[FEATURES.name].append(FEATURES.encode(row))
             if product not in scorers:
                 model = bundle(product)
-                trailing = trailing_for(model, SCALES)
+                trailing = trailing_for(model, SCALES, keeps_regime=False)
                 scorers[product] = Scorer(model.predictor, model.reference, trailing, ManualClock())
                 policies[product] = policy()
             prediction = scorers[product].on_row(row, 0)

@@ -172,21 +172,23 @@ class AlertPolicy:
 
     def _open(self, state: _ProductState, event_ns: int) -> Alert:
         state.below_since_ns = None
-        state.opened = self._alert(state, "opened", event_ns, event_ns)
+        assert state.last is not None
+        name = alert_id(state.last.product, self._model, event_ns)
+        state.opened = self._alert(state, name, "opened", event_ns, event_ns)
         return state.opened
 
     def _close(self, state: _ProductState, event_ns: int) -> Alert:
         assert state.opened is not None
-        closed = self._alert(state, "closed", event_ns, state.opened.opened_ns)
+        closed = self._alert(state, state.opened.id, "closed", event_ns, state.opened.opened_ns)
         state.opened = None
         state.closed_ns = event_ns
         return closed
 
-    def _alert(self, state: _ProductState, kind: str, event_ns: int, opened_ns: int) -> Alert:
+    def _alert(self, state: _ProductState, name: str, kind: str, event_ns: int, opened_ns: int) -> Alert:
         prediction = state.last
         assert prediction is not None
         return Alert(
-            id=alert_id(prediction.product, self._model, opened_ns),
+            id=name,
             product=prediction.product,
             state=kind,
             model=prediction.model,

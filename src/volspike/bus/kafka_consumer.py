@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -15,6 +16,9 @@ from volspike.errors import FencedError
 Partition = tuple[str, int]
 # So few messages are gone again before Python's garbage collection takes note of them.
 _CHUNK = 200
+# A member that joins again hears its new id within so long.
+_REJOIN_S = 10.0
+_REJOIN_PAUSE_S = 0.1
 
 
 class KafkaConsumer:
@@ -123,7 +127,7 @@ class KafkaConsumer:
         FencedError
             Another process of this name is in the group.
         """
-        if self.is_displaced():
+        if self._stays_displaced():
             # Before anything is settled: a new producer would drive the other one out.
             reason = "another process of this name has joined it"
             raise FencedError(f"group {self.group}", reason, "stop one of them")
@@ -167,6 +171,22 @@ class KafkaConsumer:
         with kafka_errors(f"group {self.group}"):
             own = str(self._consumer.memberid())
         return self._cluster.static_members(self.group).get(self._name, own) != own
+
+    def _stays_displaced(self) -> bool:
+        """Tell whether the member of this name is another process, and not this one that is joining again.
+
+        Behind a broker's restart a member may join twice, and is fenced by its later self until it hears its
+        new id. What is polled meanwhile is read again.
+        """
+        deadline = time.monotonic() + _REJOIN_S
+        while self.is_displaced():
+            if time.monotonic() > deadline:
+                return True
+            with kafka_errors(f"group {self.group}"):
+                message = self._consumer.poll(_REJOIN_PAUSE_S)
+            if message is not None and (error := message.error()) is not None and error.fatal():
+                raise bus_error(error, f"group {self.group}")
+        return False
 
     @property
     def torn(self) -> bool:

@@ -33,7 +33,6 @@ _UNSETTLED = {
 _FENCED = {
     KafkaError._FENCED,
     KafkaError.PRODUCER_FENCED,
-    KafkaError.FENCED_INSTANCE_ID,
     KafkaError.INVALID_PRODUCER_EPOCH,
     KafkaError.UNRELEASED_INSTANCE_ID,
 }
@@ -69,6 +68,8 @@ _UNAVAILABLE = {
 _UNDONE = {
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
+    # The member that joined again may be this one, behind a broker's restart: going back finds out.
+    KafkaError.FENCED_INSTANCE_ID,
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.STALE_MEMBER_EPOCH,
     KafkaError.FENCED_MEMBER_EPOCH,

@@ -146,6 +146,11 @@ class TrailingState:
         """Return the number of the current covered stretch, from 0; -1 before the first event."""
         return self._grid.run
 
+    @property
+    def keeps_regime(self) -> bool:
+        """Whether ``regime`` can be asked."""
+        return self._regime is not None
+
     def on_tick(self, event_ns: int, mid_sum: int, covered_since_ns: int) -> Sequence[ClosedSecond]:
         """Take an accepted tick (ns, bid + ask in price units, ns); return the seconds it closes."""
         closed = self._grid.on_tick(event_ns, mid_sum, covered_since_ns)

@@ -23,7 +23,7 @@ from volspike.exchange.client import FeedClient
 from volspike.exchange.connecting import check_address
 from volspike.exchange.dialects import Dialect
 from volspike.exchange.products import PriceScales
-from volspike.features.sets import get_feature_set, get_tick_set
+from volspike.features.sets import get_tick_set
 from volspike.labels.trailing import TrailingState
 from volspike.logs import get_logger
 from volspike.models.bundle import Bundle
@@ -36,17 +36,28 @@ from volspike.pipeline.log_owner import check_owner
 from volspike.pipeline.log_retention import forget_old
 from volspike.pipeline.log_tail import newest_predictions
 from volspike.pipeline.recovery import recover
-from volspike.pipeline.served_models import Served, alert_policy, choose_models, trailing_for
+from volspike.pipeline.served_models import (
+    Served,
+    alert_policy,
+    choose_models,
+    make_scorer,
+    takes_regime,
+    trailing_for,
+    warm_up,
+)
 from volspike.pipeline.session_header import header_maker
 from volspike.pipeline.stage import FeatureStages
+from volspike.pipeline.standing_watch import StandingWatch, Swap
 from volspike.pipeline.stored_rows import StoredRows
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.reader import Archive
 from volspike.records import Prediction, Tick
 from volspike.scoring.scoreboard import Scoreboard
-from volspike.scoring.scorer import Scorer
 
 log = get_logger()
+
+WATCH_S = 1.0
+PROBABILITIES = ("p_spike", "reference_p_spike")
 
 
 @dataclass
@@ -73,13 +84,30 @@ class LiveJob:
     dialect: Dialect
     caught_up: CaughtUp
     _closing: ExitStack
+    _settings: Settings
+    _watch: StandingWatch
 
     async def run(self, stop: asyncio.Event) -> None:
         """Receive until ``stop`` is set, then settle what is open."""
+        watching = asyncio.create_task(self._follow_standings())
         try:
             await self.client.run(stop)
         finally:
+            watching.cancel()
             self.pipeline.finish()
+
+    async def _follow_standings(self) -> None:
+        """Serve what was promoted, between two frames; it is loaded on another thread."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            for swap in await asyncio.to_thread(self._watch.poll):
+                self.serve(swap)
+
+    def serve(self, swap: Swap) -> None:
+        """Predict a product by another model from the next frame on."""
+        policies = [alert_policy(swap.bundle, self._settings, name) for name in PROBABILITIES]
+        expiry_days = self._settings.model_expiry_days
+        self.pipeline.serve(swap.product, lambda scorer: swap.give(scorer, expiry_days), policies)
 
     def close(self) -> None:
         """Drain the log and the alerts, finish files, let go of the archive."""
@@ -123,11 +151,11 @@ def open_live(settings: Settings, clock: Clock, sinks: Sequence[AlertSink], url:
     home.create()
     with ExitStack() as opening:
         try:
-            pipeline, caught_up = _pipeline(home, settings, clock, sinks, served, opening)
+            pipeline, caught_up, watch = _pipeline(home, settings, clock, sinks, served, opening)
         except (DamagedLogError, ProtocolError) as error:  # the latter: a record in the log is damaged
             opening.close()
             _set_aside(home.log, error)
-            pipeline, caught_up = _pipeline(home, settings, clock, sinks, served, opening)
+            pipeline, caught_up, watch = _pipeline(home, settings, clock, sinks, served, opening)
         client = FeedClient(
             served.dialect,
             address,
@@ -136,7 +164,9 @@ def open_live(settings: Settings, clock: Clock, sinks: Sequence[AlertSink], url:
             random.Random(settings.seed),
             ClockCheck(pipeline, clock, pipeline.newest_ns(settings.products), f"data directory {home.root}"),
         )
-        return LiveJob(pipeline, client, served.bundles, served.dialect, caught_up, opening.pop_all())
+        return LiveJob(
+            pipeline, client, served.bundles, served.dialect, caught_up, opening.pop_all(), settings, watch
+        )
 
 
 def _pipeline(
@@ -146,7 +176,7 @@ def _pipeline(
     sinks: Sequence[AlertSink],
     served: Served,
     opening: ExitStack,
-) -> tuple[LivePipeline, CaughtUp]:
+) -> tuple[LivePipeline, CaughtUp, StandingWatch]:
     scales = PriceScales(settings.price_decimals)
     archive = ArchiveWriter(home.root, clock)
     opening.callback(archive.close)
@@ -154,7 +184,10 @@ def _pipeline(
     records = LogGuard(LogWriter(EmbeddedLog(home.log, clock)))
     opening.callback(records.close)
     feature_set = get_tick_set(served.feature_set)
-    trailing = {product: trailing_for(bundle, scales) for product, bundle in served.bundles.items()}
+    trailing = {
+        product: trailing_for(bundle, scales, takes_regime(bundle, served.challengers.get(product)))
+        for product, bundle in served.bundles.items()
+    }
     with closing(EmbeddedLog(home.log, clock)) as past:
         check_owner(past, "run", home.root)
         catch_up = CatchUp(past, home.alerts, records.put)
@@ -170,8 +203,8 @@ def _pipeline(
     opening.callback(dispatcher.close)
     for alert in to_tell:
         dispatcher.push(alert)
-    for product, bundle in served.bundles.items():
-        _warm_up(bundle, trailing[product])
+    for bundle in (*served.bundles.values(), *served.challengers.values()):
+        warm_up(bundle)
     parts = LiveParts(
         archive=archive,
         ingest=ingest,
@@ -180,11 +213,13 @@ def _pipeline(
         records=records,
         dispatcher=dispatcher,
         header=header_maker(served.dialect, settings.products),
-        make_scoring=_scoring_maker(served.bundles, trailing, clock, newest),
-        policies=_policies(served, settings, "p_spike"),
-        reference_policies=_policies(served, settings, "reference_p_spike"),
+        make_scoring=_scoring_maker(served, settings.model_expiry_days, trailing, clock, newest),
+        policies=_policies(served, settings, PROBABILITIES[0]),
+        reference_policies=_policies(served, settings, PROBABILITIES[1]),
     )
-    return LivePipeline(parts), catch_up.counts
+    keeps_regime = {product: state.keeps_regime for product, state in trailing.items()}
+    watch = StandingWatch(home, settings, served, keeps_regime)
+    return LivePipeline(parts), catch_up.counts, watch
 
 
 def _set_aside(path: Path, error: VolspikeError) -> None:
@@ -197,21 +232,18 @@ def _set_aside(path: Path, error: VolspikeError) -> None:
 
 
 def _scoring_maker(
-    bundles: dict[str, Bundle],
+    served: Served,
+    expiry_days: float,
     trailing: dict[str, TrailingState],
     clock: Clock,
     newest: Mapping[str, Prediction],
 ) -> Callable[[Tick], ProductScoring | None]:
     def make(tick: Tick) -> ProductScoring | None:
-        bundle = bundles.get(tick.product)
+        bundle = served.bundles.get(tick.product)
         if bundle is None:
             return None
-        scorer = Scorer(
-            bundle.predictor,
-            bundle.reference,
-            trailing[tick.product],
-            clock,
-            bundle.manifest.training.span_ns,
+        scorer = make_scorer(
+            bundle, served.challengers.get(tick.product), trailing[tick.product], clock, expiry_days
         )
         if tick.product in newest:
             scorer.resume_band((newest[tick.product],))
@@ -224,11 +256,3 @@ def _policies(served: Served, settings: Settings, probability: str) -> dict[str,
     return {
         product: alert_policy(bundle, settings, probability) for product, bundle in served.bundles.items()
     }
-
-
-def _warm_up(bundle: Bundle, trailing: TrailingState) -> None:
-    """Run the compiled code once, so that the first tick does not wait for it."""
-    context = trailing.context(1.0, 1.0)
-    values = [1.0] * len(get_feature_set(bundle.manifest.feature_set).columns)
-    bundle.predictor.predict(values, context)
-    bundle.reference.predict(values, context)

@@ -7,7 +7,7 @@ log, the disk and the people to be told are behind queues of their own, so none 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,8 +78,8 @@ class LiveParts:
     dispatcher: AlertDispatcher
     header: Callable[[str], SegmentHeader]
     make_scoring: Callable[[Tick], ProductScoring | None] = lambda _tick: None
-    policies: Mapping[str, AlertPolicy] = field(default_factory=dict)
-    reference_policies: Mapping[str, AlertPolicy] = field(default_factory=dict)
+    policies: dict[str, AlertPolicy] = field(default_factory=dict)
+    reference_policies: dict[str, AlertPolicy] = field(default_factory=dict)
 
 
 class LivePipeline:
@@ -170,6 +170,27 @@ class LivePipeline:
         self.connected = False
         self._archive.end(session)
         log.info("session ended", session=session, reason=reason)
+
+    def serve(self, product: str, take: Callable[[Scorer], None], policies: Sequence[AlertPolicy]) -> None:
+        """Have a product served by another model before the next frame; what is open stays open.
+
+        Parameters
+        ----------
+        product : str
+            Which.
+        take : callable
+            Gives the product's scorer the model.
+        policies : (AlertPolicy, AlertPolicy)
+            Fresh: of the published alerts and of the reference's.
+        """
+        scoring = self.scoring.get(product)
+        if scoring is not None:
+            take(scoring.scorer)
+        for those, policy in zip(
+            (self._parts.policies, self._parts.reference_policies), policies, strict=True
+        ):
+            policy.import_state(those[product].export_state())
+            those[product] = policy
 
     def finish(self) -> None:
         """Settle what is pending as unlabelled and close what is open; the feed is over."""

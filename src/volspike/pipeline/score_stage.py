@@ -21,12 +21,12 @@ from volspike.logs import get_logger
 from volspike.models.bundle import Bundle, check_fits, rows_of, takes_rows
 from volspike.pipeline.lateness_clock import LatenessClock
 from volspike.pipeline.product_stage import PartitionMemory, ProductStage
-from volspike.pipeline.score_state import ProductScore
-from volspike.pipeline.served_models import trailing_for
+from volspike.pipeline.score_state import ProductScore, model_of
+from volspike.pipeline.served_models import make_scorer, takes_regime, trailing_for, unfit
+from volspike.pipeline.standing_watch import Swap
 from volspike.pipeline.stretch import Stretch
 from volspike.pipeline.written_results import WrittenResults
 from volspike.records import FeatureRow, Mark, Prediction, Record
-from volspike.scoring.scorer import Scorer
 
 _encode = msgspec.json.Encoder().encode
 _BLOB = "head"
@@ -66,6 +66,15 @@ class ScoreStage(ProductStage[ProductScore]):
         Of the market.
     suffix : str
         Ends the name of every topic, so that several pipelines fit on one cluster.
+    challengers : mapping of str to Bundle
+        Models in the shadow of those, by product.
+    expiry_days : float
+        Age from which predictions of a model are marked stale; 0: never.
+    changes : callable
+        Asked before each batch what is to serve from it on.
+    on_shelf : callable
+        Returns a model by name and version, None where it is gone. A partition is restored by the model that
+        its state was written by: what that has published must not come again under another version.
     """
 
     def __init__(
@@ -77,13 +86,54 @@ class ScoreStage(ProductStage[ProductScore]):
         clock: Clock,
         *,
         suffix: str = "",
+        challengers: Mapping[str, Bundle] | None = None,
+        expiry_days: float = 0.0,
+        changes: Callable[[], Sequence[Swap]] = tuple,
+        on_shelf: Callable[[str, str], Bundle | None] = lambda _name, _version: None,
     ) -> None:
         super().__init__(reader, "score", suffix)
-        self._bundles = bundles
+        self._bundles = dict(bundles)
+        self._challengers = dict(challengers or {})
+        self._keeps_regime = {
+            product: takes_regime(bundle, self._challengers.get(product))
+            for product, bundle in bundles.items()
+        }
+        self._expiry_days = expiry_days
+        self._changes = changes
+        self._on_shelf = on_shelf
         self._scales = scales
         self._make_policy = make_policy
         self._clock = LatenessClock(clock)
         self._unserved: set[tuple[str, str]] = set()
+
+    def restore(self, place: Place) -> None:
+        """Make the partition's memory what it was in front of ``place``, then go on with the model of now."""
+        super().restore(place)
+        partition = self._partitions[place.partition]
+        for (product, _), score in partition.products.items():
+            if score.bundle.manifest.version != self._bundles[product].manifest.version:
+                self._serve(partition, score, self._swap_of(product))
+
+    def process(self, records: Sequence[LogRecord]) -> list[Outgoing]:
+        """Take a batch, with the models that are to serve from it on."""
+        for swap in self._changes():
+            self._bundles[swap.product] = swap.bundle
+            self._challengers.pop(swap.product, None)
+            if swap.challenger is not None:
+                self._challengers[swap.product] = swap.challenger
+            for partition in self._partitions.values():
+                for (product, _), score in partition.products.items():
+                    if product == swap.product:
+                        self._serve(partition, score, swap)
+        return super().process(records)
+
+    def _swap_of(self, product: str) -> Swap:
+        return Swap(product, self._bundles[product], self._challengers.get(product))
+
+    def _serve(self, partition: PartitionMemory[ProductScore], score: ProductScore, swap: Swap) -> None:
+        score.serve(swap, self._make_policy(swap.bundle), self._expiry_days)
+        partition.changed.update(key for key, each in partition.products.items() if each is score)
+        partition.write = True  # a restore from before would repeat the rows behind by the model before
 
     def end(self, partitions: Sequence[tuple[str, int]]) -> list[Outgoing]:
         """Settle what is pending as unlabelled, and close what is open; return what is to be written."""
@@ -213,7 +263,7 @@ class ScoreStage(ProductStage[ProductScore]):
 
     def _meet(self, partition: PartitionMemory[ProductScore], row: FeatureRow) -> ProductScore | None:
         key = (row.product, row.feed)
-        score = self._make(row.product, row.feed, row.feature_set)
+        score = self._make(self._bundles.get(row.product), row.product, row.feed, row.feature_set)
         if score is None:
             self._unserved.add(key)
             return None
@@ -221,9 +271,10 @@ class ScoreStage(ProductStage[ProductScore]):
         partition.products[key] = score
         return score
 
-    def _make(self, product: str, feed: str, feature_set: str | None) -> ProductScore | None:
+    def _make(
+        self, bundle: Bundle | None, product: str, feed: str, feature_set: str | None
+    ) -> ProductScore | None:
         """Return the product's score; without the feature set of a row, for rows that it was given before."""
-        bundle = self._bundles.get(product)
         if bundle is None:
             return None
         try:
@@ -231,10 +282,9 @@ class ScoreStage(ProductStage[ProductScore]):
         except ModelError as error:
             log.warning("a product is not predicted", product=product, feed=feed, reason=str(error))
             return None
-        trailing = trailing_for(bundle, self._scales)
-        scorer = Scorer(
-            bundle.predictor, bundle.reference, trailing, self._clock, bundle.manifest.training.span_ns
-        )
+        challenger = self._challengers.get(product)
+        trailing = trailing_for(bundle, self._scales, self._keeps_regime.get(product, False))
+        scorer = make_scorer(bundle, challenger, trailing, self._clock, self._expiry_days)
         return ProductScore(bundle, scorer, trailing, self._make_policy(bundle))
 
     def _alert(
@@ -259,12 +309,21 @@ class ScoreStage(ProductStage[ProductScore]):
     def _load(self, partition: PartitionMemory[ProductScore], state: Mapping[str, bytes]) -> None:
         for name in self._store.names(state, _BLOB):
             product, feed, _ = name.rsplit("|", 2)
-            bundle = self._bundles.get(product)
-            score = None if bundle is None else self._make(product, feed, None)
+            head = self._store.unpack(state, name)
+            now = self._bundles.get(product)
+            score = self._make(now and self._written_by(head, now), product, feed, None)
             if score is not None:
                 minutes = [state.get(f"{product}|{feed}|m{slot}") for slot in range(SLOTS)]
-                score.restore(self._store.unpack(state, name), [each for each in minutes if each])
+                score.restore(head, [each for each in minutes if each])
                 partition.products[product, feed] = score
+
+    def _written_by(self, head: bytes, now: Bundle) -> Bundle:
+        """Return the model that a state was written by, if it is still there and fits what ``now`` keeps."""
+        name, version = model_of(head)
+        if not name or version == now.manifest.version:
+            return now
+        before = self._on_shelf(name, version)
+        return now if before is None or unfit(now.manifest, before.manifest, True) else before
 
     def _write(self, partition: PartitionMemory[ProductScore], key: tuple[str, str]) -> list[Outgoing]:
         score, number, event_ns = partition.products[key], partition.number, partition.newest_ns

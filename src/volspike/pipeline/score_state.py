@@ -14,6 +14,7 @@ from volspike.errors import ModelError
 from volspike.labels.second_journal import SecondJournal
 from volspike.labels.trailing import TrailingState
 from volspike.models.bundle import Bundle
+from volspike.pipeline.standing_watch import Swap
 from volspike.pipeline.stretch import Stretch
 from volspike.records import Prediction
 from volspike.scoring.scorer import Scorer
@@ -29,13 +30,20 @@ class _Head(msgspec.Struct, array_like=True):
 _DECODE = msgspec.msgpack.Decoder(_Head).decode
 
 
+def model_of(head: bytes) -> tuple[str, str]:
+    """Return name and version of the model that a head was written by; empty where it does not say."""
+    plain: dict[str, Any] = json.loads(_DECODE(head).plain)
+    name, version = plain.get("model", ("", ""))
+    return name, version
+
+
 class ProductScore:
     """What scores one product and feed, with the day of closed seconds behind it.
 
     Parameters
     ----------
     bundle : Bundle
-        The model.
+        The model; ``serve`` changes it.
     scorer : Scorer
         Of the model and ``trailing``.
     trailing : TrailingState
@@ -70,12 +78,19 @@ class ProductScore:
         scorer, predictions = self.scorer.export_state()
         plain = {
             "target": self.bundle.predictor.target,
+            "model": [self.bundle.manifest.name, self.bundle.manifest.version],
             "scorer": scorer,
             "trailing": self._trailing.export_state(),
             "policy": self.policy.export_state(),
             "stretch": msgspec.to_builtins(self.stretch),
         }
         return msgspec.msgpack.encode(_Head(json.dumps(plain).encode(), predictions, self.held))
+
+    def serve(self, swap: Swap, policy: AlertPolicy, expiry_days: float) -> None:
+        """Go on with another model, and a fresh policy of it; what is pending and open stays."""
+        swap.give(self.scorer, expiry_days)
+        policy.import_state(self.policy.export_state())
+        self.bundle, self.policy = swap.bundle, policy
 
     def restore(self, head: bytes, minutes: Iterable[bytes]) -> None:
         """Take up, being fresh, a head and the minutes of its journal.

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from volspike.alerts.policy import AlertPolicy
+from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError
 from volspike.exchange.dialects import DIALECTS, Dialect, get_dialect
 from volspike.exchange.products import PriceScales
 from volspike.features.regime.state import RegimeState
 from volspike.features.sets import get_feature_set
-from volspike.labels.trailing import TrailingState
-from volspike.models.bundle import Bundle, check_fits, load_bundle, rows_of
+from volspike.labels.trailing import Context, TrailingState
+from volspike.logs import get_logger
+from volspike.models.bundle import Bundle, check_fits, load_bundle, rows_of, takes_rows
 from volspike.models.defaults import default_model
-from volspike.models.standing import champions
+from volspike.models.manifest import Manifest
+from volspike.models.standing import champions, standing_of
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
 from volspike.pipeline.training import LIVE_TARGET
+from volspike.scoring.scorer import NEVER_NS, Scorer
+
+DAY_NS = 86_400_000_000_000
+
+log = get_logger()
 
 
 @dataclass(frozen=True)
@@ -36,12 +44,15 @@ class Served:
         Of all rows.
     defaults : frozenset of str
         Products that have no champion yet and are served by the model that comes with the package.
+    challengers : dict of str to Bundle
+        Models in the shadow of those, by product.
     """
 
     dialect: Dialect
     bundles: dict[str, Bundle]
     feature_set: str
     defaults: frozenset[str] = frozenset()
+    challengers: dict[str, Bundle] = field(default_factory=dict)
 
 
 def choose_models(home: Home, settings: Settings, offered: Sequence[str] = tuple(DIALECTS)) -> Served:
@@ -68,7 +79,77 @@ def choose_models(home: Home, settings: Settings, offered: Sequence[str] = tuple
     bundles = {product: _serving(candidates, feed) for product, candidates in known.items() if candidates}
     defaults = _defaults([product for product in known if product not in bundles], settings)
     bundles |= defaults
-    return Served(get_dialect(feed), bundles, _feature_set(bundles, settings), frozenset(defaults))
+    challengers = {} if settings.model else _challengers(home, feed, bundles)
+    feature_set = _feature_set(bundles, settings)
+    return Served(get_dialect(feed), bundles, feature_set, frozenset(defaults), challengers)
+
+
+def _challengers(home: Home, feed: str, bundles: Mapping[str, Bundle]) -> dict[str, Bundle]:
+    found = {
+        product: challenger_of(home, product, feed, bundle, keeps_regime=True)
+        for product, bundle in bundles.items()
+    }
+    return {product: challenger for product, challenger in found.items() if challenger is not None}
+
+
+def challenger_of(
+    home: Home, product: str, feed: str, champion: Bundle, *, keeps_regime: bool
+) -> Bundle | None:
+    """Return the model that can stand in a champion's shadow; None where there is none, or it can't: logged.
+
+    Parameters
+    ----------
+    keeps_regime : bool
+        Whether the trailing state has regime columns.
+    """
+    try:
+        entry = standing_of(home.models, product, feed).challenger
+        if entry is None:
+            return None
+        challenger = load_bundle(entry.path(home.models))
+        reason = unfit(champion.manifest, challenger.manifest, keeps_regime)
+    except ModelError as error:
+        reason = str(error)
+    if not reason:
+        return challenger
+    log.warning("the challenger can't be tried", product=product, reason=reason)
+    return None
+
+
+def unfit(served: Manifest, other: Manifest, keeps_regime: bool) -> str:
+    """Return why a model can't see the rows of one that is served, or be held against it; empty where it can.
+
+    Parameters
+    ----------
+    served, other : Manifest
+        Of the model served, and of one that is to stand in its shadow or take its place without a restart.
+    keeps_regime : bool
+        Whether the trailing state has regime columns.
+    """
+    if other.product != served.product or other.target != served.target:
+        return f"it is of {other.product} and target {other.target}"
+    if (other.tau.spec(), other.increment) != (served.tau.spec(), served.increment):
+        return "its spikes are not those of the champion: tau or increment differ"
+    if served.tau.mode == "fixed" and other.tau.fixed_bps != served.tau.fixed_bps:
+        return "its spikes are not those of the champion: the fixed tau differs"
+    if not takes_rows(other, rows_of(served)):
+        return f"it takes rows of {other.feature_set}, here are rows of {rows_of(served)}"
+    if get_feature_set(other.feature_set).source == "seconds" and not keeps_regime:
+        return "it takes regime columns, which this job does not keep until it is started again"
+    return ""
+
+
+def stale_ns(manifest: Manifest, expiry_days: float) -> int:
+    """Return the event time (ns) from which on a model is past its expiry (days; 0: never)."""
+    return manifest.training.last_ns + round(expiry_days * DAY_NS) if expiry_days else NEVER_NS
+
+
+def on_shelf(home: Home, name: str, version: str) -> Bundle | None:
+    """Return a bundle that was served before, or None where it is gone or damaged."""
+    try:
+        return load_bundle(home.models / name / version)
+    except ModelError:
+        return None
 
 
 def _defaults(products: Sequence[str], settings: Settings) -> dict[str, Bundle]:
@@ -155,15 +236,43 @@ def alert_policy(bundle: Bundle, settings: Settings, probability: str = "p_spike
     )
 
 
-def trailing_for(bundle: Bundle, scales: PriceScales) -> TrailingState:
-    """Return an empty trailing state as a model needs it for its product."""
+def takes_regime(*bundles: Bundle | None) -> bool:
+    """Tell whether one of these models has regime columns as inputs."""
+    sets = [get_feature_set(each.manifest.feature_set) for each in bundles if each is not None]
+    return any(each.source == "seconds" for each in sets)
+
+
+def trailing_for(bundle: Bundle, scales: PriceScales, keeps_regime: bool) -> TrailingState:
+    """Return an empty trailing state as a model needs it for its product, with regime columns or without."""
     manifest = bundle.manifest
     decimals = scales.decimals(manifest.product)
-    of_seconds = get_feature_set(manifest.feature_set).source == "seconds"
     return TrailingState(
         manifest.tau.spec(),
         manifest.tau.fixed_bps,
         decimals,
         manifest.increment,
-        RegimeState() if of_seconds else None,
+        RegimeState() if keeps_regime else None,
     )
+
+
+def make_scorer(
+    bundle: Bundle, challenger: Bundle | None, trailing: TrailingState, clock: Clock, expiry_days: float
+) -> Scorer:
+    """Return what scores a product by a model, with another in its shadow."""
+    return Scorer(
+        bundle.predictor,
+        bundle.reference,
+        trailing,
+        clock,
+        bundle.manifest.training.span_ns,
+        stale_ns(bundle.manifest, expiry_days),
+        None if challenger is None else challenger.predictor,
+    )
+
+
+def warm_up(bundle: Bundle) -> None:
+    """Run the compiled code once, so that the first tick does not wait for it."""
+    context = Context(1.0, 1.0, (1.0, 1.0, 1.0, 1.0), 0.0, 1.0)
+    values = [1.0] * len(get_feature_set(bundle.manifest.feature_set).columns)
+    bundle.predictor.predict(values, context)
+    bundle.reference.predict(values, context)

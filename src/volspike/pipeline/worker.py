@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -27,7 +28,8 @@ from volspike.pipeline.latency import LatencyHistogram
 from volspike.pipeline.log_owner import check_owner
 from volspike.pipeline.product_stage import ProductStage
 from volspike.pipeline.score_stage import ScoreStage
-from volspike.pipeline.served_models import Served, alert_policy, choose_models
+from volspike.pipeline.served_models import Served, alert_policy, choose_models, on_shelf, takes_regime
+from volspike.pipeline.standing_watch import StandingWatch
 
 log = get_logger()
 SOURCES = {"featurize": TICKS, "score": FEATURES}
@@ -189,6 +191,11 @@ def _make_stage(
 ) -> ProductStage[Any]:
     if stage == "featurize":
         return FeaturizeStage(reader, get_tick_set(served.feature_set), suffix=settings.topic_suffix)
+    home = Home(settings.data_dir)
+    keeps_regime = {
+        product: takes_regime(bundle, served.challengers.get(product))
+        for product, bundle in served.bundles.items()
+    }
     return ScoreStage(
         reader,
         served.bundles,
@@ -196,6 +203,10 @@ def _make_stage(
         lambda bundle: alert_policy(bundle, settings),
         clock,
         suffix=settings.topic_suffix,
+        challengers=served.challengers,
+        expiry_days=settings.model_expiry_days,
+        changes=StandingWatch(home, settings, served, keeps_regime).poll,
+        on_shelf=partial(on_shelf, home),
     )
 
 

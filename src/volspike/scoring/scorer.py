@@ -35,6 +35,7 @@ from volspike.scoring.guard import GuardedPredictor
 
 FALLBACK_SUFFIX = "!fallback"
 NEVER_TRAINED = (0, -1)
+NEVER_NS = 2**63 - 1
 
 
 def prediction_id(identity: str, model_version: str) -> str:
@@ -129,6 +130,10 @@ class Scorer:
         Market time decides ``late``; monotonic time measures the latency.
     trained_ns : (int, int)
         First and last event time of the model's training rows: predictions in there are marked in sample.
+    stale_ns : int
+        Event time from which on the model is past its expiry: predictions are marked stale.
+    challenger : Predictor, optional
+        Stands in the model's shadow: what it says of a row goes with the prediction, and changes nothing.
 
     Attributes
     ----------
@@ -159,14 +164,11 @@ class Scorer:
         trailing: TrailingState,
         clock: Clock,
         trained_ns: tuple[int, int] = NEVER_TRAINED,
+        stale_ns: int = NEVER_NS,
+        challenger: Predictor | None = None,
     ) -> None:
-        self._trained_ns = trained_ns
-        self._model = GuardedPredictor(predictor)
+        self._take(predictor, reference, trained_ns, stale_ns, challenger)
         self.band = AdaptiveBand()
-        self._reference = GuardedPredictor(reference)
-        self._feature_set = predictor.feature_set
-        self._of_seconds = get_feature_set(predictor.feature_set).source == "seconds"
-        self._rv_column = column_index(TICK_SETS[0] if self._of_seconds else predictor.feature_set, "rv_60s")
         self._trailing = trailing
         self._clock = clock
         self._labeller: RvLabeller[_Batch] = make_labeller(predictor.target)
@@ -182,6 +184,24 @@ class Scorer:
         self.unpredicted = 0
         self.out_of_distribution = 0
 
+    def serve(
+        self,
+        predictor: Predictor,
+        reference: Predictor,
+        trained_ns: tuple[int, int],
+        stale_ns: int,
+        challenger: Predictor | None,
+    ) -> None:
+        """Predict by another model, or with another challenger, from the next row on.
+
+        What is pending is graded as it was predicted. Both models have the same target and tau, and the
+        trailing state holds what the new one takes; see ``pipeline.served_models.swaps_for``.
+        """
+        is_another = predictor.version != self._model.version
+        self._take(predictor, reference, trained_ns, stale_ns, challenger)
+        if is_another:
+            self.band = AdaptiveBand()
+
     @property
     def model_state(self) -> str | None:
         """Why the reference stands in for the model at the newest row; None while the model works."""
@@ -191,6 +211,11 @@ class Scorer:
     def failures(self) -> dict[str, int]:
         """Failed predictions of the model by reason."""
         return dict(self._model.failures)
+
+    @property
+    def challenger_failures(self) -> dict[str, int]:
+        """Failed predictions of the challenger by reason; empty without one."""
+        return {} if self._challenger is None else dict(self._challenger.failures)
 
     def on_row(self, row: FeatureRow, received_ns: int) -> Prediction | None:
         """Take the feature row of an accepted tick.
@@ -321,6 +346,22 @@ class Scorer:
         self._model.failures.update(state["failures"])
         self._model.last_failure = state["last_failure"]
 
+    def _take(
+        self,
+        predictor: Predictor,
+        reference: Predictor,
+        trained_ns: tuple[int, int],
+        stale_ns: int,
+        challenger: Predictor | None,
+    ) -> None:
+        self._model, self._reference = GuardedPredictor(predictor), GuardedPredictor(reference)
+        self._challenger = None if challenger is None else GuardedPredictor(challenger)
+        self._trained_ns, self._stale_ns = trained_ns, stale_ns
+        self._feature_set = predictor.feature_set
+        self._of_seconds = _is_of_seconds(predictor)
+        self._challenger_of_seconds = challenger is not None and _is_of_seconds(challenger)
+        self._rv_column = column_index(TICK_SETS[0] if self._of_seconds else predictor.feature_set, "rv_60s")
+
     def _predict(self, row: FeatureRow, mid_sum: int, received_ns: int) -> Prediction | None:
         values = _numbers(row.values)
         rv_bps = values[self._rv_column]
@@ -328,15 +369,15 @@ class Scorer:
             self.unpredicted += 1
             return None
         context = self._trailing.context(rv_bps, mid_price(mid_sum, row.price_decimals))
-        if self._of_seconds:
-            values = self._trailing.regime()
-        scored = self._model.predict(values, context)
-        reference = self._reference.predict(values, context)
+        seen = self._trailing.regime() if self._of_seconds else values
+        scored = self._model.predict(seen, context)
+        reference = self._reference.predict(seen, context)
         if scored is None and reference is None:
             self.unpredicted += 1
             return None
         batch = self._batch_at(row.event_ns)
-        prediction = self._record(row, context, scored, reference, batch.target_ns, received_ns)
+        challenged = None if self._challenger is None else self._challenged(values, context)
+        prediction = self._record(row, context, scored, reference, challenged, batch.target_ns, received_ns)
         self.predictions += 1
         if prediction.late:
             self._settled.append(_Settled(iter((prediction,)), None, "late", row.event_ns, batch.run))
@@ -344,12 +385,19 @@ class Scorer:
             self._await(batch, prediction)
         return prediction
 
+    def _challenged(self, values: Sequence[float], context: Context) -> Scored | None:
+        assert self._challenger is not None
+        return self._challenger.predict(
+            self._trailing.regime() if self._challenger_of_seconds else values, context
+        )
+
     def _record(
         self,
         row: FeatureRow,
         context: Context,
         scored: Scored | None,
         reference: Scored | None,
+        challenged: Scored | None,
         target_ns: int,
         received_ns: int,
     ) -> Prediction:
@@ -366,7 +414,7 @@ class Scorer:
             is_outside, log_stretch = outside > 0.0, self.band.log_stretch
             self.out_of_distribution += is_outside
         rv_bps, tau_bps, _, _, mid, is_adaptive = context
-        identity, version = row.identity, self._model.version
+        identity, version, challenger = row.identity, self._model.version, self._challenger
         # By position: keywords take longer than all the rest of a record.
         return Prediction(
             prediction_id(identity, version),
@@ -391,6 +439,12 @@ class Scorer:
             is_outside,
             log_stretch,
             self._trained_ns[0] <= row.event_ns <= self._trained_ns[1],
+            row.covered_since_ns,
+            row.event_ns >= self._stale_ns,
+            None if challenger is None else challenger.name,
+            None if challenger is None else challenger.version,
+            None if challenged is None else challenged.p_spike,
+            None if challenged is None else challenged.sigma_bps,
         )
 
     def _batch_at(self, event_ns: int) -> _Batch:
@@ -429,6 +483,10 @@ class Scorer:
 
     def _made(self, prediction: Prediction) -> bool:
         return prediction.model == self._model.name and prediction.model_version == self._model.version
+
+
+def _is_of_seconds(predictor: Predictor) -> bool:
+    return get_feature_set(predictor.feature_set).source == "seconds"
 
 
 def _numbers(values: Sequence[float | None]) -> Sequence[float]:
