@@ -35,7 +35,7 @@ from volspike.cli.output import configure_logging
 from volspike.config import load_settings
 from volspike.models.bundle import load_bundle, new_bundle
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import champions, write_champion
+from volspike.models.standing import champions, crown_champion
 from volspike.pipeline.home import Home
 from volspike.pipeline.stage_processes import StageProcesses
 from volspike.recording.layout import raw_directory
@@ -110,7 +110,7 @@ def _home(root: Path, scale: Scale, quick: bool) -> Home:
         manifest = msgspec.structs.replace(bundle.manifest, product=product)
         own = new_bundle(manifest, bundle.files)
         save_bundle(own, home.models)
-        write_champion(home.models, own.manifest.name, own.manifest.version)
+        crown_champion(home.models, own.manifest.name, own.manifest.version)
     raw_directory(home.root).mkdir()
     return home
 

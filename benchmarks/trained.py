@@ -14,7 +14,7 @@ from volspike.labels.splits import chronological_split
 from volspike.models.bundle import Bundle
 from volspike.models.settings import TrainSettings
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import write_champion
+from volspike.models.standing import crown_champion
 from volspike.models.train import train
 from volspike.pipeline.home import Home
 from volspike.pipeline.recordings import synthetic_history
@@ -51,5 +51,5 @@ def data_directory(root: Path, hours: float, kind: str = "xgboost") -> Home:
     home.create()
     manifest = bundles[kind].manifest
     save_bundle(bundles[kind], home.models)
-    write_champion(home.models, manifest.name, manifest.version)
+    crown_champion(home.models, manifest.name, manifest.version)
     return home

@@ -75,6 +75,24 @@ class Settings(BaseSettings):
     model_expiry_days: float = Field(
         30.0, ge=0, le=36_500, description="age from which predictions are marked stale (d); 0: never"
     )
+    retrain_every_hours: float = Field(
+        24.0, ge=0, le=8_784, description="run trains a challenger so often (h of the market); 0: never"
+    )
+    retrain_days: float = Field(
+        7.0, gt=0, le=3_660, description="of which past a retraining takes the rows (d)"
+    )
+    retrain_limit_s: float = Field(1_800.0, gt=0, le=86_400, description="longest time of a retraining (s)")
+    retrain_memory_mb: int = Field(4_096, ge=256, description="a retraining has so much memory (MB)")
+    promote: Literal["auto", "never"] = Field(
+        "auto",
+        description="auto: a challenger proven better serves; never: only by volspike promote",
+    )
+    trial_days: float = Field(
+        7.0, gt=0, le=366, description="a challenger that has not proven better by then is retired (d)"
+    )
+    false_alarm_days: float = Field(
+        30.0, ge=1, le=3_660, description="drift is told falsely at most once in so many days, on average"
+    )
     model: str = Field("", description="bundle directory or models:/NAME@alias; empty: the champion")
     alert_open: float | None = Field(
         None, gt=0, le=1, description="open at this p(spike); empty: the model's"

@@ -15,6 +15,7 @@ VolspikeError                  one line: what, why, and what to do about it
 ├── NotEnoughDataError         too few rows, windows, clusters or classes for what was asked
 ├── LeakError                  the leak audit found a leak
 ├── ModelError                 a model bundle is missing, corrupt or made for something else
+├── BusyError                  another process is at the same work
 ├── VerificationError          replayed and recorded rows differ
 ├── StoppedError               a signal came before the work was done
 └── UsageError                 the command line was used wrongly (exit 2)
@@ -118,6 +119,10 @@ class LeakError(VolspikeError):
 
 class ModelError(VolspikeError):
     """A model bundle is missing, corrupt, or made for another feed or feature set."""
+
+
+class BusyError(VolspikeError):
+    """Another process is at the same work, and it is done by one at a time."""
 
 
 class VerificationError(VolspikeError):

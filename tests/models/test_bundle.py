@@ -17,7 +17,7 @@ from volspike.models.bundle import check_fits, load_bundle, new_bundle
 from volspike.models.manifest import content_version, pretty
 from volspike.models.settings import KINDS
 from volspike.models.shelf import bundle_paths, save_bundle
-from volspike.models.standing import champion_path, write_champion
+from volspike.models.standing import champion_path, crown_champion
 
 
 @pytest.fixture
@@ -260,10 +260,10 @@ def test_champion_pointer(trained, models: Path) -> None:
         champion_path(models)
     bundle = trained.bundles["zscore"]
     path = save_bundle(bundle, models)
-    write_champion(models, "zscore", bundle.manifest.version)
+    crown_champion(models, "zscore", bundle.manifest.version)
     assert champion_path(models) == path
     with pytest.raises(ModelError, match="missing"):
-        write_champion(models, "zscore", "0" * 12)
+        crown_champion(models, "zscore", "0" * 12)
     assert champion_path(models) == path
     for content in (b"{", b'{"name": "../..", "version": "000000000000"}', pickle.dumps(1)):
         next((models / "champions").iterdir()).write_bytes(content)

@@ -15,7 +15,7 @@ from volspike.models.bundle import load_bundle, new_bundle
 from volspike.models.inputs import CONTEXT_COLUMNS
 from volspike.models.registry import Registered, _mlflow, alias_of, register, resolve_model
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import write_champion
+from volspike.models.standing import crown_champion
 from volspike.models.train import TrainResult
 
 
@@ -142,7 +142,7 @@ def test_paths_and_the_champion_pointer_resolve(trained, registered, data_dir: P
     path = data_dir / "models" / "zscore" / bundle.manifest.version
     assert resolve_model(path, data_dir) == path
     assert resolve_model(str(path), data_dir) == path
-    write_champion(data_dir / "models", "zscore", bundle.manifest.version)
+    crown_champion(data_dir / "models", "zscore", bundle.manifest.version)
     assert resolve_model("champion", data_dir) == path
     for missing in ("nowhere", tmp_path / "nowhere"):
         with pytest.raises(ModelError, match="no such directory"):
@@ -170,7 +170,7 @@ def registered_in(root: Path, trained: TrainResult, evaluation: Evaluation) -> d
     champion = trained.champion
     alone = replace(trained, bundles={champion: trained.bundles[champion]})
     saved = {champion: save_bundle(trained.bundles[champion], root / "models")}
-    write_champion(root / "models", champion, trained.bundles[champion].manifest.version)
+    crown_champion(root / "models", champion, trained.bundles[champion].manifest.version)
     return register(alone, evaluation, saved, root)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from volspike.models.bundle import Bundle, load_bundle, new_bundle
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import champion_path, write_champion
+from volspike.models.standing import champion_path, crown_champion
 from volspike.pipeline.home import Home
 from volspike.pipeline.training import _not_promoted
 
@@ -21,7 +21,7 @@ def known(_trained: Path) -> Bundle:
 def crown(home: Home, known: Bundle, **changes: object) -> Bundle:
     bundle = new_bundle(msgspec.structs.replace(known.manifest, **changes), known.files)
     save_bundle(bundle, home.models)
-    write_champion(home.models, bundle.manifest.name, bundle.manifest.version)
+    crown_champion(home.models, bundle.manifest.name, bundle.manifest.version)
     return bundle
 
 
@@ -47,7 +47,7 @@ def test_a_champion_of_an_earlier_format_is_no_rival(known: Bundle, tmp_path: Pa
     home = Home(tmp_path)
     thin = msgspec.structs.replace(known.manifest, enough_data=False)
     path = save_bundle(known, home.models)
-    write_champion(home.models, known.manifest.name, known.manifest.version)
+    crown_champion(home.models, known.manifest.name, known.manifest.version)
     manifest = path / "manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b'"format": 2', b'"format": 1'))
     assert _not_promoted(thin, home.models) == ""

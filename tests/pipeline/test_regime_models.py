@@ -28,7 +28,7 @@ from volspike.labels.tau import TauSpec
 from volspike.models.bundle import Bundle, check_fits, load_bundle, new_bundle, rows_of, takes_rows
 from volspike.models.settings import KINDS, TrainSettings
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import write_champion
+from volspike.models.standing import crown_champion
 from volspike.models.train import train
 from volspike.pipeline.batch import BatchStage
 from volspike.pipeline.feature_rows import FeatureRows
@@ -316,7 +316,7 @@ def crown(home: Home, bundle: Bundle, **changes: object) -> str:
     """Make a bundle the champion of its product and feed; return its version."""
     changed = new_bundle(msgspec.structs.replace(bundle.manifest, **changes), bundle.files)
     save_bundle(changed, home.models)
-    write_champion(home.models, changed.manifest.name, changed.manifest.version)
+    crown_champion(home.models, changed.manifest.name, changed.manifest.version)
     return changed.manifest.version
 
 

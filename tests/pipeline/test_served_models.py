@@ -14,7 +14,7 @@ from volspike.exchange.dialects import DIALECTS
 from volspike.models.bundle import Bundle, load_bundle, new_bundle
 from volspike.models.defaults import default_model
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import champion_path, champions, write_champion
+from volspike.models.standing import champion_path, champions, crown_champion
 from volspike.pipeline.home import Home
 from volspike.pipeline.served_models import choose_models
 from volspike.records import Prediction
@@ -37,7 +37,7 @@ def crown(home: Home, name: str = "xgboost", **changes: object) -> Bundle:
     known = load_bundle(path)
     bundle = new_bundle(msgspec.structs.replace(known.manifest, **changes), known.files)
     save_bundle(bundle, home.models)
-    write_champion(home.models, name, bundle.manifest.version)
+    crown_champion(home.models, name, bundle.manifest.version)
     return bundle
 
 

@@ -237,7 +237,11 @@ def stored_kinds(directory: Path) -> list[tuple[str, str, str]]:
 
 
 def read_features(
-    directory: Path, product: str | None = None, feed: str | None = None, feature_set: str | None = None
+    directory: Path,
+    product: str | None = None,
+    feed: str | None = None,
+    feature_set: str | None = None,
+    since_ns: int = 0,
 ) -> FeatureTable:
     """Read the finished files of one product and feed, in replay order.
 
@@ -249,6 +253,8 @@ def read_features(
         Needed where the directory holds several.
     feature_set : str, optional
         The set that is expected; without it, the one the files name.
+    since_ns : int
+        Files whose rows are all older (event time, ns) are not read, and older rows are left out.
 
     Returns
     -------
@@ -262,8 +268,19 @@ def read_features(
         or overlaps another, or its feature set is not the current one of that name.
     """
     paths = _chosen(directory, product, feed)
-    tables = [_read(path, feature_set) for path in paths]
-    return _in_replay_order(directory, FeatureTable.concat(tables))
+    if since_ns:
+        recent = [path for path in paths if _newest_ns(path) >= since_ns]
+        paths = recent or paths[-1:]
+    table = _in_replay_order(directory, FeatureTable.concat([_read(path, feature_set) for path in paths]))
+    return table.slice(int(np.searchsorted(table.event_ns, since_ns)), len(table))
+
+
+def _newest_ns(path: Path) -> int:
+    """Return the newest event time of a file, as its column statistics tell it."""
+    metadata = _parquet(path).metadata
+    column = metadata.schema.names.index("event_ns")
+    found = [metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups)]
+    return max((int(each.max) for each in found if each is not None and each.has_min_max), default=2**63 - 1)
 
 
 def _in_replay_order(directory: Path, table: FeatureTable) -> FeatureTable:

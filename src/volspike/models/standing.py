@@ -116,7 +116,7 @@ def _check(of: str, entry: Entry, product: str) -> None:
         raise ModelError(f"model {entry}", f"it was trained on {of}, not {product}", f"train on {product}")
 
 
-def write_champion(models: Path, name: str, version: str) -> Standing:
+def crown_champion(models: Path, name: str, version: str) -> Standing:
     """Make a bundle that exists the champion of its product and feed; return the standing.
 
     Raises
@@ -127,6 +127,25 @@ def write_champion(models: Path, name: str, version: str) -> Standing:
     entry = Entry(name, version)
     manifest = load_bundle(entry.path(models)).manifest
     return change_standing(models, manifest.product, manifest.feed, lambda standing: standing.crowned(entry))
+
+
+def place_challenger(models: Path, name: str, version: str) -> Standing:
+    """Put a bundle that exists in the shadow of its product's champion; return the standing.
+
+    Raises
+    ------
+    ModelError
+        When there is no such whole bundle, it is the champion already, or the file can't be written.
+    """
+    entry = Entry(name, version)
+    manifest = load_bundle(entry.path(models)).manifest
+
+    def place(standing: Standing) -> Standing:
+        if entry == standing.champion:
+            raise ModelError(f"model {entry}", "it is the champion", "train on other rows, or otherwise")
+        return msgspec.structs.replace(standing, challenger=entry)
+
+    return change_standing(models, manifest.product, manifest.feed, place)
 
 
 def standing_of(models: Path, product: str, feed: str) -> Standing:

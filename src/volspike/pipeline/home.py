@@ -45,6 +45,21 @@ class Home:
         return self.root / "models"
 
     @property
+    def journal(self) -> Path:
+        """The audit log of the models, one JSON object a line."""
+        return self.root / "journal.ndjson"
+
+    @property
+    def ledger(self) -> Path:
+        """Graded predictions in half hours, Parquet."""
+        return self.root / "ledger"
+
+    @property
+    def retrain_lock(self) -> Path:
+        """Who is retraining."""
+        return self.root / "retrain.lock"
+
+    @property
     def reports(self) -> Path:
         """Pictures and reports of evaluations."""
         return self.root / "reports"

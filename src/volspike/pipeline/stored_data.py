@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from volspike.config import Settings
 from volspike.errors import ModelError, NotEnoughDataError
 from volspike.features.candle_store import read_candles
 from volspike.features.store import FeatureTable, read_features, stored_kinds
 from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.candles import candle_dataset
-from volspike.labels.dataset import Dataset, Inputs, build_dataset
+from volspike.labels.dataset import Dataset, Inputs, build_dataset, hashed
 from volspike.labels.tau import TauSpec
 from volspike.models.bundle import check_fits, takes_rows
 from volspike.models.manifest import Manifest
 from volspike.pipeline.evidence_words import describe_candles, describe_rows
 from volspike.pipeline.home import Home
+
+# Tau and the trailing features of a row look back a day and an hour at most.
+TRAILING_NS = 25 * 3_600_000_000_000
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,15 @@ def tau_spec(settings: Settings) -> TauSpec:
     return TauSpec(settings.tau_mode, settings.tau_quantile, settings.tau_floor_bps)
 
 
-def training_data(home: Home, settings: Settings, product: str | None, feed: str | None) -> Stored:
+def training_data(
+    home: Home, settings: Settings, product: str | None, feed: str | None, since_ns: int = 0
+) -> Stored:
     """Return what the settings train on: stored rows of ticks, or of the feed ``candles`` stored candles.
+
+    Parameters
+    ----------
+    since_ns : int
+        Older rows (event time, ns) are left out.
 
     Raises
     ------
@@ -43,11 +55,18 @@ def training_data(home: Home, settings: Settings, product: str | None, feed: str
     tau = tau_spec(settings)
     if feed == CANDLES:
         candles = read_candles(home.candles, product)
-        made = candle_dataset(candles, tau)
+        made = _recent(candle_dataset(candles, tau), since_ns)
         return Stored(made, describe_candles(candles, made), None)
-    table = stored_table(home, settings.feature_set, product, feed)
-    made = build_dataset([table], settings.target, tau, inputs=settings.inputs)
+    table = stored_table(home, settings.feature_set, product, feed, max(0, since_ns - TRAILING_NS))
+    made = _recent(build_dataset([table], settings.target, tau, inputs=settings.inputs), since_ns)
     return Stored(made, describe_rows(table, made), table)
+
+
+def _recent(dataset: Dataset, since_ns: int) -> Dataset:
+    """Return the rows from an event time on, with what trails behind them as it was."""
+    if not since_ns:
+        return dataset
+    return hashed(dataset.rows(np.flatnonzero(dataset.event_ns >= since_ns)))
 
 
 def dataset_for(
@@ -88,8 +107,10 @@ def dataset_for(
     return build_dataset([table], manifest.target, tau.spec(), tau.fixed_bps, manifest.increment, inputs)
 
 
-def stored_table(home: Home, feature_set: str, product: str | None, feed: str | None) -> FeatureTable:
-    """Read the stored rows of one product and feed.
+def stored_table(
+    home: Home, feature_set: str, product: str | None, feed: str | None, since_ns: int = 0
+) -> FeatureTable:
+    """Read the stored rows of one product and feed, from an event time (ns) on.
 
     Raises
     ------
@@ -97,7 +118,7 @@ def stored_table(home: Home, feature_set: str, product: str | None, feed: str | 
         If there are none.
     """
     home.require()
-    table = read_features(home.features, product, feed, feature_set)
+    table = read_features(home.features, product, feed, feature_set, since_ns)
     if not len(table.event_ns):
         raise NotEnoughDataError(
             str(home.features), "it holds no rows", "record longer, or run volspike replay after an import"

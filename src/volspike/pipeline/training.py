@@ -20,7 +20,7 @@ from volspike.models.manifest import Manifest
 from volspike.models.registry import Registered, register
 from volspike.models.settings import TrainSettings
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import champions, write_champion
+from volspike.models.standing import Standing, champions, crown_champion
 from volspike.models.train import TrainResult, train, with_note, with_scores
 from volspike.models.tuning import tune_settings
 from volspike.pipeline.evidence_words import describe_parts
@@ -28,6 +28,7 @@ from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import training_data
 
 LIVE_TARGET = "rv"
+Crown = Callable[[Path, str, str], Standing]
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,24 @@ class Trained:
 
 
 def train_models(
-    home: Home, settings: Settings, product: str | None, feed: str | None, say: Callable[[str], None]
+    home: Home,
+    settings: Settings,
+    product: str | None,
+    feed: str | None,
+    say: Callable[[str], None],
+    since_ns: int = 0,
+    crown: Crown = crown_champion,
 ) -> Trained:
-    """Train on the stored rows of one product and feed; save, register and point at the champion.
+    """Train on the stored rows of one product and feed; save, register and give the best its place.
 
     Parameters
     ----------
     say : callable
         Told in words what is done next.
+    since_ns : int
+        Older rows (event time, ns) are left out.
+    crown : callable
+        Gives a model that may have it its place: on the throne, or in the shadow of who sits there.
 
     Raises
     ------
@@ -88,7 +99,7 @@ def train_models(
     if settings.target in LEAKING_TARGETS:
         say(f"WARNING: the target {settings.target} leaks: {LEAKING_TARGETS[settings.target]}")
     say("reading and labelling what is stored")
-    stored = training_data(home, settings, product, feed)
+    stored = training_data(home, settings, product, feed, since_ns)
     dataset = stored.dataset
     split = chronological_split(dataset)
     say(stored.words)
@@ -123,11 +134,12 @@ def train_models(
     champion = result.bundles[result.champion].manifest
     say("registering in MLflow")
     reason = f"its audit found {', '.join(leaks)}" if leaks else _not_promoted(champion, home.models)
-    registered = register(result, evaluation, saved, home.root, promote=not reason)
+    is_first = crown is crown_champion
+    registered = register(result, evaluation, saved, home.root, promote=is_first and not reason)
     if reason:
         say(f"the champion stays what it was: {reason}")
     else:
-        write_champion(home.models, champion.name, champion.version)
+        crown(home.models, champion.name, champion.version)
     return Trained(dataset, split, result, evaluation, saved, registered)
 
 

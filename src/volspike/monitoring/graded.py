@@ -1,0 +1,107 @@
+"""Graded predictions on the 1 s grid, champion and challenger side by side: what verdicts are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from volspike.evaluation.episodes import GradedSeconds
+
+F8 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int64]
+
+BLOCK_S = 1_800
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradedRows:
+    """The last prediction of each second of one product, with its outcome; n rows, seconds ascending.
+
+    Attributes
+    ----------
+    second : int64[n]
+        Epoch second at or after the tick, behind which the minute begins.
+    covered_since_ns : int64[n]
+        Since when the feed was whole.
+    spike : int8[n]
+        1 spike, 0 none, -1 unlabelled.
+    tau_bps, sigma_future_bps : float64[n]
+        What it was graded with; volatility is NaN where unlabelled.
+    p, sigma_bps : float64[n]
+        Of the model that served.
+    reference_p, reference_sigma_bps, challenger_p, challenger_sigma_bps : float64[n]
+        Of its reference, and of the model in its shadow; NaN where there was none.
+    version, challenger_version : str[n]
+        Which models; the challenger's is empty where there was none.
+    in_sample, fallback : bool[n]
+        Whether the row lies in the span that the model was trained on; whether the reference answered.
+    """
+
+    second: I8
+    covered_since_ns: I8
+    spike: npt.NDArray[np.int8]
+    tau_bps: F8
+    sigma_future_bps: F8
+    p: F8
+    sigma_bps: F8
+    reference_p: F8
+    reference_sigma_bps: F8
+    challenger_p: F8
+    challenger_sigma_bps: F8
+    version: npt.NDArray[np.str_]
+    challenger_version: npt.NDArray[np.str_]
+    in_sample: npt.NDArray[np.bool_]
+    fallback: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.second)
+
+    @property
+    def run(self) -> npt.NDArray[np.int32]:
+        """Number of the covered stretch of each row, int32[n]."""
+        is_new = np.diff(self.covered_since_ns, prepend=self.covered_since_ns[:1]) != 0
+        return np.cumsum(is_new).astype(np.int32)
+
+    @property
+    def graded(self) -> GradedSeconds:
+        """The labels on the grid."""
+        return GradedSeconds(self.second, self.run, self.spike)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> GradedRows:
+        """Return the rows that a mask (bool[n]) chooses."""
+        return GradedRows(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+def join_rows(parts: Sequence[GradedRows]) -> GradedRows:
+    """Return the rows of parts that follow one another; of none, no rows."""
+    if not parts:
+        return empty_rows()
+    return GradedRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES))
+
+
+def empty_rows() -> GradedRows:
+    """Return no rows."""
+    return GradedRows(*(np.zeros(0, dtype) for dtype in DTYPES.values()))
+
+
+DTYPES: dict[str, str] = {
+    "second": "int64",
+    "covered_since_ns": "int64",
+    "spike": "int8",
+    "tau_bps": "float64",
+    "sigma_future_bps": "float64",
+    "p": "float64",
+    "sigma_bps": "float64",
+    "reference_p": "float64",
+    "reference_sigma_bps": "float64",
+    "challenger_p": "float64",
+    "challenger_sigma_bps": "float64",
+    "version": "str",
+    "challenger_version": "str",
+    "in_sample": "bool",
+    "fallback": "bool",
+}

@@ -1,0 +1,149 @@
+"""Promotion and its way back: one rename, then a line in the audit log.
+
+A death between the two leaves a champion that the journal does not tell of; ``mend_journal`` adds the line.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from volspike.errors import ModelError
+from volspike.models.defaults import default_model
+from volspike.models.standing import Entry, Standing, change_standing, standing_of
+from volspike.monitoring.journal import PROMOTED, RETIRED, ROLLED_BACK, JournalEntry, append_entry
+from volspike.pipeline.home import Home
+
+Figures = dict[str, float | int | str | bool | None]
+
+
+def promote(
+    home: Home, standing: Standing, entry: Entry, by: str, reason: str, market_ns: int, detail: Figures
+) -> Standing:
+    """Make a model the champion; the one before is ``previous``.
+
+    Parameters
+    ----------
+    standing : Standing
+        As it was when this was decided: if the champion is another by now, nothing is changed.
+
+    Raises
+    ------
+    ModelError
+        When it is no whole bundle, or the standing has changed meanwhile.
+    """
+
+    def crown(now: Standing) -> Standing:
+        if now.champion != standing.champion:
+            raise _changed(now)
+        if entry == now.champion:
+            raise ModelError(f"model {entry}", "it is the champion already", "see volspike models")
+        return now.crowned(entry)
+
+    after = change_standing(home.models, standing.product, standing.feed, crown)
+    _tell(home, after, PROMOTED, entry, by, reason, market_ns, detail)
+    return after
+
+
+def roll_back(home: Home, product: str, feed: str, by: str, reason: str, market_ns: int) -> Standing:
+    """Make the previous champion the champion again, and the one of now the previous.
+
+    Where there was none before it, and a model of the product comes with the package, that serves again.
+
+    Raises
+    ------
+    ModelError
+        When there is no champion, or nothing to go back to.
+    """
+
+    def back(now: Standing) -> Standing:
+        if now.champion is None:
+            raise ModelError(f"{product} on {feed}", "it has no champion", "see volspike models")
+        if now.previous is None:
+            if default_model(product) is None:
+                remedy = "promote another: volspike promote NAME/VERSION"
+                raise ModelError(f"{product} on {feed}", "there is no champion before this one", remedy)
+            return msgspec.structs.replace(now, name="", version="", previous=now.champion)
+        return msgspec.structs.replace(
+            now, name=now.previous.name, version=now.previous.version, previous=now.champion
+        )
+
+    after = change_standing(home.models, product, feed, back)
+    _tell(home, after, ROLLED_BACK, after.champion, by, reason, market_ns, {})
+    return after
+
+
+def retire(home: Home, standing: Standing, reason: str, market_ns: int, detail: Figures) -> Standing:
+    """Take the challenger out of the shadow."""
+
+    def leave(now: Standing) -> Standing:
+        if now.challenger != standing.challenger:
+            raise _changed(now)
+        return msgspec.structs.replace(now, challenger=None)
+
+    after = change_standing(home.models, standing.product, standing.feed, leave)
+    _tell(home, after, RETIRED, standing.challenger, "trial", reason, market_ns, detail)
+    return after
+
+
+def the_standing(home: Home, found: list[Standing], product: str | None, feed: str | None) -> Standing:
+    """Return the one standing that is meant.
+
+    Raises
+    ------
+    ModelError
+        When there is none, or several.
+    """
+    chosen = [each for each in found if product in (None, each.product) and feed in (None, each.feed)]
+    if not chosen:
+        raise ModelError(
+            str(home.models), "it names no champion and no challenger", "volspike train makes one"
+        )
+    if len(chosen) > 1:
+        names = ", ".join(f"{each.product} on {each.feed}" for each in chosen)
+        raise ModelError(str(home.models), f"there are several: {names}", "choose with --product and --feed")
+    return chosen[0]
+
+
+def mend_journal(home: Home, product: str, feed: str, told: str, market_ns: int) -> None:
+    """Add the line of a promotion that was done and not told.
+
+    Parameters
+    ----------
+    told : str
+        Version of the champion that the journal told of last; empty if it never did.
+    """
+    standing = standing_of(home.models, product, feed)
+    if standing.champion is not None and told and standing.champion.version != told:
+        reason = "found in place and not told: the process ended in between"
+        _tell(home, standing, PROMOTED, standing.champion, "found", reason, market_ns, {})
+
+
+def _tell(
+    home: Home,
+    standing: Standing,
+    event: str,
+    entry: Entry | None,
+    by: str,
+    reason: str,
+    market_ns: int,
+    detail: Figures,
+) -> None:
+    append_entry(
+        home.journal,
+        JournalEntry(
+            market_ns=market_ns,
+            event=event,
+            product=standing.product,
+            feed=standing.feed,
+            model="" if entry is None else entry.name,
+            version="" if entry is None else entry.version,
+            by=by,
+            reason=reason,
+            detail=detail,
+        ),
+    )
+
+
+def _changed(now: Standing) -> ModelError:
+    subject = f"{now.product} on {now.feed}"
+    return ModelError(subject, "its models have changed meanwhile", "look again: volspike models")

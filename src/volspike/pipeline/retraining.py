@@ -1,0 +1,164 @@
+"""A retraining: on the recent rows, one at a time, into the shadow of the champion.
+
+1. *lease*: the lock file names this process. A death here leaves a lease that is nobody's.
+2. *started* goes into the journal. A death from here on is found by the next start, which says *abandoned*.
+3. *train* in memory. A death leaves no trace.
+4. *save* the bundles and tell MLflow. A bundle is there whole or not at all, and its version is a hash of
+   what it is: made again of the same rows, it is the same bundle.
+5. *place* it: one rename makes it the challenger, or the champion where there was none.
+6. *told* in the journal. A death in front of it leaves a challenger that stands there without the line: the
+   next retraining says *abandoned*, and its trial goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from volspike.clock import Clock
+from volspike.config import Settings
+from volspike.errors import ModelError, VolspikeError
+from volspike.models.defaults import default_model
+from volspike.models.standing import Standing, crown_champion, place_challenger, standing_of
+from volspike.monitoring.journal import (
+    CHALLENGER,
+    PROMOTED,
+    RETRAIN_ABANDONED,
+    RETRAIN_FAILED,
+    RETRAIN_STARTED,
+    JournalEntry,
+    append_entry,
+    newest,
+    read_journal,
+)
+from volspike.monitoring.lease import lease
+from volspike.pipeline.home import Home
+from volspike.pipeline.training import train_models
+
+DAY_NS = 86_400_000_000_000
+_ENDS = (RETRAIN_STARTED, RETRAIN_ABANDONED, RETRAIN_FAILED, CHALLENGER, PROMOTED)
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be retrained, why, and when it is by the clock of the market (ns)."""
+
+    product: str
+    feed: str
+    by: str
+    market_ns: int
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """What came of it: ``challenger``, or ``champion`` where there was none, and the model."""
+
+    place: str
+    model: str
+    version: str
+    report: dict[str, Any]
+
+
+def retrain(
+    home: Home,
+    settings: Settings,
+    request: Request,
+    clock: Clock,
+    say: Callable[[str], None],
+    reached: Step = lambda _step: None,
+) -> Retrained:
+    """Train on the last ``retrain_days`` of stored rows and place the best model.
+
+    Parameters
+    ----------
+    clock : Clock
+        Of the wall: it times the lease.
+    say : callable
+        Told in words what is done next.
+    reached : callable
+        Called with the name of each step: where tests make a process die.
+
+    Raises
+    ------
+    BusyError
+        When another process is retraining in this data directory.
+    VolspikeError
+        When it fails; the journal says why, and the models stay what they were.
+    """
+    with lease(home.retrain_lock, "retraining", 2 * settings.retrain_limit_s, clock):
+        reached("leased")
+        note = _Notes(home.journal, request)
+        note.abandoned()
+        note(RETRAIN_STARTED)
+        reached("started")
+        try:
+            made = _train(home, settings, request, say, reached)
+        except MemoryError as error:
+            note(RETRAIN_FAILED, reason="out of memory")
+            remedy = "raise retrain_memory_mb, or lower retrain_days"
+            raise ModelError("retraining", "out of memory", remedy) from error
+        except VolspikeError as error:
+            note(RETRAIN_FAILED, reason=str(error))
+            raise
+        reached("placed")
+        event, place = (PROMOTED, "the first champion") if made.place == "champion" else (CHALLENGER, "")
+        note(event, made.model, made.version, place)
+        reached("told")
+        return made
+
+
+def _train(
+    home: Home, settings: Settings, request: Request, say: Callable[[str], None], reached: Step
+) -> Retrained:
+    placed: list[Standing] = []
+
+    def crown(models: Path, name: str, version: str) -> Standing:
+        reached("saved")
+        before = standing_of(models, request.product, request.feed).champion
+        is_first = before is None and not (settings.default_model and default_model(request.product))
+        placed.append((crown_champion if is_first else place_challenger)(models, name, version))
+        return placed[-1]
+
+    since_ns = request.market_ns - round(settings.retrain_days * DAY_NS)
+    trained = train_models(home, settings, request.product, request.feed, say, since_ns, crown)
+    if not placed:
+        reason = "no model may be placed: its audit found a leak, or its target is for study"
+        raise ModelError("retraining", reason, "see what training said")
+    manifest = trained.result.bundles[trained.result.champion].manifest
+    is_champion = placed[0].challenger is None
+    return Retrained(
+        "champion" if is_champion else "challenger", manifest.name, manifest.version, trained.as_dict()
+    )
+
+
+class _Notes:
+    """Writes the journal of one retraining."""
+
+    def __init__(self, journal: Path, request: Request) -> None:
+        self._journal = journal
+        self._request = request
+
+    def __call__(self, event: str, model: str = "", version: str = "", reason: str = "") -> None:
+        asked = self._request
+        append_entry(
+            self._journal,
+            JournalEntry(
+                market_ns=asked.market_ns,
+                event=event,
+                product=asked.product,
+                feed=asked.feed,
+                model=model,
+                version=version,
+                by=asked.by,
+                reason=reason,
+            ),
+        )
+
+    def abandoned(self) -> None:
+        """Say of a retraining before that it never ended."""
+        before = newest(read_journal(self._journal, self._request.product, self._request.feed), *_ENDS)
+        if before is not None and before.event == RETRAIN_STARTED:
+            self(RETRAIN_ABANDONED, reason="the process ended in the middle of it")
