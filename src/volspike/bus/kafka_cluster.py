@@ -182,12 +182,12 @@ class KafkaCluster:
             return when_settled(ask, lambda: None, TRANSACTION_S + REPLY_S)
 
     def static_members(self, group: str) -> dict[str, str]:
-        """Return the member id of each static member of a group, by its name."""
+        """Return the client id of each static member of a group, by its name."""
         # Of brokers that are there only: waiting in vain, librdkafka's admin client may abort the process.
         self._look()
         asked = self.admin.describe_consumer_groups([group], request_timeout=REPLY_S)
         (described,) = self._done(asked)
-        return {m.group_instance_id: m.member_id for m in described.members if m.group_instance_id}
+        return {m.group_instance_id: m.client_id for m in described.members if m.group_instance_id}
 
     def is_unsettled(self, topic: str, partition: int) -> bool:
         """Tell whether a transaction is open, or decided and not yet marked so, in a partition."""

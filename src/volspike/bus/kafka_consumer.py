@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -11,14 +11,11 @@ from volspike.bus.kafka_cluster import REPLY_S, KafkaCluster
 from volspike.bus.kafka_errors import bus_error, kafka_errors
 from volspike.bus.kafka_reader import to_record
 from volspike.bus.port import Changes, GroupOffset, LogRecord, OffsetGap, Place
-from volspike.errors import FencedError
+from volspike.errors import FencedError, UndoneError
 
 Partition = tuple[str, int]
 # So few messages are gone again before Python's garbage collection takes note of them.
 _CHUNK = 200
-# A member that joins again hears its new id within so long.
-_REJOIN_S = 10.0
-_REJOIN_PAUSE_S = 0.1
 
 
 class KafkaConsumer:
@@ -27,9 +24,8 @@ class KafkaConsumer:
     Partitions move between members one by one (cooperative-sticky). A member with a name is *static*: it may
     be killed and started again within the session time and goes on with the same partitions at once, while
     its former self, should it still run, is fenced. That is why the group uses the classic protocol: the
-    newer one refuses a name for as long as the session of its former owner lasts. A static member that hears
-    nothing from the broker for a whole session may be told that it is fenced when the broker is back;
-    started again, it goes on.
+    newer one refuses a name for as long as the session of its former owner lasts. Behind a broker's restart a
+    static member may be told that it is fenced, by a join of its own that was counted twice: it joins anew.
 
     Parameters
     ----------
@@ -75,13 +71,42 @@ class KafkaConsumer:
         self._closed = False
         self._down = False
         settings = cluster.settings(**_settings(group, name, session_s))
-        self._consumer = Consumer({**settings, "error_cb": self._on_error})
-        self._consumer.subscribe(
-            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        # By it another process of this name is told from this one, and from a later join of this one.
+        self._client = f"{settings.get('client.id', 'volspike')}-{secrets.token_hex(4)}"
+        self._made_of = {**settings, "client.id": self._client, "error_cb": self._on_error}
+        self._topics = list(topics)
+        self._consumer = self._join()
 
     def poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
-        """Return up to ``limit`` records as soon as some are there; empty after ``timeout_s``."""
+        """Return up to ``limit`` records as soon as some are there; empty after ``timeout_s``.
+
+        Raises
+        ------
+        FencedError
+            Another process of this name is in the group.
+        UndoneError
+            This member was fenced by itself: its join, behind a broker's restart, was counted twice. It has
+            joined anew.
+        """
+        try:
+            return self._poll(limit, timeout_s)
+        except FencedError as error:
+            if self.is_displaced():
+                raise
+            self._lost += self._position
+            self._position.clear()
+            self._consumer.close()
+            self._consumer = self._join()
+            raise UndoneError(f"group {self.group}", error.reason, "go on: it has joined anew") from error
+
+    def _join(self) -> Consumer:
+        consumer = Consumer(self._made_of)
+        consumer.subscribe(
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+        return consumer
+
+    def _poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
         if self._down:
             # A member that has nothing to write would wait without a word; the word may be old, so ask.
             self._down = False
@@ -127,7 +152,7 @@ class KafkaConsumer:
         FencedError
             Another process of this name is in the group.
         """
-        if self._stays_displaced():
+        if self.is_displaced():
             # Before anything is settled: a new producer would drive the other one out.
             reason = "another process of this name has joined it"
             raise FencedError(f"group {self.group}", reason, "stop one of them")
@@ -168,25 +193,7 @@ class KafkaConsumer:
         """Tell whether another process has joined the group under this member's name."""
         if self._name is None:
             return False
-        with kafka_errors(f"group {self.group}"):
-            own = str(self._consumer.memberid())
-        return self._cluster.static_members(self.group).get(self._name, own) != own
-
-    def _stays_displaced(self) -> bool:
-        """Tell whether the member of this name is another process, and not this one that is joining again.
-
-        Behind a broker's restart a member may join twice, and is fenced by its later self until it hears its
-        new id. What is polled meanwhile is read again.
-        """
-        deadline = time.monotonic() + _REJOIN_S
-        while self.is_displaced():
-            if time.monotonic() > deadline:
-                return True
-            with kafka_errors(f"group {self.group}"):
-                message = self._consumer.poll(_REJOIN_PAUSE_S)
-            if message is not None and (error := message.error()) is not None and error.fatal():
-                raise bus_error(error, f"group {self.group}")
-        return False
+        return self._cluster.static_members(self.group).get(self._name, self._client) != self._client
 
     @property
     def torn(self) -> bool:

@@ -16,11 +16,14 @@ from volspike.cli import (
     ingest,
     models,
     predict,
+    promote,
     replay,
     reproduce,
+    retrain,
     run,
     simulate,
     stages,
+    tend,
     threshold,
     topics,
     train,
@@ -53,6 +56,10 @@ app.command("predict")(predict.predict)
 app.command("threshold")(threshold.threshold)
 app.command("reproduce")(reproduce.reproduce)
 app.command("models")(models.models)
+app.command("retrain")(retrain.retrain)
+app.command("promote")(promote.promote)
+app.command("rollback")(promote.rollback)
+app.command("tend")(tend.tend)
 app.command("topics")(topics.topics)
 app.add_typer(deadletter.app, name="deadletter")
 app.command("doctor")(doctor.doctor)

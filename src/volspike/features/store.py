@@ -319,6 +319,18 @@ def _chosen(directory: Path, product: str | None, feed: str | None) -> list[Path
     return paths
 
 
+def newest_rows(directory: Path, product: str | None, feed: str | None) -> tuple[str, str, int]:
+    """Return product, feed and newest event time (ns) of the files that are meant.
+
+    Raises
+    ------
+    FeatureError
+        If there is none, or several products or feeds are there and none was chosen.
+    """
+    paths = _chosen(directory, product, feed)
+    return *key_of(paths[-1]), max(map(_newest_ns, paths))
+
+
 def finished_files(directory: Path) -> list[Path]:
     """Return the finished files by product, feed and first position."""
     paths = filter(is_feature_file, directory.glob(f"*{SUFFIX}"))

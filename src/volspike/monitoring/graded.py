@@ -30,6 +30,8 @@ class GradedRows:
         1 spike, 0 none, -1 unlabelled.
     tau_bps, sigma_future_bps : float64[n]
         What it was graded with; volatility is NaN where unlabelled.
+    mid : float64[n]
+        Mid price at the tick, quote currency.
     p, sigma_bps : float64[n]
         Of the model that served.
     reference_p, reference_sigma_bps, challenger_p, challenger_sigma_bps : float64[n]
@@ -45,6 +47,7 @@ class GradedRows:
     spike: npt.NDArray[np.int8]
     tau_bps: F8
     sigma_future_bps: F8
+    mid: F8
     p: F8
     sigma_bps: F8
     reference_p: F8
@@ -94,6 +97,7 @@ DTYPES: dict[str, str] = {
     "spike": "int8",
     "tau_bps": "float64",
     "sigma_future_bps": "float64",
+    "mid": "float64",
     "p": "float64",
     "sigma_bps": "float64",
     "reference_p": "float64",

@@ -107,6 +107,7 @@ def _row(made: Prediction, outcome: Outcome) -> tuple[object, ...]:
         -1 if outcome.spike is None else int(outcome.spike),
         made.tau_bps,
         _number(outcome.sigma_future_bps),
+        made.mid,
         made.p_spike,
         made.sigma_bps,
         _number(made.reference_p_spike),

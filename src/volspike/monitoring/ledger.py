@@ -53,6 +53,10 @@ class Ledger:
         """Return where a product's newest block begins, epoch seconds, or None."""
         return max(self._blocks(product), default=None)
 
+    def oldest_s(self, product: str) -> int | None:
+        """Return where a product's oldest block begins, epoch seconds, or None."""
+        return min(self._blocks(product), default=None)
+
     def products(self) -> list[str]:
         """Return the products that have blocks."""
         return sorted(path.name for path in self._directory.glob("*") if path.is_dir())

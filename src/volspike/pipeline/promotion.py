@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import msgspec
 
+from volspike.clock import SystemClock
+from volspike.config import Settings
 from volspike.errors import ModelError
+from volspike.models.bundle import load_bundle
 from volspike.models.defaults import default_model
-from volspike.models.standing import Entry, Standing, change_standing, standing_of
+from volspike.models.manifest import NAME, VERSION, Manifest
+from volspike.models.standing import Entry, Standing, change_standing
+from volspike.monitoring.comparison import Comparison
 from volspike.monitoring.journal import PROMOTED, RETIRED, ROLLED_BACK, JournalEntry, append_entry
+from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.home import Home
+from volspike.pipeline.trial import try_challenger
 
 Figures = dict[str, float | int | str | bool | None]
 
@@ -104,7 +111,80 @@ def the_standing(home: Home, found: list[Standing], product: str | None, feed: s
     return chosen[0]
 
 
-def mend_journal(home: Home, product: str, feed: str, told: str, market_ns: int) -> None:
+def named_entry(text: str) -> Entry:
+    """Return the bundle that ``NAME/VERSION`` names.
+
+    Raises
+    ------
+    ModelError
+        When it is no such name.
+    """
+    name, _, version = text.partition("/")
+    if not (NAME.fullmatch(name) and VERSION.fullmatch(version)):
+        raise ModelError(text, "it is not NAME/VERSION", "volspike models lists them")
+    return Entry(name, version)
+
+
+def promote_by_hand(
+    home: Home, settings: Settings, standing: Standing, entry: Entry | None, reason: str, *, force: bool
+) -> Standing:
+    """Promote the challenger if it has proven better, or any model if that is forced.
+
+    Raises
+    ------
+    ModelError
+        When there is no challenger, or the model has not proven better.
+    """
+    chosen = entry or standing.challenger
+    subject = f"{standing.product} on {standing.feed}"
+    if chosen is None:
+        raise ModelError(subject, "no challenger is on trial", "volspike retrain makes one")
+    verdict, figures = "forced", Figures()
+    if not force:
+        if chosen != standing.challenger:
+            raise ModelError(f"model {chosen}", "it is not on trial", "let it prove better, or use --force")
+        comparison = compare_now(home, settings, standing)
+        verdict, figures = comparison.words, figures_of(comparison)
+        if not comparison.promote:
+            raise ModelError(f"model {chosen}", comparison.words, "wait for more outcomes, or use --force")
+    words = f"{verdict}{': ' if reason else ''}{reason}"
+    return promote(home, standing, chosen, "user", words, SystemClock().market_ns(), figures)
+
+
+def compare_now(home: Home, settings: Settings, standing: Standing) -> Comparison:
+    """Return how the challenger of a standing compares with its champion on the ledger as it is."""
+    champion = served_manifest(home, settings, standing)
+    if standing.challenger is None or champion is None:
+        raise ModelError(f"{standing.product} on {standing.feed}", "nothing is on trial", "volspike retrain")
+    challenger = load_bundle(standing.challenger.path(home.models)).manifest
+    ledger = Ledger(home.ledger)
+    newest_s = ledger.newest_s(standing.product)
+    since_s = 0 if newest_s is None else newest_s - round(settings.trial_days * 86_400)
+    return try_challenger(ledger.rows(standing.product, since_s), champion, challenger)
+
+
+def served_manifest(home: Home, settings: Settings, standing: Standing) -> Manifest | None:
+    """Return the manifest of what serves: the champion, or the model of the package where there is none."""
+    if standing.champion is not None:
+        return load_bundle(standing.champion.path(home.models)).manifest
+    bundle = default_model(standing.product) if settings.default_model else None
+    return None if bundle is None else bundle.manifest
+
+
+def figures_of(comparison: Comparison) -> Figures:
+    """Return the figures of a comparison for the audit log."""
+    gain = comparison.log_loss
+    return {
+        "rows": comparison.rows,
+        "clusters": comparison.evidence.clusters,
+        "log_e": comparison.log_e,
+        "log_loss_gain": None if gain is None else gain.value,
+        "log_loss_gain_low": None if gain is None else gain.low,
+        "log_loss_gain_high": None if gain is None else gain.high,
+    }
+
+
+def mend_journal(home: Home, standing: Standing, told: str, market_ns: int) -> None:
     """Add the line of a promotion that was done and not told.
 
     Parameters
@@ -112,9 +192,8 @@ def mend_journal(home: Home, product: str, feed: str, told: str, market_ns: int)
     told : str
         Version of the champion that the journal told of last; empty if it never did.
     """
-    standing = standing_of(home.models, product, feed)
     if standing.champion is not None and told and standing.champion.version != told:
-        reason = "found in place and not told: the process ended in between"
+        reason = "found in place and not told: training made it, or the process ended in between"
         _tell(home, standing, PROMOTED, standing.champion, "found", reason, market_ns, {})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from volspike.config import Settings
 from volspike.errors import ModelError, NotEnoughDataError
 from volspike.features.candle_store import read_candles
-from volspike.features.store import FeatureTable, read_features, stored_kinds
+from volspike.features.store import FeatureTable, newest_rows, read_features, stored_kinds
 from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.candles import candle_dataset
 from volspike.labels.dataset import Dataset, Inputs, build_dataset, hashed
@@ -132,3 +132,26 @@ def _rows_for(
     """Return the stored rows of a feed, without one of the model's own where that is stored."""
     has_own = any(kind[:2] == (product, manifest.feed) for kind in stored_kinds(home.features))
     return stored_table(home, feature_set, product, feed or (manifest.feed if has_own else None))
+
+
+@dataclass(frozen=True)
+class StoredKind:
+    """A product and feed of which rows are stored, and the event time of the newest, ns."""
+
+    product: str
+    feed: str
+    newest_ns: int
+
+
+def newest_kind(home: Home, product: str | None, feed: str | None) -> StoredKind:
+    """Return the product and feed that is meant among those stored.
+
+    Raises
+    ------
+    FeatureError
+        If nothing is stored, or several are and none was chosen.
+    """
+    if feed == CANDLES:
+        candles = read_candles(home.candles, product)
+        return StoredKind(candles.product, CANDLES, (int(candles.minute[-1]) + 1) * 60 * 1_000_000_000)
+    return StoredKind(*newest_rows(home.features, product, feed))

@@ -1,0 +1,75 @@
+"""``volspike promote`` and ``volspike rollback``: who serves, decided by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from volspike.cli.options import Product, Source
+from volspike.cli.output import AsJson, DataDir, console, emit_json
+
+if TYPE_CHECKING:
+    from volspike.models.standing import Standing
+    from volspike.pipeline.home import Home
+
+Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
+
+
+def promote(
+    model: Annotated[
+        str | None, typer.Argument(help="NAME/VERSION of a bundle. (default: the challenger)")
+    ] = None,
+    data_dir: DataDir = None,
+    product: Product = None,
+    feed: Source = None,
+    reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Even if it has not proven better.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion; a running job serves it within a second. One that is unproven is refused."""
+    from volspike.config import load_settings
+    from volspike.models.standing import standings
+    from volspike.pipeline.home import Home
+    from volspike.pipeline.promotion import named_entry, promote_by_hand, the_standing
+
+    settings = load_settings({"data_dir": data_dir})
+    home = Home(settings.data_dir)
+    home.require()
+    standing = the_standing(home, standings(home.models), product, feed)
+    entry = None if model is None else named_entry(model)
+    after = promote_by_hand(home, settings, standing, entry, reason, force=force)
+    _conclude(home, after, as_json)
+
+
+def rollback(
+    data_dir: DataDir = None,
+    product: Product = None,
+    feed: Source = None,
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make the previous champion the champion again; a running job serves it within a second."""
+    from volspike.clock import SystemClock
+    from volspike.config import load_settings
+    from volspike.models.standing import standings
+    from volspike.pipeline.home import Home
+    from volspike.pipeline.promotion import roll_back, the_standing
+
+    home = Home(load_settings({"data_dir": data_dir}).data_dir)
+    home.require()
+    standing = the_standing(home, standings(home.models), product, feed)
+    after = roll_back(home, standing.product, standing.feed, "user", reason, SystemClock().market_ns())
+    _conclude(home, after, as_json)
+
+
+def _conclude(home: Home, standing: Standing, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        emit_json(msgspec.to_builtins(standing))
+        return
+    names = {"champion": standing.champion, "previous": standing.previous, "challenger": standing.challenger}
+    for place, entry in names.items():
+        console().print(f"{place} of {standing.product} on {standing.feed}: {entry or 'none'}", markup=False)
+    console().print(f"written to {home.journal}", markup=False, soft_wrap=True)

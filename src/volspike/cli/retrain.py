@@ -1,0 +1,45 @@
+"""``volspike retrain``: a challenger from the recent rows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from volspike.cli.options import Product, Source
+from volspike.cli.output import AsJson, DataDir, console, emit_json, say
+
+
+def retrain(
+    data_dir: DataDir = None,
+    product: Product = None,
+    feed: Source = None,
+    days: Annotated[float | None, typer.Option(help="Of which past the rows are taken.")] = None,
+    by: Annotated[str, typer.Option(help="What caused it, for the audit log.")] = "user",
+    market_ns: Annotated[
+        int | None, typer.Option(help="What time it is in the market, ns. (default: of the newest row)")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on the recent rows; the best model has to prove better in the champion's shadow."""
+    from volspike.clock import SystemClock
+    from volspike.config import load_settings
+    from volspike.pipeline.home import Home
+    from volspike.pipeline.limits import bounded
+    from volspike.pipeline.retraining import Request, retrain
+    from volspike.pipeline.stored_data import newest_kind
+
+    settings = load_settings({"data_dir": data_dir, "retrain_days": days})
+    home = Home(settings.data_dir)
+    home.require()
+    kind = newest_kind(home, product, feed)
+    request = Request(kind.product, kind.feed, by, kind.newest_ns if market_ns is None else market_ns)
+    with bounded(settings.retrain_limit_s, settings.retrain_memory_mb):
+        made = retrain(home, settings, request, SystemClock(), say)
+    if as_json:
+        named = {"place": made.place, "model": made.model, "version": made.version}
+        emit_json(named | {"product": request.product, "feed": request.feed} | made.report)
+        return
+    console().print(f"{made.place} of {request.product} on {request.feed}: {made.model} {made.version}")
+    if made.place == "challenger":
+        console().print("volspike run has it predict in the shadow; volspike models tells how it fares")

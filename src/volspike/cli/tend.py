@@ -1,0 +1,73 @@
+"""``volspike tend``: the caretaker of a job's models."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from volspike.cli.options import Bootstrap, Bus, ExitAfter
+from volspike.cli.output import AsJson, DataDir, configure_logging, emit_json, say
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from volspike.monitoring.journal import JournalEntry
+
+
+def tend(
+    data_dir: DataDir = None,
+    product: Annotated[
+        list[str] | None, typer.Option(help="Product to look after; may be given several times.")
+    ] = None,
+    dialect: Annotated[str | None, typer.Option(help="Feed of the job. (default: the model's)")] = None,
+    bus: Bus = None,
+    kafka_bootstrap: Bootstrap = None,
+    every: Annotated[float, typer.Option(help="Seconds between two rounds.", min=0.1)] = 10.0,
+    exit_after: ExitAfter = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look after a job's models: grade, watch for drift, retrain, try challengers, promote the better.
+
+    volspike run does this by itself; with stages of their own, run it beside score.
+    """
+    from volspike.clock import SystemClock
+    from volspike.config import load_settings
+    from volspike.pipeline.tending import Tending
+
+    settings = load_settings(
+        {
+            "data_dir": data_dir,
+            "products": tuple(product) if product else None,
+            "dialect": dialect,
+            "bus": bus,
+            "kafka_bootstrap": kafka_bootstrap,
+        }
+    )
+    configure_logging(settings.log_level)
+    clock = SystemClock()
+    asked = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    ends_ns = None if exit_after is None else clock.monotonic_ns() + round(exit_after * 1e9)
+    entries: list[JournalEntry] = []
+
+    def tell(entry: JournalEntry) -> None:
+        entries.append(entry)
+        what = " ".join(filter(None, (entry.event, entry.model, entry.version, entry.reason)))
+        say(f"{entry.product} on {entry.feed}: {what}")
+
+    with Tending(settings, clock) as tending:
+        while not asked.is_set() and (ends_ns is None or clock.monotonic_ns() < ends_ns):
+            tending.step(tell)
+            asked.wait(every)
+    if as_json:
+        import msgspec
+
+        emit_json({"rounds": tending.rounds, "journal": [msgspec.to_builtins(entry) for entry in entries]})

@@ -1,0 +1,247 @@
+"""Looks after the models of a job: grades, watches for drift, has them retrained, promotes the better.
+
+Each round, for each product:
+
+1. what was predicted and how it turned out goes into the graded ledger, by finished half hours;
+2. the champion's half hours are tested for drift; an alarm is told once, and asks for a retraining;
+3. the challenger's are held against the champion's: it is promoted, goes on, or is retired;
+4. a retraining that is due, by the clock of the market or by an alarm, is begun.
+
+A verdict is a function of ledger, standing and journal, and each action is one rename with a line in the
+journal behind it. So whoever dies in here is replaced by another who sees the same and goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from volspike.config import Settings
+from volspike.errors import ModelError
+from volspike.logs import get_logger
+from volspike.models.bundle import load_bundle
+from volspike.models.manifest import Manifest
+from volspike.models.shelf import replace_file, writing
+from volspike.models.standing import Entry, Standing, standing_of
+from volspike.monitoring.comparison import Comparison
+from volspike.monitoring.graded import GradedRows
+from volspike.monitoring.journal import (
+    CHALLENGER,
+    DRIFT_ALARM,
+    NOT_PROMOTED,
+    PROMOTED,
+    RETRAIN_STARTED,
+    ROLLED_BACK,
+    JournalEntry,
+    append_entry,
+    newest,
+    read_journal,
+)
+from volspike.monitoring.ledger import Ledger
+from volspike.pipeline.grading_topics import TopicGrader
+from volspike.pipeline.home import Home
+from volspike.pipeline.promotion import Figures, figures_of, mend_journal, promote, retire, served_manifest
+from volspike.pipeline.retraining import Request
+from volspike.pipeline.trial import try_challenger, watch_champion
+
+HOUR_NS = 3_600_000_000_000
+NS = 1_000_000_000
+# Half hours behind it are not tested any more: it bounds the work, and makes alarms rarer if anything.
+WATCH_DAYS = 14
+BY_ALARM, BY_SCHEDULE, BY_TRIAL = "drift alarm", "schedule", "trial"
+
+log = get_logger()
+
+
+class Caretaker:
+    """Looks after the models of one data directory.
+
+    Parameters
+    ----------
+    home, settings : Home, Settings
+        Of the job.
+    feed : str
+        The feed it is on.
+    grader : TopicGrader
+        Reads the job's topics.
+    ledger : Ledger
+        What the grader writes.
+    retrain : callable
+        Begins a retraining, and returns at once or when it is done; asked while one runs, it does nothing.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        feed: str,
+        grader: TopicGrader,
+        ledger: Ledger,
+        retrain: Callable[[Request], None],
+    ) -> None:
+        self._home = home
+        self._settings = settings
+        self._feed = feed
+        self._grader = grader
+        self._ledger = ledger
+        self._retrain = retrain
+        self._judged: dict[str, tuple[int | None, Standing]] = {}
+
+    def step(self) -> None:
+        """Do one round.
+
+        Raises
+        ------
+        VolspikeError
+            The topics or the disk can't be used; the next round tries again.
+        """
+        self._grader.step()
+        now_ns = self._grader.newest_ns
+        if not now_ns:
+            return
+        for product in self._settings.products:
+            self._look_after(product, now_ns)
+        keep_days = 2 * max(self._settings.trial_days, WATCH_DAYS)
+        self._ledger.forget(now_ns // NS - round(keep_days * 86_400))
+
+    def _look_after(self, product: str, now_ns: int) -> None:
+        newest_s, standing = self._ledger.newest_s(product), self._standing(product)
+        if newest_s is not None and self._judged.get(product) != (newest_s, standing):
+            self._judge(standing, now_ns)
+            standing = self._standing(product)
+            self._judged[product] = newest_s, standing
+        self._schedule(standing, now_ns)
+
+    def _standing(self, product: str) -> Standing:
+        return standing_of(self._home.models, product, self._feed)
+
+    def _journal(self, standing: Standing) -> list[JournalEntry]:
+        return read_journal(self._home.journal, standing.product, standing.feed)
+
+    def _judge(self, standing: Standing, now_ns: int) -> None:
+        told = newest(self._journal(standing), PROMOTED, ROLLED_BACK)
+        mend_journal(self._home, standing, "" if told is None else told.version, now_ns)
+        champion = served_manifest(self._home, self._settings, standing)
+        if champion is None:
+            return
+        since_s = now_ns // NS - round(max(self._settings.trial_days, WATCH_DAYS) * 86_400)
+        rows = self._ledger.rows(standing.product, since_s)
+        self._watch(standing, champion, rows, now_ns)
+        if standing.challenger is not None:
+            self._try(standing, standing.challenger, champion, rows, now_ns)
+
+    def _watch(self, standing: Standing, champion: Manifest, rows: GradedRows, now_ns: int) -> None:
+        if _alarm_of(self._journal(standing), champion) is not None:
+            return
+        verdict = watch_champion(rows, champion, self._settings.false_alarm_days)
+        if verdict.alarm:
+            detail: Figures = {test.name: test.figure for test in verdict.tests if test.alarm}
+            served = Entry(champion.name, champion.version)
+            self._tell(standing, DRIFT_ALARM, served, "outcomes", verdict.words, now_ns, detail)
+            log.warning("drift", product=standing.product, model=str(served), reason=verdict.words)
+
+    def _try(
+        self, standing: Standing, entry: Entry, champion: Manifest, rows: GradedRows, now_ns: int
+    ) -> None:
+        try:
+            challenger = load_bundle(entry.path(self._home.models)).manifest
+        except ModelError as error:
+            retire(self._home, standing, str(error), now_ns, {})
+            return
+        comparison = try_challenger(rows, champion, challenger)
+        self._report(standing, comparison)
+        if comparison.promote and self._settings.promote == "auto":
+            promote(self._home, standing, entry, BY_TRIAL, comparison.words, now_ns, figures_of(comparison))
+            log.warning("promoted", product=standing.product, model=str(entry), reason=comparison.words)
+        elif comparison.promote:
+            self._tell_once(standing, entry, now_ns, comparison)
+        elif self._is_over(standing, entry, champion, comparison, now_ns):
+            retire(self._home, standing, comparison.words, now_ns, figures_of(comparison))
+
+    def _is_over(
+        self, standing: Standing, entry: Entry, champion: Manifest, comparison: Comparison, now_ns: int
+    ) -> bool:
+        """Tell whether a trial is over: by its time, or by being behind while an alarm stands."""
+        journal = self._journal(standing)
+        placed = [each for each in journal if each.event == CHALLENGER and each.version == entry.version]
+        age_ns = now_ns - placed[-1].market_ns if placed else 0
+        if age_ns >= self._settings.trial_days * 24 * HOUR_NS:
+            return True
+        is_behind = comparison.log_e is not None and comparison.log_e < 0.0
+        is_old = age_ns >= self._settings.retrain_every_hours * HOUR_NS
+        return is_behind and is_old and _alarm_of(journal, champion) is not None
+
+    def _tell_once(self, standing: Standing, entry: Entry, now_ns: int, comparison: Comparison) -> None:
+        """Say of a challenger that it has proven better, and that somebody has to promote it."""
+        told = newest(self._journal(standing), NOT_PROMOTED)
+        if told is None or told.version != entry.version:
+            words = f"proven better, and the setting promote is never: volspike promote. {comparison.words}"
+            self._tell(standing, NOT_PROMOTED, entry, BY_TRIAL, words, now_ns, figures_of(comparison))
+
+    def _schedule(self, standing: Standing, now_ns: int) -> None:
+        every_ns = self._settings.retrain_every_hours * HOUR_NS
+        if not every_ns or standing.challenger is not None:
+            return
+        journal = self._journal(standing)
+        alarm, started = newest(journal, DRIFT_ALARM), newest(journal, RETRAIN_STARTED)
+        by = BY_SCHEDULE
+        if alarm is not None and (started is None or started.market_ns < alarm.market_ns):
+            by = BY_ALARM
+        elif now_ns < self._last_ns(standing, started, now_ns) + every_ns:
+            return
+        self._retrain(Request(standing.product, standing.feed, by, now_ns))
+
+    def _last_ns(self, standing: Standing, started: JournalEntry | None, now_ns: int) -> int:
+        """Return when a model was made last; of one that comes with the package, when it began to serve."""
+        if started is not None:
+            return started.market_ns
+        if standing.champion is not None:
+            champion = served_manifest(self._home, self._settings, standing)
+            assert champion is not None
+            return champion.training.last_ns
+        oldest_s = self._ledger.oldest_s(standing.product)
+        return now_ns if oldest_s is None else oldest_s * NS
+
+    def _report(self, standing: Standing, comparison: Comparison) -> None:
+        """Leave the newest comparison for people and programs."""
+        path = trial_report(self._home, standing)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, msgspec.json.format(msgspec.json.encode(comparison.as_dict()), indent=2))
+
+    def _tell(
+        self,
+        standing: Standing,
+        event: str,
+        entry: Entry,
+        by: str,
+        reason: str,
+        now_ns: int,
+        detail: Figures,
+    ) -> None:
+        append_entry(
+            self._home.journal,
+            JournalEntry(
+                market_ns=now_ns,
+                event=event,
+                product=standing.product,
+                feed=standing.feed,
+                model=entry.name,
+                version=entry.version,
+                by=by,
+                reason=reason,
+                detail=detail,
+            ),
+        )
+
+
+def trial_report(home: Home, standing: Standing) -> Path:
+    """Return where the newest comparison of a product's challenger is kept."""
+    return home.reports / f"trial-{standing.product}-{standing.feed}.json"
+
+
+def _alarm_of(journal: Sequence[JournalEntry], champion: Manifest) -> JournalEntry | None:
+    alarm = newest(journal, DRIFT_ALARM)
+    return alarm if alarm is not None and alarm.version == champion.version else None

@@ -1,0 +1,82 @@
+"""The caretaker as a process: opened from settings, and going round until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from volspike.bus.opening import open_log
+from volspike.clock import Clock
+from volspike.config import Settings
+from volspike.errors import VolspikeError
+from volspike.logs import get_logger
+from volspike.monitoring.journal import JournalEntry, read_journal
+from volspike.monitoring.ledger import Ledger
+from volspike.pipeline.caretaker import Caretaker
+from volspike.pipeline.grading_topics import TopicGrader
+from volspike.pipeline.home import Home
+from volspike.pipeline.retrain_process import RetrainProcess
+from volspike.pipeline.served_models import choose_models
+
+log = get_logger()
+
+
+class Tending:
+    """A caretaker with what it needs; as a context manager it ends the retraining that it began.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the job whose models it looks after.
+    clock : Clock
+        Of the wall.
+
+    Raises
+    ------
+    VolspikeError
+        The models can't be chosen, or the bus can't be opened.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._home = Home(settings.data_dir)
+        self._home.require()
+        self._closing = ExitStack()
+        log_of_job = open_log(settings, self._home.log, clock)
+        self._closing.callback(log_of_job.close)
+        ledger = Ledger(self._home.ledger)
+        retraining = RetrainProcess(self._home, settings.retrain_limit_s, lambda: clock.monotonic_ns() / 1e9)
+        self._closing.callback(retraining.close)
+        self._retraining = retraining
+        self._caretaker = Caretaker(
+            self._home,
+            settings,
+            choose_models(self._home, settings).dialect.name,
+            TopicGrader(log_of_job, ledger, settings.topic_suffix),
+            ledger,
+            retraining.begin,
+        )
+        self._told = len(read_journal(self._home.journal))
+        self.rounds = 0
+        self.trouble: VolspikeError | None = None
+
+    def __enter__(self) -> Tending:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def step(self, tell: Callable[[JournalEntry], None]) -> None:
+        """Do one round, and tell what the journal has new; what goes wrong is logged once and tried again."""
+        self._retraining.look()
+        try:
+            self._caretaker.step()
+            self.trouble = None
+        except VolspikeError as error:
+            if str(error) != str(self.trouble):
+                log.error("the models could not be looked after; trying again", reason=str(error))
+            self.trouble = error
+        self.rounds += 1
+        entries = read_journal(self._home.journal)
+        for entry in entries[self._told :]:
+            tell(entry)
+        self._told = len(entries)

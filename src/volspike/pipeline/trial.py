@@ -1,0 +1,59 @@
+"""What the graded ledger says of a product's models: drift of the champion, trial of the challenger."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from volspike.evaluation.episodes import open_alerts
+from volspike.labels.trailing import increment_bps
+from volspike.models.manifest import Manifest
+from volspike.monitoring.comparison import Comparison, compare_contenders
+from volspike.monitoring.contender import Contender
+from volspike.monitoring.graded import F8, GradedRows
+from volspike.monitoring.outcome_watch import OutcomeVerdict, watch_outcomes
+
+
+def watch_champion(rows: GradedRows, champion: Manifest, false_alarm_days: float) -> OutcomeVerdict:
+    """Test the champion on the rows that it has predicted itself, out of sample.
+
+    Parameters
+    ----------
+    rows : GradedRows
+        Of its product.
+    champion : Manifest
+        What it is, and where its alerts open.
+    false_alarm_days : float
+        At least so many days of covered time pass, on average, until a false alarm.
+    """
+    own = rows.where((rows.version == champion.version) & ~rows.in_sample & ~rows.fallback)
+    model = _contender(own, own.p, own.sigma_bps, champion)
+    reference = _contender(own, own.reference_p, own.reference_sigma_bps, champion)
+    return watch_outcomes(own.graded, model, reference, false_alarm_days)
+
+
+def try_challenger(rows: GradedRows, champion: Manifest, challenger: Manifest) -> Comparison:
+    """Compare a challenger with the champion on the rows that both have scored, out of sample of both.
+
+    Rows that the reference answered in the champion's place count: that is what was served.
+    """
+    first_ns, last_ns = challenger.training.span_ns
+    trained = (rows.second >= first_ns // 1_000_000_000) & (rows.second <= last_ns // 1_000_000_000 + 1)
+    both = (rows.version == champion.version) & (rows.challenger_version == challenger.version)
+    own = rows.where(both & ~rows.in_sample & ~trained)
+    floor_bps = increment_bps(champion.increment, float(own.mid[-1])) if len(own) else 0.0
+    return compare_contenders(
+        own.graded,
+        own.sigma_future_bps,
+        _contender(own, own.p, own.sigma_bps, champion),
+        _contender(own, own.challenger_p, own.challenger_sigma_bps, challenger),
+        floor_bps,
+    )
+
+
+def _contender(rows: GradedRows, p: F8, sigma_bps: F8, manifest: Manifest) -> Contender:
+    """Return one side with the alerts that its probabilities would raise at the model's thresholds."""
+    told = ~np.isnan(p)
+    alerts = open_alerts(
+        rows.second[told], rows.run[told], p[told], manifest.alert.open_at, manifest.alert.close_at
+    )
+    return Contender(p, sigma_bps, alerts)
