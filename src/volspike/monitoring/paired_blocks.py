@@ -96,5 +96,5 @@ def scaled(values: F8, most: float) -> F8:
     scale = np.full(len(values), most)
     scale[SETTLED_BLOCKS:] = record[SETTLED_BLOCKS - 1 : -1]
     scale[scale <= 0.0] = most
-    outcomes: F8 = np.clip(values / scale, -1.0, 1.0)
+    outcomes: F8 = np.clip(values, -scale, scale) / scale
     return outcomes
