@@ -120,7 +120,8 @@ def score_episodes(rows: GradedSeconds, alerts: Sequence[AlertSpan]) -> EpisodeS
     spans = _covered_spans(rows)
     covered_s = sum(end - start for start, end in spans)
     last = float(rows.second[-1]) + rows.step_s if len(rows.second) else 0.0
-    false, ungraded = _false_alarms(rows, alerts, last)
+    verdicts = [false for _, false in judged_alerts(rows, alerts)]
+    false, ungraded = verdicts.count(True), verdicts.count(None)
     open_s = sum(
         _overlap_s(spans, a.open_second, last if a.close_second is None else a.close_second) for a in alerts
     )
@@ -160,20 +161,19 @@ def _overlap_s(spans: list[tuple[float, float]], start: float, end: float) -> fl
     return sum(max(0.0, min(end, b) - max(start, a)) for a, b in spans)
 
 
-def _false_alarms(rows: GradedSeconds, alerts: Sequence[AlertSpan], last: float) -> tuple[int, int]:
-    """Return (false, ungraded) judgements: one at each opening, one more every 10 minutes left open."""
-    false = ungraded = 0
+def judged_alerts(rows: GradedSeconds, alerts: Sequence[AlertSpan]) -> Iterator[tuple[float, bool | None]]:
+    """Yield (second, whether it was false) of each judgement of an alert; None where no row after it tells.
+
+    An alert is judged at its opening, and again after every 10 minutes that it stays open.
+    """
+    last = float(rows.second[-1]) + rows.step_s if len(rows.second) else 0.0
     for alert in alerts:
         end = last if alert.close_second is None else alert.close_second
-        for judged in np.arange(alert.open_second, max(end, alert.open_second + 1.0), STALE_ALERT_S):
+        for judged in np.arange(alert.open_second, max(end, alert.open_second + 1.0), STALE_ALERT_S).tolist():
             start = np.searchsorted(rows.second, judged)
             stop = np.searchsorted(rows.second, judged + HORIZON_S, side="right")
             spike = rows.spike[start:stop]
-            if not np.any(spike >= 0):
-                ungraded += 1
-            elif not np.any(spike == 1):
-                false += 1
-    return false, ungraded
+            yield judged, None if not np.any(spike >= 0) else not np.any(spike == 1)
 
 
 def open_alerts(
