@@ -185,5 +185,17 @@ class Alert(Record, tag="alert", frozen=True):
     mid: float
 
 
+class DriftAlarm(Record, tag="drift", frozen=True):
+    """A model is no longer what it was promised to be; delivered as alerts are."""
+
+    id: str
+    product: str
+    model: str
+    model_version: str
+    event_ns: int
+    reason: str
+    state: str = "opened"
+
+
 TICK_TOPIC = Tick | Mark
 FEATURE_TOPIC = FeatureRow | Mark

@@ -10,9 +10,30 @@ from pathlib import Path
 
 import msgspec
 
-from volspike.records import Alert, DeadLetter, FeatureRow, Gap, Mark, Outcome, Prediction, Record, Tick
+from volspike.records import (
+    Alert,
+    DeadLetter,
+    DriftAlarm,
+    FeatureRow,
+    Gap,
+    Mark,
+    Outcome,
+    Prediction,
+    Record,
+    Tick,
+)
 
-RECORDS: tuple[type[Record], ...] = (Tick, Mark, Gap, DeadLetter, FeatureRow, Prediction, Outcome, Alert)
+RECORDS: tuple[type[Record], ...] = (
+    Tick,
+    Mark,
+    Gap,
+    DeadLetter,
+    FeatureRow,
+    Prediction,
+    Outcome,
+    Alert,
+    DriftAlarm,
+)
 
 
 def record_schemas() -> Iterator[tuple[str, str]]:

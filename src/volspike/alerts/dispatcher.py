@@ -10,8 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from volspike.alerts.sinks import AlertSink
-from volspike.records import Alert
+from volspike.alerts.sinks import AlertSink, Told
 
 _IDLE_S = 0.2
 
@@ -21,7 +20,7 @@ class DeadAlert(msgspec.Struct, frozen=True, kw_only=True):
 
     sink: str
     reason: str
-    alert: Alert
+    alert: Told
 
 
 @dataclass(slots=True)
@@ -85,7 +84,7 @@ class AlertDispatcher:
         letters = DeadLetterFile(dead_letter)
         self._workers = [_SinkWorker(sink, letters, capacity, attempts, retry_pause_s) for sink in sinks]
 
-    def push(self, alert: Alert) -> None:
+    def push(self, alert: Told) -> None:
         """Queue the alert for every sink; never waits."""
         for worker in self._workers:
             worker.offer(alert)
@@ -111,14 +110,14 @@ class _SinkWorker:
         self._letters = letters
         self._attempts = attempts
         self._retry_pause_s = retry_pause_s
-        self._queue: queue.Queue[Alert] = queue.Queue(capacity)
-        self._current: Alert | None = None
+        self._queue: queue.Queue[Told] = queue.Queue(capacity)
+        self._current: Told | None = None
         self._stopping = threading.Event()
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"alerts-{sink.name}", daemon=True)
         self._thread.start()
 
-    def offer(self, alert: Alert) -> None:
+    def offer(self, alert: Told) -> None:
         try:
             self._queue.put_nowait(alert)
         except queue.Full:
@@ -137,7 +136,7 @@ class _SinkWorker:
             return
         self.sink.close()
 
-    def _left(self) -> list[Alert]:
+    def _left(self) -> list[Told]:
         left = []
         while True:
             try:
@@ -156,7 +155,7 @@ class _SinkWorker:
             self._deliver(self._current)
             self._current = None
 
-    def _deliver(self, alert: Alert) -> None:
+    def _deliver(self, alert: Told) -> None:
         pause_s = self._retry_pause_s
         for attempt in range(1, self._attempts + 1):
             try:
@@ -174,7 +173,7 @@ class _SinkWorker:
         if not self._abandoned.is_set():
             self._bury(alert, reason)
 
-    def _bury(self, alert: Alert, reason: str) -> None:
+    def _bury(self, alert: Told, reason: str) -> None:
         self.counts.failed += 1
         try:
             self._letters.add(DeadAlert(sink=self.sink.name, reason=reason, alert=alert))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -10,10 +11,12 @@ import msgspec
 
 from volspike.errors import ConfigError
 from volspike.exchange.decimals import format_time_ns
-from volspike.records import Alert
+from volspike.records import Alert, DriftAlarm
+
+Told = Alert | DriftAlarm
 
 _ENCODE = msgspec.json.Encoder().encode
-_DECODE = msgspec.json.Decoder(Alert).decode
+_DECODE: Callable[[bytes], Told] = msgspec.json.Decoder(Told).decode
 
 
 class AlertSink(Protocol):
@@ -23,7 +26,7 @@ class AlertSink(Protocol):
     def name(self) -> str:
         """Name under which deliveries and failures are counted."""
 
-    def deliver(self, alert: Alert) -> None:
+    def deliver(self, alert: Told) -> None:
         """Deliver one alert; raise to have it retried. A repeated (id, state) must do no harm."""
 
     def close(self) -> None:
@@ -44,7 +47,7 @@ class ConsoleSink:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def deliver(self, alert: Alert) -> None:
+    def deliver(self, alert: Told) -> None:
         """Write the line."""
         self._stream.write(alert_line(alert) + "\n")
         self._stream.flush()
@@ -53,8 +56,11 @@ class ConsoleSink:
         """Leave the stream open: it is the caller's."""
 
 
-def alert_line(alert: Alert) -> str:
+def alert_line(alert: Told) -> str:
     """Return the alert as one line for people."""
+    if isinstance(alert, DriftAlarm):
+        named = f"{alert.product} {alert.model} {alert.model_version}"
+        return f"{format_time_ns(alert.event_ns, 3)} DRIFT {named}: {alert.reason} [{alert.id}]"
     return (
         f"{format_time_ns(alert.event_ns, 3)} ALERT {state_text(alert)} {alert.product}"
         f" p(spike) {alert.p_spike:.2f} (threshold {alert.threshold:.2f}),"
@@ -101,7 +107,7 @@ class NdjsonSink:
             raise ConfigError(str(path), reason, "choose a file that can be written") from error
         self._seen = set(_identities(whole[: self._size]))
 
-    def deliver(self, alert: Alert) -> None:
+    def deliver(self, alert: Told) -> None:
         """Append the alert, unless its (id, state) is in the file already."""
         if (alert.id, alert.state) in self._seen:
             return

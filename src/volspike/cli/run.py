@@ -54,7 +54,7 @@ def run(
     settings = load_settings({**flags, **alerts, **served, "model": model})
     configure_logging(settings.log_level)
     clock = SimulatedClock()  # follows UTC, or a simulator that states its clock
-    job = open_live(settings, clock, _sinks(as_json))
+    job = open_live(settings, clock, _sinks(as_json), tend=True)
     unserved = ", ".join(product for product in settings.products if product not in job.bundles)
     if unserved:
         say(f"no model of {unserved}: recording and computing features; then volspike train")

@@ -27,6 +27,7 @@ from volspike.features.sets import get_tick_set
 from volspike.labels.trailing import TrailingState
 from volspike.logs import get_logger
 from volspike.models.bundle import Bundle
+from volspike.pipeline.caretaking import Caretaking
 from volspike.pipeline.catch_up import CatchUp, CaughtUp
 from volspike.pipeline.clock_check import ClockCheck
 from volspike.pipeline.home import Home
@@ -76,6 +77,8 @@ class LiveJob:
         The feed's dialect.
     caught_up : CaughtUp
         What the start found undone by the job before.
+    caretaking : Caretaking or None
+        What looks after the models.
     """
 
     pipeline: LivePipeline
@@ -83,18 +86,23 @@ class LiveJob:
     bundles: dict[str, Bundle]
     dialect: Dialect
     caught_up: CaughtUp
+    caretaking: Caretaking | None
     _closing: ExitStack
     _settings: Settings
     _watch: StandingWatch
 
     async def run(self, stop: asyncio.Event) -> None:
         """Receive until ``stop`` is set, then settle what is open."""
-        watching = asyncio.create_task(self._follow_standings())
+        beside = [asyncio.create_task(self._follow_standings())]
+        if self.caretaking is not None:
+            beside.append(asyncio.create_task(self.caretaking.run()))
         try:
             await self.client.run(stop)
         finally:
-            watching.cancel()
             self.pipeline.finish()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _follow_standings(self) -> None:
         """Serve what was promoted, between two frames; it is loaded on another thread."""
@@ -130,7 +138,9 @@ class LiveJob:
         }
 
 
-def open_live(settings: Settings, clock: Clock, sinks: Sequence[AlertSink], url: str = "") -> LiveJob:
+def open_live(
+    settings: Settings, clock: Clock, sinks: Sequence[AlertSink], url: str = "", *, tend: bool = False
+) -> LiveJob:
     """Open everything a live job needs; what was opened is closed again when something fails.
 
     Parameters
@@ -143,6 +153,8 @@ def open_live(settings: Settings, clock: Clock, sinks: Sequence[AlertSink], url:
         Where alerts go beside the data directory's ``alerts.ndjson``.
     url : str
         Address of the feed; empty: the setting, else the dialect's production address.
+    tend : bool
+        Whether the models are looked after by a process beside the job.
     """
     home = Home(settings.data_dir)
     served = choose_models(home, settings)
@@ -165,7 +177,15 @@ def open_live(settings: Settings, clock: Clock, sinks: Sequence[AlertSink], url:
             ClockCheck(pipeline, clock, pipeline.newest_ns(settings.products), f"data directory {home.root}"),
         )
         return LiveJob(
-            pipeline, client, served.bundles, served.dialect, caught_up, opening.pop_all(), settings, watch
+            pipeline,
+            client,
+            served.bundles,
+            served.dialect,
+            caught_up,
+            Caretaking(settings, served.dialect.name, pipeline.tell) if tend else None,
+            opening.pop_all(),
+            settings,
+            watch,
         )
 
 

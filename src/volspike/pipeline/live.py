@@ -29,7 +29,7 @@ from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.stage import FeatureStages
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import Frame, SegmentHeader
-from volspike.records import Alert, FeatureRow, Gap, Mark, Prediction, Tick
+from volspike.records import Alert, DriftAlarm, FeatureRow, Gap, Mark, Prediction, Tick
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import Scorer
 
@@ -170,6 +170,10 @@ class LivePipeline:
         self.connected = False
         self._archive.end(session)
         log.info("session ended", session=session, reason=reason)
+
+    def tell(self, alarm: DriftAlarm) -> None:
+        """Have an alarm delivered as alerts are."""
+        self._parts.dispatcher.push(alarm)
 
     def serve(self, product: str, take: Callable[[Scorer], None], policies: Sequence[AlertPolicy]) -> None:
         """Have a product served by another model before the next frame; what is open stays open.

@@ -12,7 +12,8 @@ from volspike.features.candle_store import read_candles
 from volspike.features.store import FeatureTable, newest_rows, read_features, stored_kinds
 from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.candles import candle_dataset
-from volspike.labels.dataset import Dataset, Inputs, build_dataset, hashed
+from volspike.labels.dataset import Dataset, Inputs, build_dataset, with_fixed_tau_of
+from volspike.labels.splits import chronological_split
 from volspike.labels.tau import TauSpec
 from volspike.models.bundle import check_fits, takes_rows
 from volspike.models.manifest import Manifest
@@ -63,10 +64,12 @@ def training_data(
 
 
 def _recent(dataset: Dataset, since_ns: int) -> Dataset:
-    """Return the rows from an event time on, with what trails behind them as it was."""
-    if not since_ns:
+    """Return the rows from an event time on, with what trails behind them as it was, and their fixed tau."""
+    recent = np.flatnonzero(dataset.event_ns >= since_ns)
+    if len(recent) in (0, len(dataset)):
         return dataset
-    return hashed(dataset.rows(np.flatnonzero(dataset.event_ns >= since_ns)))
+    rows = dataset.rows(recent)
+    return with_fixed_tau_of(rows, chronological_split(rows).fit)
 
 
 def dataset_for(

@@ -131,8 +131,10 @@ def _state_that_moves(table: FeatureTable, dataset: Dataset, ticks: I8) -> str:
     last = int(ticks[_ticks_of(dataset, table, ticks)[at]])
     for other in _other_futures(table, last):
         again = _built(other, dataset)
+        # The table may hold rows in front of the dataset's, for what trails behind it.
+        first = int(np.searchsorted(again.event_ns, dataset.event_ns[0]))
         for name in STATE:
-            if not _same(getattr(dataset, name)[: at + 1], getattr(again, name)[: at + 1]):
+            if not _same(getattr(dataset, name)[: at + 1], getattr(again, name)[first : first + at + 1]):
                 return f"the rows' {name}"
     return ""
 

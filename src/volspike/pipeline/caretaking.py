@@ -1,0 +1,121 @@
+"""The caretaker beside a live job: its process is begun and watched, its alarms are told as alerts are."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+
+from volspike.config import Settings
+from volspike.errors import ModelError
+from volspike.logs import get_logger
+from volspike.monitoring.journal import DRIFT_ALARM, JournalEntry, read_journal
+from volspike.pipeline.home import Home
+from volspike.records import DriftAlarm
+
+ROUND_S = 10.0
+# One that ends by itself is begun again after so long, twice as long each time, up to the last.
+_PAUSES_S = (5.0, 300.0)
+_FILE = "tend.log"
+
+log = get_logger()
+
+
+class Caretaking:
+    """Keeps ``volspike tend`` running for a job, and follows the journal.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the job; with ``retrain_every_hours`` 0 there is no caretaker, and the journal is followed still.
+    dialect : str
+        Of its feed.
+    tell : callable
+        Told of each drift alarm.
+
+    Attributes
+    ----------
+    newest : JournalEntry or None
+        The newest step in the life of the models since the job began.
+    """
+
+    def __init__(self, settings: Settings, dialect: str, tell: Callable[[DriftAlarm], None]) -> None:
+        self._settings = settings
+        self._dialect = dialect
+        self._tell = tell
+        self._home = Home(settings.data_dir)
+        self._read = len(self._journal())
+        self.newest: JournalEntry | None = None
+
+    async def run(self) -> None:
+        """Go on until cancelled; then the caretaker is stopped in order."""
+        if not self._settings.retrain_every_hours or self._settings.model:
+            await self._follow(None)
+            return
+        pause_s = _PAUSES_S[0]
+        while True:
+            process = await self._begin()
+            try:
+                await self._follow(process)
+            finally:
+                await _end(process)
+            log.error("the caretaker has ended; it is begun again", code=process.returncode, after_s=pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSES_S[1])
+
+    async def _begin(self) -> asyncio.subprocess.Process:
+        with (self._home.root / _FILE).open("ab") as said:
+            return await asyncio.create_subprocess_exec(
+                *self._command(), stdin=asyncio.subprocess.DEVNULL, stdout=said, stderr=said
+            )
+
+    def _command(self) -> Sequence[str]:
+        products = [word for product in self._settings.products for word in ("--product", product)]
+        home = ("--data-dir", str(self._home.root), "--dialect", self._dialect)
+        return [sys.executable, "-m", "volspike", "tend", *home, *products, "--every", str(ROUND_S)]
+
+    async def _follow(self, process: asyncio.subprocess.Process | None) -> None:
+        """Tell what the journal has new, until the process ends; without one, for ever."""
+        while process is None or process.returncode is None:
+            await asyncio.sleep(1.0)
+            for entry in await asyncio.to_thread(self._news):
+                self.newest = entry
+                if entry.event == DRIFT_ALARM:
+                    self._tell(_alarm(entry))
+
+    def _news(self) -> list[JournalEntry]:
+        entries = self._journal()
+        fresh = entries[self._read :]
+        self._read = len(entries)
+        return fresh
+
+    def _journal(self) -> list[JournalEntry]:
+        try:
+            return read_journal(self._home.journal)
+        except ModelError as error:
+            log.error("the journal can't be read", reason=str(error))
+            return []
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), 10.0)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _alarm(entry: JournalEntry) -> DriftAlarm:
+    named = f"{entry.product}\n{entry.version}\n{entry.market_ns}"
+    return DriftAlarm(
+        id=hashlib.sha256(named.encode()).hexdigest()[:16],
+        product=entry.product,
+        model=entry.model,
+        model_version=entry.version,
+        event_ns=entry.market_ns,
+        reason=entry.reason,
+    )
