@@ -190,7 +190,7 @@ def test_fields_that_describe_the_run_are_marked_measured() -> None:
 
 def test_every_record_has_a_kind_of_its_own() -> None:
     kinds = [record.__struct_config__.tag for record in RECORDS]
-    assert len(set(kinds)) == len(kinds) == 8
+    assert len(set(kinds)) == len(kinds) == 9
 
 
 def _may(path: Path) -> bool:
