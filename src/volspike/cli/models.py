@@ -11,19 +11,31 @@ from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_t
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-def models(data_dir: DataDir = None, all_: All = False, as_json: AsJson = False) -> None:
-    """List the model bundles, checked whole, with their lineage; the champions are marked."""
-    from volspike.config import load_settings
-    from volspike.models.shelf import bundle_paths
+    from volspike.config import Settings
+    from volspike.models.standing import Standing
+    from volspike.monitoring.journal import JournalEntry
     from volspike.pipeline.home import Home
 
-    home = Home(load_settings({"data_dir": data_dir}).data_dir)
+_LINES = 10
+
+
+def models(data_dir: DataDir = None, all_: All = False, as_json: AsJson = False) -> None:
+    """List the model bundles, checked whole, with their lineage; how the challengers fare; the audit log."""
+    from volspike.config import load_settings
+    from volspike.models.shelf import bundle_paths
+    from volspike.monitoring.journal import read_journal
+    from volspike.pipeline.home import Home
+
+    settings = load_settings({"data_dir": data_dir})
+    home = Home(settings.data_dir)
     home.require()
-    served = _champions(home.models)
-    rows = [_describe(path, served) for path in bundle_paths(home.models)]
+    found = _standings(home.models)
+    places = _places(home.models, found)
+    rows = [_describe(path, places) for path in bundle_paths(home.models)]
+    trials = [_trial(home, settings, standing) for standing in found if standing.challenger is not None]
+    journal = read_journal(home.journal)
     if as_json:
-        emit_json({"models": rows})
+        emit_json({"models": rows, "trials": trials, "journal": [_plain(entry) for entry in journal]})
     elif not rows:
         say(f"no models in {home.models}; run volspike train")
     else:
@@ -34,6 +46,53 @@ def models(data_dir: DataDir = None, all_: All = False, as_json: AsJson = False)
         for row in rows:
             if row["reason"] is not None:
                 console().print(f"{row['model']} {row['version']}: {row['reason']}", markup=False)
+        for trial in trials:
+            console().print(f"trial of {trial['challenger']}: {trial['words']}", markup=False)
+        _show_journal(journal if all_ else journal[-_LINES:])
+
+
+def _trial(home: Home, settings: Settings, standing: Standing) -> dict[str, Any]:
+    """Return how a challenger fares on the ledger as it is."""
+    from volspike.errors import ModelError
+    from volspike.pipeline.promotion import compare_now
+
+    named = {
+        "product": standing.product,
+        "feed": standing.feed,
+        "champion": str(standing.champion or "the model of the package"),
+        "challenger": str(standing.challenger),
+    }
+    try:
+        comparison = compare_now(home, settings, standing)
+    except ModelError as error:
+        return named | {"promote": False, "words": str(error), "comparison": None}
+    report = comparison.as_dict()
+    return named | {"promote": comparison.promote, "words": comparison.words, "comparison": report}
+
+
+def _show_journal(entries: list[JournalEntry]) -> None:
+    from volspike.exchange.decimals import format_time_ns
+
+    if not entries:
+        return
+    cells = [
+        (
+            format_time_ns(entry.market_ns)[:16],
+            f"{entry.product} {entry.feed}",
+            entry.event,
+            f"{entry.model} {entry.version}".strip() or "-",
+            entry.by,
+            entry.reason or "-",
+        )
+        for entry in entries
+    ]
+    show_table("Audit log", ("market time", "models of", "what", "model", "by", "why"), cells, 6)
+
+
+def _plain(entry: JournalEntry) -> Any:
+    import msgspec
+
+    return msgspec.to_builtins(entry)
 
 
 def _show(title: str, shown: dict[str, str], rows: list[dict[str, Any]], words: int) -> None:
@@ -42,18 +101,29 @@ def _show(title: str, shown: dict[str, str], rows: list[dict[str, Any]], words: 
     show_table(title, tuple(shown.values()), cells, words)
 
 
-def _champions(directory: Path) -> set[Path]:
+def _standings(directory: Path) -> list[Standing]:
     from volspike.errors import ModelError
-    from volspike.models.standing import champions
+    from volspike.models.standing import standings
 
     try:
-        return {champion.path(directory) for champion in champions(directory)}
+        return standings(directory)
     except ModelError as error:
         tell(error)
-        return set()
+        return []
 
 
-def _describe(path: Path, served: set[Path]) -> dict[str, Any]:
+def _places(directory: Path, found: list[Standing]) -> dict[Path, str]:
+    """Return which bundles have a place, and which: of several the first that is named here."""
+    places: dict[Path, str] = {}
+    for place in ("champion", "challenger", "previous"):
+        for standing in found:
+            entry = getattr(standing, place)
+            if entry is not None:
+                places.setdefault(entry.path(directory), place)
+    return places
+
+
+def _describe(path: Path, places: dict[Path, str]) -> dict[str, Any]:
     from volspike.errors import ModelError
     from volspike.exchange.decimals import format_time_ns
     from volspike.models.bundle import load_bundle
@@ -72,7 +142,7 @@ def _describe(path: Path, served: set[Path]) -> dict[str, Any]:
     values: tuple[Any, ...] = (
         manifest.name,
         manifest.version,
-        "champion" if path in served else "whole",
+        places.get(path, "whole"),
         None,
         manifest.product,
         manifest.feed,
@@ -125,6 +195,7 @@ _TRAINED = {
     "enough_data": "enough",
 }
 _LEGEND = (
-    "champion: served live; whole: checked, not served. PR-AUC on the test part, and the reference's there "
+    "champion: served live; challenger: on trial in its shadow; previous: what rollback serves again; whole: "
+    "checked, not served. PR-AUC on the test part, and the reference's there "
     "(ref.). --all: what each was trained on; rows: the labelled ones of fit; enough: for a claim."
 )
