@@ -56,7 +56,7 @@ def test_a_model_that_falls_behind_its_reference_is_found_by_loss_and_cost() -> 
     broken = rng.permutation(p)  # of the right frequency, and of no use
     verdict = watch_outcomes(rows, contender(rows, broken), contender(rows, p))
     assert {"log_loss", "alert_cost"} <= alarms(verdict)
-    assert "log-loss lies above its reference's: yes" in verdict.words
+    assert "log-loss lies above its reference's: yes, since 2021-05-0" in verdict.words
 
 
 def test_seconds_whose_labels_overlap_are_left_alone_too() -> None:
