@@ -16,8 +16,8 @@ from benchmarks.sheet import Sheet
 from volspike.cli.output import configure_logging
 
 NAMES = ("batch_features", "live_step", "replay", "inference", "bytes_to_prediction")
-# Not among "all": kafka needs Java and Maven, and as long as the others together; realism times nothing.
-NAMED_ONLY = ("kafka", "realism")
+# Not among "all": kafka needs Java and Maven, and as long as the others together; the last two time nothing.
+NAMED_ONLY = ("kafka", "realism", "drift_rates")
 ASKED = f"which benchmarks; default: all but {', '.join(NAMED_ONLY)}"
 
 
@@ -27,7 +27,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("name", nargs="*", choices=[*NAMES, *NAMED_ONLY, []], help=ASKED)
     parser.add_argument("--quick", action="store_true", help="a short smoke run; its times mean nothing")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--markdown", type=Path, help="write the tables of realism to this file")
+    parser.add_argument(
+        "--markdown", type=Path, help="write the tables of realism or drift_rates to this file"
+    )
     given = parser.parse_args(arguments)
     # All figures are for one core; polars reads this when it is first imported.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import math
 
-import graded_market
 import numpy as np
 import pytest
 
+from benchmarks import drift_markets
 from volspike.monitoring.betting import BETS
 from volspike.monitoring.calibration_bets import too_few_spikes, too_many_spikes
 from volspike.monitoring.run_detector import first_alarm, log_detector_path
@@ -31,9 +31,9 @@ def test_seconds_are_bet_on_by_the_minute_in_two_lanes() -> None:
     assert np.exp(few[0]) == pytest.approx((even + odd) / 2)
 
 
-@pytest.mark.parametrize("make", [graded_market.minutes, graded_market.seconds])
+@pytest.mark.parametrize("make", [drift_markets.minutes, drift_markets.seconds])
 def test_true_chances_are_left_alone_and_wrong_ones_are_found(make) -> None:
-    length = 20 if make is graded_market.minutes else 72
+    length = 20 if make is drift_markets.minutes else 72
     for ratio, many, few in ((1.0, False, False), (2.5, True, False), (0.3, False, True)):
         rows, p = make(length, 3, ratio)
         found = [
@@ -48,11 +48,8 @@ def test_true_chances_are_left_alone_and_wrong_ones_are_found(make) -> None:
 def test_at_the_very_bound_an_alarm_is_as_rare_as_promised(ratio: float, test) -> None:
     runs, alarms = 60, 0
     for seed in range(runs):
-        rows, p = graded_market.seconds(12, seed, ratio)
-        exact = (
-            np.minimum(1.0, 1.0 - (1.0 - p) ** ratio) / ratio
-        )  # so that spikes are just so much more frequent
-        path = log_detector_path(test(rows.second, rows.spike, exact, 1))
+        rows, p = drift_markets.seconds(12, seed, ratio)
+        path = log_detector_path(test(rows.second, rows.spike, p, 1))
         alarms += first_alarm(path, math.log(240.0)) is not None
     bound = 24 / 240
     assert alarms / runs <= bound + 2 * math.sqrt(bound * (1 - bound) / runs)

@@ -4,23 +4,21 @@ import json
 import math
 from dataclasses import replace
 
-import graded_market
 import numpy as np
 import pytest
 
+from benchmarks import drift_markets
 from volspike.evaluation.episodes import GradedSeconds, open_alerts
 from volspike.evaluation.ranking import average_precision
 from volspike.monitoring.comparison import Comparison, compare_contenders
 from volspike.monitoring.contender import Contender
 
-ROWS, TRUE = graded_market.minutes(25, 1)
+ROWS, TRUE = drift_markets.minutes(25, 1)
 REALISED = np.where(ROWS.spike == 1, 8.0, 2.0)
-RNG = np.random.default_rng(2)
 
 
-def noisy(p: np.ndarray, noise: float, seed: int = 3) -> np.ndarray:
-    odds = np.log(p / (1.0 - p)) + noise * np.random.default_rng(seed).normal(size=len(p))
-    return 1.0 / (1.0 + np.exp(-odds))
+def noisy(p: np.ndarray, noise: float) -> np.ndarray:
+    return drift_markets.blurred(p, noise, np.random.default_rng(3))
 
 
 def contender(p: np.ndarray, sigma_bps: np.ndarray | None = None) -> Contender:
@@ -31,8 +29,10 @@ def contender(p: np.ndarray, sigma_bps: np.ndarray | None = None) -> Contender:
 WEAK = contender(noisy(TRUE, 1.0))
 
 
-def compare(challenger: Contender, champion: Contender = WEAK, rows: GradedSeconds = ROWS) -> Comparison:
-    return compare_contenders(rows, REALISED, champion, challenger, 0.01)
+def compare(
+    challenger: Contender, champion: Contender = WEAK, rows: GradedSeconds = ROWS, intervals: bool = False
+) -> Comparison:
+    return compare_contenders(rows, REALISED, champion, challenger, 0.01, intervals=intervals)
 
 
 def unmet(found: Comparison) -> set[str]:
@@ -40,7 +40,7 @@ def unmet(found: Comparison) -> set[str]:
 
 
 def test_a_better_challenger_is_promoted_and_every_figure_is_there() -> None:
-    found = compare(contender(TRUE))
+    found = compare(contender(TRUE), intervals=True)
     assert found.promote
     assert found.words.startswith("promoted: all its predictions are sound")
     assert found.log_e is not None
@@ -105,7 +105,7 @@ def test_faults_41_too_little_evidence_promotes_nobody_however_clear_it_looks() 
     found = compare(contender(np.where(ROWS.spike == 1, 0.9, 0.01)), rows=replace(ROWS, spike=spike))
     assert "evidence" in unmet(found)
     assert "not enough data" in found.words
-    none = compare(contender(TRUE), rows=replace(ROWS, spike=np.full(len(TRUE), -1, np.int8)))
+    none = compare(contender(TRUE), rows=replace(ROWS, spike=np.full(len(TRUE), -1, np.int8)), intervals=True)
     assert not none.promote
     assert "there is no finished block to compare" in none.words
     assert (none.rows, none.log_e, none.log_loss, none.pr_auc, none.qlike) == (0, None, None, None, None)
@@ -130,6 +130,12 @@ def test_small_certain_wins_do_not_outweigh_rare_large_losses() -> None:
     assert {"certain", "better"} <= unmet(found)
 
 
+def test_without_intervals_the_decision_is_the_same() -> None:
+    for challenger in (contender(TRUE), contender(noisy(TRUE, 2.0))):
+        whole = compare(challenger, intervals=True)
+        assert compare(challenger) == replace(whole, log_loss=None, pr_auc=None, qlike=None)
+
+
 def test_rows_without_the_champion_are_left_out() -> None:
     holes = np.where(np.arange(len(TRUE)) % 3 == 0, np.nan, WEAK.p)
     found = compare(contender(TRUE), contender(holes))
@@ -138,7 +144,7 @@ def test_rows_without_the_champion_are_left_out() -> None:
 
 
 def test_the_report_can_be_written_as_json() -> None:
-    told = json.loads(json.dumps(compare(contender(TRUE)).as_dict()))
+    told = json.loads(json.dumps(compare(contender(TRUE), intervals=True).as_dict()))
     assert told["promote"] is True
     assert {condition["name"] for condition in told["conditions"]} == {
         "sound", "varied", "classes", "evidence", "certain", "better", "calibrated",

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 
-import graded_market
 import numpy as np
 import pytest
 
+from benchmarks import drift_markets
 from volspike.evaluation.episodes import GradedSeconds, open_alerts
 from volspike.monitoring.contender import Contender
 from volspike.monitoring.outcome_watch import TESTS, OutcomeVerdict, watch_outcomes
@@ -23,15 +23,8 @@ def alarms(verdict: OutcomeVerdict) -> set[str]:
     return {test.name for test in verdict.tests if test.alarm}
 
 
-def joined(before: GradedSeconds, after: GradedSeconds) -> GradedSeconds:
-    step = before.second[-1] + 60 - after.second[0]
-    second = np.concatenate((before.second, after.second + step))
-    spike = np.concatenate((before.spike, after.spike))
-    return GradedSeconds(second, np.zeros(len(second), np.int32), spike, before.step_s)
-
-
 def test_a_model_of_the_true_chances_is_left_alone() -> None:
-    rows, p = graded_market.minutes(20, 1)
+    rows, p = drift_markets.minutes(20, 1)
     verdict = watch_outcomes(rows, contender(rows, p), contender(rows, flat(p)))
     assert tuple(test.name for test in verdict.tests) == TESTS
     assert not verdict.alarm
@@ -44,13 +37,12 @@ def test_a_model_of_the_true_chances_is_left_alone() -> None:
 
 @pytest.mark.parametrize(("ratio", "name"), [(2.5, "too_many_spikes"), (0.3, "too_few_spikes")])
 def test_a_change_is_found_after_it_and_by_the_test_that_is_for_it(ratio: float, name: str) -> None:
-    before, p_before = graded_market.minutes(10, 2)
-    after, p_after = graded_market.minutes(10, 3, ratio)
-    rows, p = joined(before, after), np.concatenate((p_before, p_after))
+    before = drift_markets.minutes(10, 2)
+    rows, p = drift_markets.joined(before, drift_markets.minutes(10, 3, ratio))
     verdict = watch_outcomes(rows, contender(rows, p), contender(rows, p))
     assert alarms(verdict) == {name}
     assert verdict.alarm_block is not None
-    delay = verdict.alarm_block - int(before.second[-1]) // 1_800
+    delay = verdict.alarm_block - int(before[0].second[-1]) // 1_800
     assert 0 < delay < 5 * 48
     cut = rows.second // 1_800 <= verdict.alarm_block
     upto = GradedSeconds(rows.second[cut], rows.run[cut], rows.spike[cut], 60)
@@ -59,25 +51,25 @@ def test_a_change_is_found_after_it_and_by_the_test_that_is_for_it(ratio: float,
 
 
 def test_a_model_that_falls_behind_its_reference_is_found_by_loss_and_cost() -> None:
-    rows, p = graded_market.minutes(20, 4)
+    rows, p = drift_markets.minutes(20, 4)
     rng = np.random.default_rng(1)
     broken = rng.permutation(p)  # of the right frequency, and of no use
     verdict = watch_outcomes(rows, contender(rows, broken), contender(rows, p))
     assert {"log_loss", "alert_cost"} <= alarms(verdict)
-    assert "log-loss lies above its reference's: yes" in verdict.words
+    assert "log-loss lies above its reference's: yes, since 2021-05-0" in verdict.words
 
 
 def test_seconds_whose_labels_overlap_are_left_alone_too() -> None:
-    rows, p = graded_market.seconds(72, 5)
+    rows, p = drift_markets.seconds(72, 5)
     verdict = watch_outcomes(rows, contender(rows, p), contender(rows, flat(p)))
     assert verdict.evidence.enough_data
     assert not verdict.alarm
-    wrong, p = graded_market.seconds(72, 5, 3.0)
+    wrong, p = drift_markets.seconds(72, 5, 3.0)
     assert "too_many_spikes" in alarms(watch_outcomes(wrong, contender(wrong, p), contender(wrong, flat(p))))
 
 
 def test_thin_data_end_in_not_enough_data_however_clear_they_look() -> None:
-    rows, p = graded_market.minutes(20, 6)
+    rows, p = drift_markets.minutes(20, 6)
     quarter = GradedSeconds(rows.second[:240], rows.run[:240], np.ones(240, np.int8), 60)
     verdict = watch_outcomes(quarter, contender(quarter, p[:240] / 10), contender(quarter, p[:240]))
     assert verdict.tests[1].log_e_most is not None
@@ -91,7 +83,7 @@ def test_thin_data_end_in_not_enough_data_however_clear_they_look() -> None:
 
 
 def test_rows_without_a_prediction_are_left_out_and_counted() -> None:
-    rows, p = graded_market.minutes(20, 7)
+    rows, p = drift_markets.minutes(20, 7)
     holes = np.where(np.arange(len(p)) % 10 == 0, np.nan, p)
     verdict = watch_outcomes(rows, Contender(holes), Contender(np.full(len(p), np.nan)))
     assert verdict.untold == len(p) // 10
@@ -102,7 +94,7 @@ def test_rows_without_a_prediction_are_left_out_and_counted() -> None:
 
 
 def test_the_verdict_can_be_written_as_json() -> None:
-    rows, p = graded_market.minutes(5, 8)
+    rows, p = drift_markets.minutes(5, 8)
     told = json.loads(json.dumps(watch_outcomes(rows, contender(rows, p), contender(rows, p)).as_dict()))
     assert told["alarm"] is False
     assert told["enough_data"] is True

@@ -55,6 +55,6 @@ def _block_factors(second: I8, outcome: F8, step_s: int) -> F8:
     kept = counted(second)
     block, of = np.unique(second[kept] // BLOCK_S, return_inverse=True)
     minute = second[kept] % BLOCK_S // HORIZON_S - 1
-    sums = np.bincount(of * _STEPS + minute, outcome[kept], len(block) * _STEPS)
-    means: F8 = (sums.reshape(len(block), _STEPS) * min(1.0, step_s / HORIZON_S)).astype(np.float64)
-    return nested_log_factors(means, 1 if step_s >= HORIZON_S else 2)
+    share = outcome[kept] * min(1.0, step_s / HORIZON_S)
+    means = np.bincount(of * _STEPS + minute, share, len(block) * _STEPS).astype(np.float64, copy=False)
+    return nested_log_factors(means.reshape(len(block), _STEPS), 1 if step_s >= HORIZON_S else 2)

@@ -69,7 +69,7 @@ class Comparison:
         Logarithm of the e-process that the challenger is better, after the last block and the largest so far.
     log_loss, pr_auc, qlike : Gain or None
         By how much the challenger is better, unclipped, with block-bootstrap intervals; None where the rows
-        leave fewer than 10 blocks or are of one class.
+        leave fewer than 10 blocks or are of one class, and where intervals were not asked for.
     conditions : tuple of Condition
         All that a promotion asks for, and whether it is met.
     """
@@ -110,6 +110,8 @@ def compare_contenders(
     challenger: Contender,
     floor_bps: float,
     alpha: float = ALPHA,
+    *,
+    intervals: bool = True,
 ) -> Comparison:
     """Compare two models on the graded rows since the challenger entered its shadow.
 
@@ -126,13 +128,15 @@ def compare_contenders(
         One quote increment over the price, basis points: the least volatility that counts.
     alpha : float
         Chance of a challenger that is no better to be promoted, at most, over the whole of its shadow.
+    intervals : bool
+        Without them the report has no bootstrap, which takes most of the time; the decision is the same.
     """
     labelled = (rows.spike >= 0) & champion.told
     both = labelled & challenger.told
     y, second = rows.spike[both] == 1, rows.second[both]
     realised = sigma_future_bps[both]
     ours, theirs = _rows_of(challenger, both), _rows_of(champion, both)
-    blocks = make_blocks(second)
+    blocks = make_blocks(second) if intervals else None
     evidence = count_evidence(second, rows.run[both], rows.spike[both])
     loss = _mean_gain(log_losses(y, ours.p), log_losses(y, theirs.p), blocks)
     path = _e_path(y, theirs.p, ours.p, rows, both)

@@ -14,6 +14,7 @@ as they like. Verdicts are a function of the rows alone: they can be made again 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -217,5 +218,10 @@ def _words(
     if most is None or figure is None or not enough:
         return f"{claim}: not enough data ({blocks} blocks)"
     measured = f"{figure:.3g} over all {blocks} blocks, evidence e^{most:.1f} of e^{threshold:.1f}"
-    verdict = "no" if alarm_block is None else f"yes, since block {alarm_block}"
+    verdict = "no" if alarm_block is None else f"yes, since {_utc(alarm_block)}"
     return f"{claim}: {verdict} ({measured})"
+
+
+def _utc(block: int) -> str:
+    """Return when a block was over and its alarm could be raised."""
+    return f"{datetime.fromtimestamp((block + 1) * BLOCK_S, tz=UTC):%Y-%m-%d %H:%M} UTC"
