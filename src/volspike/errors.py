@@ -16,6 +16,7 @@ VolspikeError                  one line: what, why, and what to do about it
 ├── LeakError                  the leak audit found a leak
 ├── ModelError                 a model bundle is missing, corrupt or made for something else
 ├── VerificationError          replayed and recorded rows differ
+├── DriftError                 there is drift, and it was asked to fail on it
 ├── StoppedError               a signal came before the work was done
 └── UsageError                 the command line was used wrongly (exit 2)
 """
@@ -122,6 +123,10 @@ class ModelError(VolspikeError):
 
 class VerificationError(VolspikeError):
     """Replayed rows differ from the recorded ones."""
+
+
+class DriftError(VolspikeError):
+    """The data have drifted, and it was asked to fail on that."""
 
 
 class StoppedError(VolspikeError):
