@@ -24,6 +24,7 @@ from volspike.cli.times import minute_given
 
 if TYPE_CHECKING:
     from volspike.monitoring.data_quality import Finding
+    from volspike.monitoring.drift_verdict import ColumnVerdict
     from volspike.pipeline.drifting import DriftReport
 
 MINUTE_NS = 60_000_000_000
@@ -64,7 +65,7 @@ def drift(
     from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.errors import DriftError
-    from volspike.pipeline.drifting import DriftRequest, report_drift
+    from volspike.pipeline.drifting import DECIDE, DriftRequest, report_drift
     from volspike.pipeline.home import Home
 
     if compare == "train-test" and hours is not None:
@@ -72,7 +73,7 @@ def drift(
     span = _span(compare, reference_from, reference_until)
     settings = load_settings({"data_dir": data_dir})
     request = DriftRequest(compare, hours, span, product, feed, page)
-    report = report_drift(Home(settings.data_dir), settings, request, SystemClock(), say)
+    report = report_drift(Home(settings.data_dir), settings, request, SystemClock(), say, DECIDE)
     failure = None
     if fail_on_drift and report.has_drifted:
         subject = f"{report.dataset.product} on {report.dataset.feed}"
@@ -106,7 +107,7 @@ def show_drift(report: DriftReport) -> None:
     pair, looks = report.pair, [row for row in report.quality if row.is_worth_a_look]
     before, now = pair.reference.name, pair.current.name
     show_pairs(f"{report.dataset.product} on {report.dataset.feed}: {now} against {before}", _facts(report))
-    columns = ("column", "group", "our verdict", "score", "limit", "Evidently")
+    columns = ("column", "group", "our verdict", "score", "p", "Evidently")
     show_table("\ncolumns", columns, _columns(report), 3)
     title = f"\nquality of the data: {len(looks)} of {len(report.quality)} checks are worth a look"
     sides = [(row.check, row.column, _found(row.reference), _found(row.current)) for row in looks]
@@ -138,12 +139,17 @@ def _found(finding: Finding | None) -> str | None:
 
 def _columns(report: DriftReport) -> list[tuple[object, ...]]:
     theirs = {column.name: column for column in report.evidently.columns} if report.evidently else {}
-    ours = report.verdict.columns if report.verdict else {}
+    ours = {column.name: column for column in report.verdict.columns} if report.verdict else {}
     rows: list[tuple[object, ...]] = []
     for column in report.columns:
         verdict, said = ours.get(column.name), theirs.get(column.name)
-        told = {True: "drift", False: "no drift", None: "not enough data"}[verdict.alarm] if verdict else "-"
         shown = f"{'drifted' if said.drifted else 'not drifted'} {cell_text(said.score)}" if said else None
-        score, limit = (verdict.score, verdict.limit) if verdict else (None, None)
-        rows.append((column.name, column.group, told, score, limit, shown))
+        told = (None, None, None) if verdict is None else (_told(verdict), verdict.score, verdict.p_value)
+        rows.append((column.name, column.group, *told, shown))
     return rows
+
+
+def _told(verdict: ColumnVerdict) -> str:
+    if verdict.status != "judged":
+        return verdict.status
+    return "drift" if verdict.drifted else "no drift"

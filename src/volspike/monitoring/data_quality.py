@@ -37,6 +37,7 @@ LIMITS = {
 BREAKS_AN_HOUR = 1.0
 OUTLIER_DEVIATIONS = 8.0
 MAD_TO_STD = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
+MINUTE_NS = 60 * SECOND_NS
 STALE_STEPS = 300  # rows that should have come by now, and have not
 AHEAD_S = 30.0
 
@@ -137,9 +138,9 @@ def _row_findings(stored: StoredRows, part: Dataset) -> Iterator[Finding]:
     yield _counted("incomplete", ~stored.is_whole, "rows whose minute the feed was not whole for")
     yield _counted("few ticks", ~stored.has_ticks, f"rows with fewer than {MIN_TICKS} ticks in the minute")
     yield _breaks(stored)
-    steps = int(part.event_ns[-1] - part.event_ns[0]) // (part.step_s * SECOND_NS) + 1 if len(part) else 0
-    what = "seconds" if part.step_s == 1 else "minutes"
-    yield _share("no row", max(0, steps - len(part)), steps, f"{what} without a row to predict from")
+    minute = part.event_ns // MINUTE_NS
+    minutes = int(minute[-1] - minute[0]) + 1 if len(part) else 0
+    yield _share("no row", minutes - len(np.unique(minute)), minutes, "minutes without a row to predict from")
     yield _counted("unlabelled", part.spike < 0, "rows whose outcome is not known")
 
 
@@ -175,11 +176,11 @@ def _column_findings(column: WatchedColumn, values: F8) -> Iterator[Finding]:
     else:
         yield _share("missing", n - len(known), n, "values that are missing or no number", name)
     outside = int(np.count_nonzero((known < column.low) | (known > column.high)))
-    bounds = f"{column.low:g} to {column.high:g}"
+    bounds = f"not {column.low:g} to {column.high:g}" if column.high < np.inf else f"below {column.low:g}"
     if not len(known):
         yield _thin("out of range", name, 0)
     elif np.isfinite((column.low, column.high)).any():
-        yield _share("out of range", outside, len(known), f"values that are impossible, not {bounds}", name)
+        yield _share("out of range", outside, len(known), f"values that are impossible, {bounds}", name)
     yield _outliers(column, known)
 
 
@@ -229,8 +230,9 @@ def check_age(newest_ns: int | None, now_ns: int, step_s: int) -> Finding:
         return _thin("age", "", 0)
     age_s = (now_ns - newest_ns) / SECOND_NS
     status: Status = "look" if not -AHEAD_S <= age_s <= STALE_STEPS * step_s else "fine"
-    words = "seconds since the newest row" if age_s >= 0.0 else "the newest row is ahead of the clock"
-    return Finding("age", "", age_s, 1, status, words)
+    days = abs(age_s) / 86_400.0
+    words = f"seconds: {days:,.1f} days {'old' if age_s >= 0.0 else 'ahead of the clock'}"
+    return Finding("age", "", age_s, 1, status, f"the newest row, {words}")
 
 
 def _counted(check: str, flags: Flags, words: str) -> Finding:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from volspike.exchange.decimals import format_time_ns
 from volspike.monitoring.data_quality import Finding
 from volspike.monitoring.drift_plots import HEIGHT, WIDTH, SmallPlot, plot_column
-from volspike.monitoring.drift_verdict import ColumnVerdict, DriftVerdict
+from volspike.monitoring.drift_verdict import JUDGED, ColumnVerdict, DriftVerdict
 from volspike.monitoring.drift_windows import Window, WindowPair
 from volspike.monitoring.evidently_report import EvidentlyColumn, EvidentlyReport
 from volspike.monitoring.watched import WatchedColumn
@@ -143,27 +143,28 @@ def render_drift_page(
         "width": WIDTH,
         "height": HEIGHT,
         "figure": figure,
+        "judged": JUDGED,
+        "plural": plural,
     }
     return environment.get_template(TEMPLATE).render(context)
 
 
 def headline(verdict: DriftVerdict | None, pair: WindowPair) -> str:
     """Return the decision in a few words."""
-    if pair.is_thin:
+    if pair.is_thin or (verdict is not None and verdict.score is None):
         return "Not enough data"
     if verdict is None:
         return "Not decided"
-    return {True: "Drift", False: "No drift", None: "Not enough data"}[verdict.alarm]
+    return "Drift" if verdict.alarm else "No drift"
 
 
 def verdict_tone(verdict: DriftVerdict | None, pair: WindowPair) -> str:
     """Return the style of the decision: calm only where it was decided that there is no drift."""
-    calm = verdict is not None and verdict.alarm is False and not pair.is_thin
-    return "enough" if calm else "thin"
+    return "enough" if headline(verdict, pair) == "No drift" else "thin"
 
 
 def _ours(verdict: DriftVerdict | None, name: str) -> ColumnVerdict | None:
-    return verdict.columns.get(name) if verdict else None
+    return next((column for column in verdict.columns if column.name == name), None) if verdict else None
 
 
 def _span(window: Window) -> str:
@@ -171,6 +172,11 @@ def _span(window: Window) -> str:
         return "no row"
     first, last = (format_time_ns(ns, 0)[:16].replace("T", " ") for ns in (window.first_ns, window.last_ns))
     return f"{first} to {last} UTC"
+
+
+def plural(count: int, noun: str, rest: str = "") -> str:
+    """Return a count with its noun, in the plural unless there is one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}{rest}"
 
 
 def figure(value: float | None, digits: int = 4) -> str:

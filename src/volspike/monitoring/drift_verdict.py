@@ -1,10 +1,9 @@
-"""What a decision about drift says. Whoever decides is given to the report; it never decides itself."""
+"""What a report needs of whoever decides about drift. It never decides itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,52 +11,53 @@ import numpy.typing as npt
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
 
+JUDGED = "judged"
 
-@dataclass(frozen=True, slots=True)
-class ColumnVerdict:
+
+class ColumnVerdict(Protocol):
     """The decision about one column.
 
-    Attributes
-    ----------
-    score, limit : float or None
-        How far the current window lies from the reference, and from which score on that is drift; None where
-        there is not enough data.
-    alarm : bool or None
-        Whether it is; None: not enough data.
-    words : str
-        What is to be known about it, such as that it changes too slowly for the window; may be empty.
+    ``status`` is ``judged``, or why it was not, such as ``not enough data``; ``score`` how far the current
+    window lies from the reference; ``p_value`` how often as far where nothing has changed; ``words`` what is
+    to be said of it.
     """
 
-    score: float | None
-    limit: float | None
-    alarm: bool | None
-    words: str = ""
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def status(self) -> str: ...  # noqa: D102
+    @property
+    def score(self) -> float | None: ...  # noqa: D102
+    @property
+    def p_value(self) -> float | None: ...  # noqa: D102
+    @property
+    def drifted(self) -> bool: ...  # noqa: D102
+    @property
+    def words(self) -> str: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class DriftVerdict:
+class DriftVerdict(Protocol):
     """The decision about all columns together.
 
-    Attributes
-    ----------
-    alarm : bool or None
-        Whether there is drift; None: not enough data.
-    false_alarm_rate : float or None
-        How often unchanged data alarm, all columns together; None where nothing was decided.
-    words : str
-        The decision in a sentence.
-    columns : dict of str to ColumnVerdict
-        By column.
+    ``score`` is what must exceed ``threshold``, None without enough data; ``false_alarm_rate`` how often
+    unchanged data alarm; ``words`` the decision in a line.
     """
 
-    alarm: bool | None
-    false_alarm_rate: float | None
-    words: str
-    columns: Mapping[str, ColumnVerdict]
+    @property
+    def columns(self) -> Sequence[ColumnVerdict]: ...  # noqa: D102
+    @property
+    def score(self) -> float | None: ...  # noqa: D102
+    @property
+    def threshold(self) -> float | None: ...  # noqa: D102
+    @property
+    def false_alarm_rate(self) -> float | None: ...  # noqa: D102
+    @property
+    def alarm(self) -> bool: ...  # noqa: D102
+    @property
+    def words(self) -> str: ...  # noqa: D102
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON-able dict."""
-        return {**asdict(self), "columns": {name: asdict(column) for name, column in self.columns.items()}}
 
 
 class DriftScore(Protocol):
@@ -65,17 +65,20 @@ class DriftScore(Protocol):
 
     def __call__(
         self,
-        reference: Mapping[str, F8],
-        current: Mapping[str, F8],
         reference_second: I8,
+        reference: F8,
         current_second: I8,
+        current: F8,
+        names: Sequence[str],
     ) -> DriftVerdict:
         """Hold the current values of each column against those of the reference.
 
         Parameters
         ----------
-        reference, current : dict of str to float64[n], float64[m]
-            The columns by name, the same in both; NaN where there is no value.
         reference_second, current_second : int64[n], int64[m]
-            Epoch second of each row, ascending: blocks are cut in wall time.
+            Epoch second of each row, ascending, the reference's first: blocks are cut in wall time.
+        reference, current : float64[n, p], float64[m, p]
+            The columns; NaN where there is no value.
+        names : sequence of str
+            Of the p columns.
         """

@@ -73,7 +73,9 @@ def watched_columns(dataset: Dataset, scored: ScoredRows | None) -> tuple[Watche
         Predictions of the same rows.
     """
     columns = [
-        _feature(column.name, column.unit, column.doc, column.transform == "log", dataset.features[:, i])
+        feature_column(
+            column.name, column.unit, column.doc, column.transform == "log", dataset.features[:, i]
+        )
         for i, column in enumerate(get_feature_set(dataset.feature_set).columns)
         if column.name not in CLOCK_COLUMNS
     ]
@@ -91,7 +93,7 @@ def watched_columns(dataset: Dataset, scored: ScoredRows | None) -> tuple[Watche
     return tuple(columns)
 
 
-def _feature(name: str, unit: str, doc: str, is_log: bool, values: F8) -> WatchedColumn:
+def feature_column(name: str, unit: str, doc: str, is_log: bool, values: F8) -> WatchedColumn:
     """Return a feature with the bounds that its definition gives it."""
     low, high = (0.0, np.inf) if is_log else (-np.inf, np.inf)
     if name.endswith("_frac"):

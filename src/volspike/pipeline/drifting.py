@@ -37,7 +37,7 @@ from volspike.pipeline.judging import open_model
 from volspike.pipeline.stored_data import dataset_for, training_data
 
 Say = Callable[[str], None]
-# What decides wherever nothing else is given.
+# What decides about drift, in the verb and on a schedule.
 DECIDE: DriftScore | None = None
 
 
@@ -106,7 +106,7 @@ class DriftReport:
     @property
     def has_drifted(self) -> bool:
         """Tell whether volspike's own verdict is drift."""
-        return self.verdict is not None and self.verdict.alarm is True
+        return self.verdict is not None and self.verdict.alarm
 
     @property
     def decision(self) -> str:
@@ -160,7 +160,7 @@ def report_drift(
     request: DriftRequest,
     clock: Clock,
     say: Say,
-    decide: DriftScore | None = DECIDE,
+    decide: DriftScore | None,
 ) -> DriftReport:
     """Compare two windows of what is stored, and write the pages.
 
@@ -225,7 +225,7 @@ def _stored(home: Home, settings: Settings, request: DriftRequest) -> _Stored:
 
 
 def _champion(home: Home, request: DriftRequest) -> Bundle | None:
-    """Return the champion of what is asked for, if there is one; ``recent`` needs its span, or a given one."""
+    """Return the champion of what is asked for, if there is one; ``recent`` without a span needs it."""
     product, feed = request.product, request.feed
     if request.compare == "recent" and request.reference_ns is None:
         return open_model(home, "", product, feed)
@@ -259,12 +259,12 @@ def _decided(
 ) -> DriftVerdict | None:
     if decide is None or pair.is_thin:
         return None
+    before, now = pair.reference.rows, pair.current.rows
+    second, names = dataset.second, [column.name for column in columns]
     reference, current = (
-        {column.name: column.scaled(column.at(window.rows)) for column in columns}
-        for window in (pair.reference, pair.current)
+        np.column_stack([column.scaled(column.at(rows)) for column in columns]) for rows in (before, now)
     )
-    second = dataset.second
-    return decide(reference, current, second[pair.reference.rows], second[pair.current.rows])
+    return decide(second[before], reference, second[now], current, names)
 
 
 def _notes(stored: _Stored, pair: WindowPair) -> tuple[str, ...]:
