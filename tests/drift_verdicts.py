@@ -32,7 +32,7 @@ class Verdict:
 
 
 def by_the_mean(reference_second, reference, current_second, current, names) -> Verdict:
-    """Decide by how far the means lie apart, in deviations of the reference: a rule plain enough to follow."""
+    """Decide by how far the means lie apart, in deviations of the reference."""
     assert reference_second[-1] < current_second[0]
     assert (len(reference_second), len(current_second)) == (len(reference), len(current))
     assert reference.shape[1] == current.shape[1] == len(names)
