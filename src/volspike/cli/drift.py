@@ -24,6 +24,7 @@ from volspike.cli.times import minute_given
 
 if TYPE_CHECKING:
     from volspike.monitoring.data_quality import Finding
+    from volspike.monitoring.drift_page import QualityRow
     from volspike.monitoring.drift_verdict import ColumnVerdict
     from volspike.pipeline.drifting import DriftReport
 
@@ -110,8 +111,7 @@ def show_drift(report: DriftReport) -> None:
     columns = ("column", "group", "our verdict", "score", "p", "Evidently")
     show_table("\ncolumns", columns, _columns(report), 3)
     title = f"\nquality of the data: {len(looks)} of {len(report.quality)} checks are worth a look"
-    sides = [(row.check, row.column, _found(row.reference), _found(row.current)) for row in looks]
-    show_table(title, ("check", "column", before, now), sides, 2)
+    show_table(title, ("check", "column", before, now), _looks(looks), 2)
     out = console()
     if report.evidently is not None:
         out.print(LEGEND, markup=False)
@@ -128,6 +128,17 @@ def _facts(report: DriftReport) -> dict[str, str]:
     }
     words = f": {report.verdict.words}" if report.verdict else ""
     return {**facts, "model": report.model or "none", "decision": report.decision + words}
+
+
+def _looks(looks: list[QualityRow]) -> list[tuple[object, ...]]:
+    """Return one line a check: of the columns that it found something in, the worst."""
+    lines: list[tuple[object, ...]] = []
+    for check in dict.fromkeys(row.check for row in looks):
+        rows = [row for row in looks if row.check == check]
+        worst = max(rows, key=lambda row: row.worst_share)
+        others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        lines.append((check, worst.column + others, _found(worst.reference), _found(worst.current)))
+    return lines
 
 
 def _found(finding: Finding | None) -> str | None:

@@ -75,6 +75,12 @@ class QualityRow(NamedTuple):
         return any(side is not None and side.status == "look" for side in (self.reference, self.current))
 
     @property
+    def worst_share(self) -> float:
+        """Return the greater share that it found in a window."""
+        sides = (side for side in (self.reference, self.current) if side is not None)
+        return max((side.found / side.of for side in sides if side.found is not None), default=0.0)
+
+    @property
     def words(self) -> str:
         """Return what the check counts."""
         side = self.current or self.reference
