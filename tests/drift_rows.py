@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent / "models"))
+sys.path.insert(0, str(Path(__file__).parent / "labels"))
 
+from label_streams import feature_table, random_events
 from model_rows import market
 
 from volspike.labels.dataset import Dataset
 from volspike.monitoring.watched import WatchedColumn, feature_column
+
+__all__ = ["column", "feature_table", "market_of_ticks", "random_events"]
 
 
 def market_of_ticks(hours: float, seed: int = 4) -> Dataset:

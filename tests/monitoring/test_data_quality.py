@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from drift_rows import column, market_of_ticks
+from drift_rows import column, feature_table, market_of_ticks, random_events
 from volspike.monitoring.data_quality import (
     Finding,
     StoredRows,
@@ -19,7 +19,9 @@ from volspike.monitoring.data_quality import (
     check_depth,
     check_rows,
     rows_of_candles,
+    rows_of_table,
 )
+from volspike.monitoring.watched import watched_columns
 
 NS = 10**9
 
@@ -80,6 +82,30 @@ def test_a_stored_minute_that_comes_twice_is_told() -> None:
     twice = part.rows(np.concatenate(([0], np.arange(len(part)))))
     assert by_check(check_rows(rows_of_candles(twice), twice))["repeated"].found == 1
     assert by_check(check_rows(rows_of_candles(part), part))["repeated"].found == 0
+
+
+def test_of_a_table_the_ticks_are_checked_and_marks_are_none() -> None:
+    table = feature_table(random_events(3, 400))
+    sound, ticks = rows_of_table(table), table.kind == 0
+    assert np.array_equal(sound.event_ns, table.event_ns[ticks])
+    assert np.array_equal(sound.is_whole, table.complete[ticks])
+    assert not sound.is_repeated.any()
+    twice = np.repeat(np.arange(len(table)), np.where(np.arange(len(table)) % 50 == 7, 2, 1))
+    repeated = rows_of_table(table.take(twice))
+    assert np.count_nonzero(repeated.is_repeated) == np.count_nonzero(ticks[7::50])
+    assert np.isnan(table.values[ticks]).any()
+
+
+def test_what_is_watched_has_the_units_and_scales_of_its_definition() -> None:
+    part = market_of_ticks(hours=0.1)
+    watched = {found.name: found for found in watched_columns(part, None)}
+    assert list(watched) == [*part.columns, "sigma_future_bps", "spike"]
+    assert (watched["rv_60s"].unit, watched["rv_60s"].is_log, watched["rv_60s"].low) == ("bps", True, 0.0)
+    assert not watched["midprice_return_mean"].is_log
+    some_zero = column("x", np.array([0.0, 2.0, 4.0, -1.0, np.nan]))
+    scaled = some_zero.scaled(some_zero.values)
+    assert scaled[:3].tolist() == [np.log(2.0), np.log(2.0), np.log(4.0)]
+    assert np.isnan(scaled[3:]).all()
 
 
 def test_each_fault_of_a_column_is_counted() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MINUTE_NS = 60_000_000_000
 LEGEND = (
-    "Evidently takes rows a second apart for independent and alarms on unchanged data too: it is shown, and "
+    "Evidently takes rows for independent of each other and alarms on unchanged data too: it is shown, and "
     "decides nothing."
 )
 

@@ -100,7 +100,8 @@ def rows_of_table(table: FeatureTable) -> StoredRows:
     told = (table.event_ns, table.bid, table.ask, table.ticks)
     repeated = np.zeros(len(ticks), np.bool_)
     repeated[1:] = np.logical_and.reduce([np.diff(values[ticks]) == 0 for values in told])
-    repeated[1:] &= (np.diff(table.values[ticks], axis=0) == 0).all(axis=1)
+    now, before = table.values[ticks[1:]], table.values[ticks[:-1]]
+    repeated[1:] &= ((now == before) | (np.isnan(now) & np.isnan(before))).all(axis=1)
     return StoredRows(
         table.event_ns[ticks],
         table.covered_since_ns[ticks],
