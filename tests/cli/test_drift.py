@@ -13,6 +13,7 @@ from drift_verdicts import by_the_mean
 from volspike.exchange.candles import Candle, CandleTable
 from volspike.features.candle_store import CandleStore
 from volspike.models.shelf import champions
+from volspike.monitoring.evidently_report import EvidentlyColumn, EvidentlyReport
 from whole_runs import PRODUCT, one_line_failure, tree, volspike
 
 
@@ -31,10 +32,10 @@ def compared(root: Path, *arguments: object) -> dict:
 
 @pytest.mark.usefixtures("decided")
 def test_a_simulated_market_gets_a_report_of_features_target_predictions_and_quality(
-    trained: Callable[[], Path],
+    trained: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = trained()
-    report = compared(root, "--compare", "recent", "--hours", 0.25)
+    root, arguments = trained(), ("--compare", "recent", "--hours", 0.25)
+    report = compared(root, *arguments)
     stem = root / "reports" / f"drift-{PRODUCT}-exchange-recent"
     assert report["files"] == {
         "page": f"{stem}.html",
@@ -57,6 +58,9 @@ def test_a_simulated_market_gets_a_report_of_features_target_predictions_and_qua
     assert report["current"]["hours"] == pytest.approx(0.25, abs=0.01)
     assert report["reference"]["last"] < report["current"]["first"]
     assert report["decision"] in ("drift", "no drift")
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
+    again = compared(root, *arguments)
+    assert {name for name in report if again[name] != report[name]} <= {"evidently", "files", "quality"}
 
 
 @pytest.mark.usefixtures("decided")
@@ -93,18 +97,30 @@ def _candles(count: int) -> Iterator[Candle]:
 def test_a_change_of_candles_is_told_and_fails_where_that_was_asked_for(
     minutes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
     arguments = ("drift", "--data-dir", minutes, "--feed", "candles", "--hours", 2)
     shown = volspike(*arguments)
     assert shown.code == 0, shown.err
     assert re.search(r"^decision +drift: ", shown.out, re.MULTILINE)
-    assert "decides nothing" in shown.out
     assert "no champion" in shown.out
-    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
+    assert "decides nothing" not in shown.out
     ran = volspike(*arguments, "--fail-on-drift", "--json")
     assert one_line_failure(ran).startswith(f"volspike: {PRODUCT} on candles: it has drifted; see ")
     assert (ran.report["error"], ran.report["decision"]) == ("it has drifted", "drift")
     assert Path(ran.report["files"]["page"]).exists()
     assert not {"day_sin", "minute_of_hour"} & {found["name"] for found in ran.report["verdict"]["columns"]}
+
+
+def test_what_evidently_says_is_shown_with_what_it_is_worth(
+    minutes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = EvidentlyReport(
+        (EvidentlyColumn("range_rv_1m", "feature", 0.31, 0.1, "a distance", True),), (), (9, 9), "", "", "{}"
+    )
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: told)
+    shown = volspike("drift", "--data-dir", minutes, "--feed", "candles").out
+    assert re.search(r"^range_rv_1m .*drifted 0.31", shown, re.MULTILINE)
+    assert "decides nothing" in shown
 
 
 def test_without_anybody_who_decides_it_says_so(

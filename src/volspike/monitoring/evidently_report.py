@@ -29,7 +29,7 @@ I8 = npt.NDArray[np.int64]
 # Evidently divides a distance by the standard deviation or this, whichever is greater: of smaller values it
 # would never see a change.
 LEAST_STD = 0.001
-MOST_ROWS = 20_000  # of a window; more make it slower and say nothing new, a second apart
+MOST_ROWS = 5_000  # of a window; more make it slower and say nothing new, a second apart
 SPIKE = "spike"
 SPIKE_WORDS = ("calm", "spike")
 
