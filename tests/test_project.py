@@ -32,6 +32,7 @@ VERBS = (
     "predict",
     "threshold",
     "reproduce",
+    "drift",
     "models",
     "topics",
     "deadletter list",
@@ -57,6 +58,7 @@ HEAVY = (
     "zstandard",
     "confluent_kafka",
     "prometheus_client",
+    "evidently",
 )
 HELP_OF_ALL = f"""
 import io, json, sys, contextlib

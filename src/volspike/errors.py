@@ -17,6 +17,7 @@ VolspikeError                  one line: what, why, and what to do about it
 ├── ModelError                 a model bundle is missing, corrupt or made for something else
 ├── BusyError                  another process is at the same work
 ├── VerificationError          replayed and recorded rows differ
+├── DriftError                 there is drift, and it was asked to fail on it
 ├── StoppedError               a signal came before the work was done
 └── UsageError                 the command line was used wrongly (exit 2)
 """
@@ -127,6 +128,10 @@ class BusyError(VolspikeError):
 
 class VerificationError(VolspikeError):
     """Replayed rows differ from the recorded ones."""
+
+
+class DriftError(VolspikeError):
+    """The data have drifted, and it was asked to fail on that."""
 
 
 class StoppedError(VolspikeError):

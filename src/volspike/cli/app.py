@@ -11,6 +11,7 @@ from volspike.cli import (
     deadletter,
     demo,
     doctor,
+    drift,
     evaluate,
     import_,
     ingest,
@@ -55,6 +56,7 @@ app.command("audit")(audit.audit)
 app.command("predict")(predict.predict)
 app.command("threshold")(threshold.threshold)
 app.command("reproduce")(reproduce.reproduce)
+app.command("drift")(drift.drift)
 app.command("models")(models.models)
 app.command("retrain")(retrain.retrain)
 app.command("promote")(promote.promote)

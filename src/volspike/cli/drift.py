@@ -1,0 +1,166 @@
+"""``volspike drift``: has the market, the data or what the model says of it changed?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from volspike.cli.options import Product, Source, above_zero
+from volspike.cli.output import (
+    AsJson,
+    DataDir,
+    cell_text,
+    console,
+    emit_json,
+    failure_fields,
+    say,
+    show_pairs,
+    show_table,
+    tell,
+)
+from volspike.cli.times import minute_given
+
+if TYPE_CHECKING:
+    from volspike.monitoring.data_quality import Finding
+    from volspike.monitoring.drift_page import QualityRow
+    from volspike.monitoring.drift_verdict import ColumnVerdict
+    from volspike.pipeline.drifting import DriftReport
+
+MINUTE_NS = 60_000_000_000
+LEGEND = (
+    "Evidently takes rows for independent of each other and alarms on unchanged data too: it is shown, and "
+    "decides nothing."
+)
+
+
+def drift(
+    data_dir: DataDir = None,
+    compare: Annotated[
+        Literal["early-late", "train-test", "recent"],
+        typer.Option(help="recent: the champion's training span, or the one given, against the last hours."),
+    ] = "early-late",
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            help="Hours of the late or last window. (default: a twentieth of all)", callback=above_zero
+        ),
+    ] = None,
+    reference_from: Annotated[
+        str, typer.Option(help="Of recent: first minute or date of the reference, UTC.")
+    ] = "",
+    reference_until: Annotated[str, typer.Option(help="Of recent: the minute after its last, UTC.")] = "",
+    product: Product = None,
+    feed: Source = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--page", "--html", help="HTML page to write. (default: reports/drift-PRODUCT-FEED-COMPARE.html)"
+        ),
+    ] = None,
+    fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit 1 if there is drift.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two windows of the stored rows: features, target, predictions and quality of the data."""
+    from volspike.clock import SystemClock
+    from volspike.config import load_settings
+    from volspike.errors import DriftError
+    from volspike.pipeline.drifting import DECIDE, DriftRequest, report_drift
+    from volspike.pipeline.home import Home
+
+    if compare == "train-test" and hours is not None:
+        raise typer.BadParameter("the split decides how long the test part is", param_hint="--hours")
+    span = _span(compare, reference_from, reference_until)
+    settings = load_settings({"data_dir": data_dir})
+    request = DriftRequest(compare, hours, span, product, feed, page)
+    report = report_drift(Home(settings.data_dir), settings, request, SystemClock(), say, DECIDE)
+    failure = None
+    if fail_on_drift and report.has_drifted:
+        subject = f"{report.dataset.product} on {report.dataset.feed}"
+        failure = DriftError(subject, "it has drifted", f"see {report.files['page']}")
+    if as_json:
+        emit_json(report.as_dict() if failure is None else {**report.as_dict(), **failure_fields(failure)})
+    else:
+        show_drift(report)
+    if failure is not None:
+        tell(failure)
+        raise SystemExit(1)
+
+
+def _span(compare: str, first: str, until: str) -> tuple[int, int] | None:
+    """Return the first and the last event time (ns) of the reference; an end that is not given is open."""
+    if not first and not until:
+        return None
+    if compare != "recent":
+        raise typer.BadParameter(
+            "it goes with --compare recent", param_hint="--reference-from, --reference-until"
+        )
+    first_ns = minute_given(first, "--reference-from") * MINUTE_NS if first else 0
+    until_ns = minute_given(until, "--reference-until") * MINUTE_NS if until else 2**62
+    if until_ns <= first_ns:
+        raise typer.BadParameter("it ends before it begins", param_hint="--reference-until")
+    return first_ns, until_ns - 1
+
+
+def show_drift(report: DriftReport) -> None:
+    """Print the verdict, every column, and what of the data is worth a look."""
+    pair, looks = report.pair, [row for row in report.quality if row.is_worth_a_look]
+    before, now = pair.reference.name, pair.current.name
+    show_pairs(f"{report.dataset.product} on {report.dataset.feed}: {now} against {before}", _facts(report))
+    columns = ("column", "group", "our verdict", "score", "p", "Evidently")
+    show_table("\ncolumns", columns, _columns(report), 3)
+    title = f"\nquality of the data: {len(looks)} of {len(report.quality)} checks are worth a look"
+    show_table(title, ("check", "column", before, now), _looks(looks), 2)
+    out = console()
+    if report.evidently is not None:
+        out.print(LEGEND, markup=False)
+    for note in report.notes:
+        out.print(f"note: {note}", markup=False)
+    out.print(f"page: {report.files['page']}", markup=False, soft_wrap=True)
+
+
+def _facts(report: DriftReport) -> dict[str, str]:
+    facts = {
+        window.name: f"{len(window.rows):,} rows over {window.hours:.1f} h, {window.evidence.windows:,} "
+        f"separate minutes, {window.evidence.clusters:,} clusters of spikes"
+        for window in (report.pair.reference, report.pair.current)
+    }
+    words = f": {report.verdict.words}" if report.verdict else ""
+    return {**facts, "model": report.model or "none", "decision": report.decision + words}
+
+
+def _looks(looks: list[QualityRow]) -> list[tuple[object, ...]]:
+    """Return one line a check: of the columns that it found something in, the worst."""
+    lines: list[tuple[object, ...]] = []
+    for check in dict.fromkeys(row.check for row in looks):
+        rows = [row for row in looks if row.check == check]
+        worst = max(rows, key=lambda row: row.worst_share)
+        others = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        lines.append((check, worst.column + others, _found(worst.reference), _found(worst.current)))
+    return lines
+
+
+def _found(finding: Finding | None) -> str | None:
+    if finding is None or finding.found is None:
+        return None
+    of = f" of {finding.of:,}" if finding.of > 1 else " s"
+    return f"{finding.found:,.0f}{of}"
+
+
+def _columns(report: DriftReport) -> list[tuple[object, ...]]:
+    theirs = {column.name: column for column in report.evidently.columns} if report.evidently else {}
+    ours = {column.name: column for column in report.verdict.columns} if report.verdict else {}
+    rows: list[tuple[object, ...]] = []
+    for column in report.columns:
+        verdict, said = ours.get(column.name), theirs.get(column.name)
+        shown = f"{'drifted' if said.drifted else 'not drifted'} {cell_text(said.score)}" if said else None
+        told = (None, None, None) if verdict is None else (_told(verdict), verdict.score, verdict.p_value)
+        rows.append((column.name, column.group, *told, shown))
+    return rows
+
+
+def _told(verdict: ColumnVerdict) -> str:
+    if verdict.status != "judged":
+        return verdict.status
+    return "drift" if verdict.drifted else "no drift"

@@ -1,0 +1,313 @@
+"""The drift report of what is stored: windows, quality, verdict, Evidently's pages, and one of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from volspike.clock import Clock
+from volspike.config import Settings
+from volspike.evaluation.page import check_page, write_page
+from volspike.features.store import read_features
+from volspike.labels.candles import FEED as CANDLES
+from volspike.labels.dataset import Dataset
+from volspike.models.bundle import Bundle
+from volspike.models.calibration import ScoredRows
+from volspike.models.shelf import champions
+from volspike.monitoring.data_quality import (
+    StoredRows,
+    check_age,
+    check_columns,
+    check_depth,
+    check_rows,
+    rows_of_candles,
+    rows_of_table,
+)
+from volspike.monitoring.drift_page import About, QualityRow, headline, pair_findings, render_drift_page
+from volspike.monitoring.drift_verdict import DriftScore, DriftVerdict
+from volspike.monitoring.drift_windows import Compare, Window, WindowPair, choose_windows
+from volspike.monitoring.evidently_report import EvidentlyReport, make_evidently_report
+from volspike.monitoring.watched import WatchedColumn, watched_columns
+from volspike.pipeline.home import Home
+from volspike.pipeline.judging import open_model
+from volspike.pipeline.stored_data import dataset_for, training_data
+
+Say = Callable[[str], None]
+# What decides about drift, in the verb and on a schedule.
+DECIDE: DriftScore | None = None
+
+
+@dataclass(frozen=True)
+class DriftRequest:
+    """What is to be compared, and where the page goes.
+
+    Attributes
+    ----------
+    compare : {"early-late", "train-test", "recent"}
+        See ``choose_windows``.
+    hours : float or None
+        Length of the current window.
+    reference_ns : (int, int) or None
+        First and last event time of the reference of ``recent``, ns; None: the champion's training span.
+    product, feed : str or None
+        Needed where several are stored.
+    page : Path or None
+        The HTML file; None: below the reports of the data directory. Evidently's files lie beside it.
+    """
+
+    compare: Compare = "early-late"
+    hours: float | None = None
+    reference_ns: tuple[int, int] | None = None
+    product: str | None = None
+    feed: str | None = None
+    page: Path | None = None
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """A drift report, and where its files are.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        What was compared.
+    pair : WindowPair
+        The windows.
+    model : str
+        Name and version of the model whose predictions were compared; empty: none.
+    columns : tuple of WatchedColumn
+        The columns.
+    quality : list of QualityRow
+        Of both windows.
+    verdict : DriftVerdict or None
+        volspike's own.
+    evidently : EvidentlyReport or None
+        None where there is not enough data for it.
+    files : dict of str to Path
+        ``page``, and where it was run Evidently's ``drift``, ``summary`` and ``json``.
+    notes : tuple of str
+        What to know of it.
+    """
+
+    dataset: Dataset
+    pair: WindowPair
+    model: str
+    columns: tuple[WatchedColumn, ...]
+    quality: list[QualityRow]
+    verdict: DriftVerdict | None
+    evidently: EvidentlyReport | None
+    files: dict[str, Path]
+    notes: tuple[str, ...]
+
+    @property
+    def has_drifted(self) -> bool:
+        """Tell whether volspike's own verdict is drift."""
+        return self.verdict is not None and self.verdict.alarm
+
+    @property
+    def decision(self) -> str:
+        """Return the decision in a few words."""
+        return headline(self.verdict, self.pair).lower()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report under the names of the command line."""
+        evidently, sides = self.evidently, (self.pair.reference.name, self.pair.current.name)
+        return {
+            "product": self.dataset.product,
+            "feed": self.dataset.feed,
+            "compare": self.pair.compare,
+            "reference": self.pair.reference.as_dict(),
+            "current": self.pair.current.as_dict(),
+            "model": self.model,
+            "decision": self.decision,
+            "verdict": None if self.verdict is None else self.verdict.as_dict(),
+            "quality": [
+                {"window": name, **asdict(finding)}
+                for row in self.quality
+                for name, finding in zip(sides, (row.reference, row.current), strict=True)
+                if finding is not None
+            ],
+            "evidently": None
+            if evidently is None
+            else {
+                "groups": evidently.verdicts(),
+                "columns": [asdict(column) for column in evidently.columns],
+                "left_out": list(evidently.left_out),
+                "rows": list(evidently.rows),
+            },
+            "files": {what: str(path) for what, path in self.files.items()},
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What is compared: the dataset, the rows it was made of, and the champion with its predictions."""
+
+    dataset: Dataset
+    rows: StoredRows
+    champion: Bundle | None
+    scored: ScoredRows | None
+
+
+def report_drift(
+    home: Home,
+    settings: Settings,
+    request: DriftRequest,
+    clock: Clock,
+    say: Say,
+    decide: DriftScore | None,
+) -> DriftReport:
+    """Compare two windows of what is stored, and write the pages.
+
+    Parameters
+    ----------
+    clock : Clock
+        Dates the pages, and tells how old the newest row is.
+    say : callable
+        Told in words what is done next.
+    decide : DriftScore or None
+        Decides whether there is drift; with None nothing is decided, and the report says so.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If nothing is stored that a row can be made of.
+    ModelError
+        If ``recent`` has neither a champion nor a span to compare with, or the champion is unusable.
+    """
+    home.require()
+    if request.page is not None:
+        check_page(request.page)
+    say("reading and labelling what is stored")
+    stored = _stored(home, settings, request)
+    dataset, champion = stored.dataset, stored.champion
+    span_ns = request.reference_ns or (None if champion is None else champion.manifest.training.span_ns)
+    pair = choose_windows(dataset, request.compare, request.hours, span_ns)
+    columns = watched_columns(dataset, stored.scored)
+    quality = _quality(stored, columns, pair, clock.market_ns())
+    verdict = _decided(decide, columns, pair, dataset)
+    say("running Evidently")
+    evidently = make_evidently_report(columns, pair, clock.market_ns())
+    page = request.page or home.reports / f"drift-{dataset.product}-{dataset.feed}-{request.compare}.html"
+    report = DriftReport(
+        dataset=dataset,
+        pair=pair,
+        model="" if champion is None else f"{champion.manifest.name} {champion.manifest.version}",
+        columns=columns,
+        quality=quality,
+        verdict=verdict,
+        evidently=evidently,
+        files=_file_names(page, evidently),
+        notes=_notes(stored, pair),
+    )
+    _write(report, clock.market_ns())
+    return report
+
+
+def _stored(home: Home, settings: Settings, request: DriftRequest) -> _Stored:
+    """Read what is stored, as the champion takes it; without a champion as training would."""
+    champion = _champion(home, request)
+    if champion is None:
+        dataset = training_data(home, settings, request.product, request.feed).dataset
+        scored = None
+    else:
+        dataset = dataset_for(home, champion.manifest, settings.feature_set, request.product, request.feed)
+        scored = champion.predictor.predict_batch(dataset)
+    if dataset.feed == CANDLES:
+        return _Stored(dataset, rows_of_candles(dataset), champion, scored)
+    table = read_features(home.features, dataset.product, dataset.feed)
+    return _Stored(dataset, rows_of_table(table), champion, scored)
+
+
+def _champion(home: Home, request: DriftRequest) -> Bundle | None:
+    """Return the champion of what is asked for, if there is one; ``recent`` without a span needs it."""
+    product, feed = request.product, request.feed
+    if request.compare == "recent" and request.reference_ns is None:
+        return open_model(home, "", product, feed)
+    if not champions(home.models, product):
+        return None
+    found = open_model(home, "", product, feed)
+    own = found.manifest.feed
+    serves = feed in (None, own) or not (found.manifest.feed_dependent or CANDLES in (feed, own))
+    return found if serves else None
+
+
+def _quality(
+    stored: _Stored, columns: tuple[WatchedColumn, ...], pair: WindowPair, now_ns: int
+) -> list[QualityRow]:
+    """Check both windows; the age is that of the newest row of all."""
+    dataset, scored = stored.dataset, stored.scored
+
+    def findings(window: Window) -> tuple[Any, ...]:
+        rows = stored.rows.between(window.first_ns, window.last_ns)
+        depth = () if scored is None else (check_depth(scored.outside[window.rows]),)
+        made = check_rows(rows, dataset.rows(window.rows))
+        return (*made, *depth, *check_columns(columns, window.rows))
+
+    newest_ns = int(stored.rows.event_ns.max()) if len(stored.rows.event_ns) else None
+    age = check_age(newest_ns, now_ns, dataset.step_s)
+    return pair_findings(findings(pair.reference), (age, *findings(pair.current)))
+
+
+def _decided(
+    decide: DriftScore | None, columns: tuple[WatchedColumn, ...], pair: WindowPair, dataset: Dataset
+) -> DriftVerdict | None:
+    if decide is None or pair.is_thin:
+        return None
+    before, now = pair.reference.rows, pair.current.rows
+    second, names = dataset.second, [column.name for column in columns]
+    reference, current = (
+        np.column_stack([column.scaled(column.at(rows)) for column in columns]) for rows in (before, now)
+    )
+    return decide(second[before], reference, second[now], current, names)
+
+
+def _notes(stored: _Stored, pair: WindowPair) -> tuple[str, ...]:
+    dataset, champion = stored.dataset, stored.champion
+    notes = []
+    if champion is None:
+        notes.append("there is no champion, so no predictions are compared")
+    else:
+        last_ns = champion.manifest.training.last_ns
+        for window in (pair.reference, pair.current):
+            known = int(np.count_nonzero(dataset.event_ns[window.rows] <= last_ns))
+            if known:
+                share = 100.0 * known / len(window.rows)
+                notes.append(f"{share:.0f} % of {window.name} lies before the end of the model's training")
+    if pair.is_thin:
+        notes.append("a window has fewer than two rows: record longer, or choose other windows with --hours")
+    return tuple(notes)
+
+
+def _file_names(page: Path, evidently: EvidentlyReport | None) -> dict[str, Path]:
+    files = {"page": page}
+    if evidently is not None:
+        ends = {"drift": "evidently.html", "summary": "evidently-summary.html", "json": "evidently.json"}
+        files |= {what: page.with_name(f"{page.stem}-{end}") for what, end in ends.items()}
+    return files
+
+
+def _write(report: DriftReport, now_ns: int) -> None:
+    """Write the pages, ours last: what it links to is there."""
+    evidently, files = report.evidently, report.files
+    if evidently is not None:
+        write_page(files["drift"], evidently.drift_html)
+        write_page(files["summary"], evidently.summary_html)
+        write_page(files["json"], evidently.json)
+    words = {"drift": "drift by column", "summary": "summary of the data", "json": "both as JSON"}
+    about = About(
+        product=report.dataset.product,
+        feed=report.dataset.feed,
+        feature_set=report.dataset.feature_set,
+        model=report.model,
+        made_ns=now_ns,
+        links={words[what]: path.name for what, path in files.items() if what in words},
+        notes=report.notes,
+    )
+    text = render_drift_page(report.columns, report.pair, report.quality, report.verdict, evidently, about)
+    write_page(files["page"], text)

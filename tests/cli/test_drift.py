@@ -1,0 +1,161 @@
+"""``volspike drift``: pages and JSON of a simulated market, what thin data come to, and bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from drift_verdicts import by_the_mean
+from volspike.exchange.candles import Candle, CandleTable
+from volspike.features.candle_store import CandleStore
+from volspike.models.shelf import champions
+from volspike.monitoring.evidently_report import EvidentlyColumn, EvidentlyReport
+from whole_runs import PRODUCT, one_line_failure, tree, volspike
+
+
+@pytest.fixture
+def decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a plain rule decide."""
+    monkeypatch.setattr("volspike.pipeline.drifting.DECIDE", by_the_mean)
+
+
+def compared(root: Path, *arguments: object) -> dict:
+    ran = volspike("drift", "--data-dir", root, "--json", *arguments)
+    assert ran.code == 0, ran.err
+    report: dict = ran.report
+    return report
+
+
+@pytest.mark.usefixtures("decided")
+def test_a_simulated_market_gets_a_report_of_features_target_predictions_and_quality(
+    trained: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, arguments = trained(), ("--compare", "recent", "--hours", 0.25)
+    report = compared(root, *arguments)
+    stem = root / "reports" / f"drift-{PRODUCT}-exchange-recent"
+    assert report["files"] == {
+        "page": f"{stem}.html",
+        "drift": f"{stem}-evidently.html",
+        "summary": f"{stem}-evidently-summary.html",
+        "json": f"{stem}-evidently.json",
+    }
+    text = Path(report["files"]["page"]).read_text(encoding="utf-8")
+    assert all(
+        f'href="{Path(path).name}"' in text for what, path in report["files"].items() if what != "page"
+    )
+    json.loads(Path(report["files"]["json"]).read_text(encoding="utf-8"))
+    (champion,) = champions(root / "models")
+    assert report["model"] == f"{champion.name} {champion.version}"
+    judged = [column["name"] for column in report["verdict"]["columns"]]
+    assert {"rv_60s", "sigma_future_bps", "spike", "p_spike", "sigma_bps"} <= set(judged)
+    assert set(report["evidently"]["groups"]) == {"feature", "target", "prediction"}
+    checks = {(found["check"], found["window"]) for found in report["quality"]}
+    assert {("repeated", "last hours"), ("out of depth", "reference"), ("age", "last hours")} <= checks
+    assert report["current"]["hours"] == pytest.approx(0.25, abs=0.01)
+    assert report["reference"]["last"] < report["current"]["first"]
+    assert report["decision"] in ("drift", "no drift")
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
+    again = compared(root, *arguments)
+    assert {name for name in report if again[name] != report[name]} <= {"evidently", "files", "quality"}
+
+
+@pytest.mark.usefixtures("decided")
+def test_fault_44_a_window_of_one_row_is_not_enough_data(trained: Callable[[], Path], tmp_path: Path) -> None:
+    root, page = trained(), tmp_path / "here" / "page.html"
+    for hours in (0.000_01, 500.0):
+        report = compared(root, "--hours", hours, "--page", page, "--fail-on-drift")
+        assert (report["decision"], report["verdict"], report["evidently"]) == ("not enough data", None, None)
+        assert report["files"] == {"page": str(page)}
+        assert any("fewer than two rows" in note for note in report["notes"])
+        assert "Not enough data" in page.read_text(encoding="utf-8")
+    assert [entry.name for entry in page.parent.iterdir()] == ["page.html"]
+    assert not list((root / "reports").glob("drift*"))
+
+
+@pytest.fixture(scope="module")
+def minutes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Store candles of a market that is ten times as wild at its end."""
+    root = tmp_path_factory.mktemp("minutes") / "data"
+    store = CandleStore(root / "candles", PRODUCT, "csv")
+    store.add(CandleTable.of(PRODUCT, "csv", list(_candles(3_000))))
+    store.save()
+    return root
+
+
+def _candles(count: int) -> Iterator[Candle]:
+    for i in range(count):
+        wild = 50 if i > 2_800 else 5
+        close = 50_000 + i * 17 % 40
+        yield Candle(29_000_000 + i, close, close + wild + i % 13, close - wild, close, 1.0 + i % 3)
+
+
+@pytest.mark.usefixtures("decided")
+def test_a_change_of_candles_is_told_and_fails_where_that_was_asked_for(
+    minutes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
+    arguments = ("drift", "--data-dir", minutes, "--feed", "candles", "--hours", 2)
+    shown = volspike(*arguments)
+    assert shown.code == 0, shown.err
+    assert re.search(r"^decision +drift: ", shown.out, re.MULTILINE)
+    assert "no champion" in shown.out
+    assert "decides nothing" not in shown.out
+    ran = volspike(*arguments, "--fail-on-drift", "--json")
+    assert one_line_failure(ran).startswith(f"volspike: {PRODUCT} on candles: it has drifted; see ")
+    assert (ran.report["error"], ran.report["decision"]) == ("it has drifted", "drift")
+    assert Path(ran.report["files"]["page"]).exists()
+    assert not {"day_sin", "minute_of_hour"} & {found["name"] for found in ran.report["verdict"]["columns"]}
+
+
+def test_what_evidently_says_is_shown_with_what_it_is_worth(
+    minutes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = EvidentlyReport(
+        (EvidentlyColumn("range_rv_1m", "feature", 0.31, 0.1, "a distance", True),), (), (9, 9), "", "", "{}"
+    )
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: told)
+    shown = volspike("drift", "--data-dir", minutes, "--feed", "candles").out
+    assert re.search(r"^range_rv_1m .*drifted 0.31", shown, re.MULTILINE)
+    assert "decides nothing" in shown
+
+
+def test_without_anybody_who_decides_it_says_so(
+    trained: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volspike.pipeline.drifting.DECIDE", None)
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
+    report = compared(trained(), "--compare", "train-test")
+    assert (report["decision"], report["verdict"], report["evidently"]) == ("not decided", None, None)
+    assert (report["reference"]["name"], report["current"]["name"]) == ("train", "test")
+
+
+def test_what_can_not_be_compared_is_told_in_one_line(minutes: Path, tmp_path: Path) -> None:
+    before = tree(minutes)
+    recent = one_line_failure(
+        volspike("drift", "--data-dir", minutes, "--feed", "candles", "--compare", "recent")
+    )
+    assert "holds no champion" in recent
+    assert "no such data directory" in one_line_failure(volspike("drift", "--data-dir", tmp_path / "no"))
+    page = ("drift", "--data-dir", minutes, "--feed", "candles", "--page", minutes)
+    assert "can't be written" in one_line_failure(volspike(*page))
+    assert tree(minutes) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--compare never",
+        "--hours 0",
+        "--hours nan",
+        "--compare train-test --hours 3",
+        "--reference-from 2026-07-01",
+        "--compare recent --reference-from soon",
+        "--compare recent --reference-from 2026-07-02 --reference-until 2026-07-01",
+    ],
+)
+def test_wrong_usage_exits_2(arguments: str, minutes: Path) -> None:
+    assert volspike("drift", "--data-dir", minutes, *arguments.split()).code == 2
