@@ -38,7 +38,7 @@ from volspike.pipeline.stored_data import dataset_for, training_data
 
 Say = Callable[[str], None]
 # What decides about drift, in the verb and on a schedule.
-DECIDE: DriftScore | None = None
+DECIDE: DriftScore = watch_features
 
 
 @dataclass(frozen=True)
