@@ -12,7 +12,7 @@ NS = 1_000_000_000
 EVERY_S = 2
 CALM_BPS, WILD_BPS = 0.5, 1.6  # a second
 # Mean length of a burst and of the calm before it, seconds.
-LONG_BURSTS, SHORT_BURSTS = (180.0, 2_700.0), (12.0, 1_000.0)
+LONG_BURSTS, SHORT_BURSTS = (180.0, 2_700.0), (15.0, 300.0)
 
 
 class ChangingMarket:

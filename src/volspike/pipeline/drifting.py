@@ -17,7 +17,7 @@ from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import Dataset
 from volspike.models.bundle import Bundle
 from volspike.models.calibration import ScoredRows
-from volspike.models.shelf import champions
+from volspike.models.standing import champions
 from volspike.monitoring.data_quality import (
     StoredRows,
     check_age,
@@ -31,6 +31,7 @@ from volspike.monitoring.drift_page import About, QualityRow, headline, pair_fin
 from volspike.monitoring.drift_verdict import DriftScore, DriftVerdict
 from volspike.monitoring.drift_windows import Compare, Window, WindowPair, choose_windows
 from volspike.monitoring.evidently_report import EvidentlyReport, make_evidently_report
+from volspike.monitoring.feature_watch import watch_features
 from volspike.monitoring.watched import WatchedColumn, watched_columns
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
