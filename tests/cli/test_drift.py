@@ -12,7 +12,7 @@ import pytest
 from drift_verdicts import by_the_mean
 from volspike.exchange.candles import Candle, CandleTable
 from volspike.features.candle_store import CandleStore
-from volspike.models.shelf import champions
+from volspike.models.standing import champions
 from volspike.monitoring.evidently_report import EvidentlyColumn, EvidentlyReport
 from whole_runs import PRODUCT, one_line_failure, tree, volspike
 
