@@ -9,7 +9,7 @@ from volspike.models.bundle import Bundle, load_bundle, new_bundle
 from volspike.models.shelf import save_bundle
 from volspike.models.standing import champion_path, crown_champion
 from volspike.pipeline.home import Home
-from volspike.pipeline.training import _not_promoted
+from volspike.pipeline.training import _is_thinner, _only_for_study
 
 
 @pytest.fixture
@@ -29,18 +29,18 @@ def test_a_thin_model_does_not_replace_a_sound_champion(known: Bundle, tmp_path:
     home = Home(tmp_path)
     thin = known.manifest
     assert not thin.enough_data
-    assert _not_promoted(thin, home.models) == ""
+    assert _is_thinner(thin, home.models) == ""
     crown(home, known)
-    assert _not_promoted(thin, home.models) == ""
+    assert _is_thinner(thin, home.models) == ""
     crown(home, known, enough_data=True)
-    assert "was trained on enough data" in _not_promoted(thin, home.models)
-    assert _not_promoted(msgspec.structs.replace(thin, enough_data=True), home.models) == ""
-    assert _not_promoted(msgspec.structs.replace(thin, product="ETH-USD"), home.models) == ""
+    assert "was trained on enough data" in _is_thinner(thin, home.models)
+    assert _is_thinner(msgspec.structs.replace(thin, enough_data=True), home.models) == ""
+    assert _is_thinner(msgspec.structs.replace(thin, product="ETH-USD"), home.models) == ""
 
 
 @pytest.mark.parametrize("target", ["std", "next-row"])
 def test_a_model_for_study_is_never_promoted(known: Bundle, tmp_path: Path, target: str) -> None:
-    assert "study" in _not_promoted(msgspec.structs.replace(known.manifest, target=target), tmp_path)
+    assert "study" in _only_for_study(msgspec.structs.replace(known.manifest, target=target))
 
 
 def test_a_champion_of_an_earlier_format_is_no_rival(known: Bundle, tmp_path: Path) -> None:
@@ -50,4 +50,4 @@ def test_a_champion_of_an_earlier_format_is_no_rival(known: Bundle, tmp_path: Pa
     crown_champion(home.models, known.manifest.name, known.manifest.version)
     manifest = path / "manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b'"format": 2', b'"format": 1'))
-    assert _not_promoted(thin, home.models) == ""
+    assert _is_thinner(thin, home.models) == ""

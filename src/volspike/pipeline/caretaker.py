@@ -163,15 +163,15 @@ class Caretaker:
     def _is_over(
         self, standing: Standing, entry: Entry, champion: Manifest, comparison: Comparison, now_ns: int
     ) -> bool:
-        """Tell whether a trial is over: by its time, or by being behind while an alarm stands."""
+        """Tell whether a trial is over: by its time, or, while an alarm stands, by having had its chance."""
         journal = self._journal(standing)
         placed = [each for each in journal if each.event == CHALLENGER and each.version == entry.version]
         age_ns = now_ns - placed[-1].market_ns if placed else 0
         if age_ns >= self._settings.trial_days * 24 * HOUR_NS:
             return True
-        is_behind = comparison.log_e is not None and comparison.log_e < 0.0
         is_old = age_ns >= self._settings.retrain_every_hours * HOUR_NS
-        return is_behind and is_old and _alarm_of(journal, champion) is not None
+        could_have = comparison.evidence.enough_data
+        return could_have and is_old and _alarm_of(journal, champion) is not None
 
     def _tell_once(self, standing: Standing, entry: Entry, now_ns: int, comparison: Comparison) -> None:
         """Say of a challenger that it has proven better, and that somebody has to promote it."""

@@ -133,9 +133,12 @@ def train_models(
     }
     champion = result.bundles[result.champion].manifest
     say("registering in MLflow")
-    reason = f"its audit found {', '.join(leaks)}" if leaks else _not_promoted(champion, home.models)
-    is_first = crown is crown_champion
-    registered = register(result, evaluation, saved, home.root, promote=is_first and not reason)
+    reason = f"its audit found {', '.join(leaks)}" if leaks else _only_for_study(champion)
+    if crown is crown_champion and not reason:
+        reason = _is_thinner(champion, home.models)
+    registered = register(
+        result, evaluation, saved, home.root, promote=crown is crown_champion and not reason
+    )
     if reason:
         say(f"the champion stays what it was: {reason}")
     else:
@@ -177,10 +180,15 @@ def _with_leaks(
     return replace(result, bundles=bundles, notes=(*result.notes, note)), replace(evaluation, notes=notes)
 
 
-def _not_promoted(candidate: Manifest, models: Path) -> str:
-    """Return why a model must not become champion of its product and feed; empty where it may."""
+def _only_for_study(candidate: Manifest) -> str:
+    """Return why a model has no place among those that serve; empty where it may have one."""
     if candidate.target != LIVE_TARGET and candidate.feed != CANDLES:
         return f"models of target {candidate.target} are for study"
+    return ""
+
+
+def _is_thinner(candidate: Manifest, models: Path) -> str:
+    """Return why a model must not take its champion's place unproven; empty where it may."""
     rivals = [rival for rival in champions(models, candidate.product) if rival.feed == candidate.feed]
     if candidate.enough_data or not rivals or not _has_enough(rivals[0].path(models)):
         return ""
