@@ -3,10 +3,10 @@
     row at second s          predicted with what has been learned so far
     row at s + 61 or later   before it is predicted, the label of s is learned from
 
-So no prediction depends on a label that was not known when it was made, and each label is used twice: to grade
-the prediction that came before it, and to learn from (Blum, Kalai & Langford 1999, Beating the hold-out; with
-delayed labels, Gomes et al. 2017, Adaptive random forests). Of candles the label of a minute is known to the
-next row but one. Live, the scorer does the same with the last prediction of each second.
+So no prediction depends on a label that was not known when it was made, and each label is used twice: to
+grade the prediction that came before it, and to learn from (Blum, Kalai & Langford 1999, Beating the
+hold-out; with delayed labels, Gomes et al. 2017, Adaptive random forests). Of candles the label of a minute
+is known to the next row but one. Live, the scorer does the same with the last prediction of each second.
 """
 
 from __future__ import annotations

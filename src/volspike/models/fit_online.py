@@ -26,15 +26,15 @@ class Forgetting:
     The defaults were chosen on the first eight days of July: ``python -m benchmarks.forgetting``.
     """
 
-    memory_windows: float = 4_320.0
-    prior_windows: float = 1_440.0
-    recalibration_windows: float = 720.0
+    memory_windows: float = 1_440.0
+    prior_windows: float = 5_760.0
+    recalibration_windows: float = 30.0
 
 
 def fit_online(
     fit: Dataset,
     rule: StateWeights,
-    forgetting: Forgetting = Forgetting(),  # noqa: B008 - frozen
+    forgetting: Forgetting = Forgetting(),
 ) -> OnlineWeights:
     """Return where an online model starts.
 

@@ -1,4 +1,4 @@
-"""A log-HAR model that learns from each matured label: both heads, and a recalibration that follows the regime.
+"""A log-HAR that learns from each matured label: both heads, and a recalibration that follows the regime.
 
 Log sigma (gamma likelihood, which is QLIKE) and the log-odds of a spike are each linear in the logs of the
 1, 5, 30 and 240 minute volatility and of tau. What was fitted is the start; from there ``online_kernels``
@@ -124,7 +124,6 @@ class OnlineHeads(StateHeads):
         super().__init__(weights.rule)
         self.weights = weights
         self.table = self._arguments[4]
-        fold(weights.standard(), weights.start(), np.array([1.0, 0.0]), np.array([1.0, 0.0]), self.table)
 
     def state(self, context: Context, out: F8) -> bool:
         """Write the state at a context, float64[8]; return whether the context is sound."""
@@ -139,6 +138,8 @@ class OnlinePredictor(CalibratedPredictor):
 
     Attributes
     ----------
+    weights : OnlineWeights
+        Where it started.
     learned, skipped : int
         Labels learned from; those that were left because context or label were unsound.
     """
@@ -158,11 +159,12 @@ class OnlinePredictor(CalibratedPredictor):
             raise ValueError(f"a calibration with slope {calibration.slope}")
         super().__init__(name, version, feature_set, target, heads, calibration, band, bounds)
         weights = heads.weights
-        self._online, self._weights = heads, weights
-        self._standard, self._start = weights.standard(), weights.start()
+        self._online, self.weights = heads, weights
+        self._standard = weights.standard()
+        self._finish = np.array([calibration.slope, calibration.intercept, band.shift])
+        self._start = _as_served(weights.start(), self._finish)
         self._start_precision = weights.start_precision()
         self._line_start = np.diag([SLOPE_STD**-2.0, INTERCEPT_STD**-2.0])
-        self._served = np.array([calibration.slope, calibration.intercept])
         self._state = np.empty(len(weights.rule.margin))
         self._weight = 1.0 / weights.rows_a_window
         self._forget = _forget(weights.memory_windows, weights.rows_a_window)
@@ -188,7 +190,7 @@ class OnlinePredictor(CalibratedPredictor):
             self._line,
             self._line_precision,
             self._line_start,
-            self._served,
+            self._finish,
             self._log_realised(sigma_future_bps, context.mid),
             1.0 if sigma_future_bps >= tau_bps else 0.0,
             self._weight,
@@ -201,8 +203,8 @@ class OnlinePredictor(CalibratedPredictor):
 
     def _log_realised(self, sigma_bps: float, mid: float) -> float:
         """Return the log of a realised sigma as training takes it: see ``rows.realised_variance``."""
-        floor_bps = 1e4 * self._weights.rule.increment / mid
-        return max(math.log(max(sigma_bps, floor_bps)), self._weights.least)
+        floor_bps = 1e4 * self.weights.rule.increment / mid
+        return max(math.log(max(sigma_bps, floor_bps)), self.weights.least)
 
     def export_state(self) -> dict[str, Any]:
         """Return all that was learned: see ``Learner``."""
@@ -233,10 +235,18 @@ class OnlinePredictor(CalibratedPredictor):
         self.learned, self.skipped = learned, skipped
         self._heads_now[:], self._precision[:] = heads, precision
         self._line[:], self._line_precision[:] = line, line_precision
-        fold(self._standard, self._heads_now, self._line, self._served, self._online.table)
+        fold(self._standard, self._heads_now, self._line, self._finish, self._online.table)
 
     def _refused(self, reason: str) -> ModelError:
         return ModelError(f"what model {self.name} {self.version} had learned", reason, BEGIN)
+
+
+def _as_served(start: F8, finish: F8) -> F8:
+    """Return the weights that give log-odds and log sigma as calibrated: learning begins where they are."""
+    made = start.copy()
+    made[0] *= finish[0]
+    made[:, -1] += finish[1:]
+    return made
 
 
 def _forget(memory_windows: float, rows_a_window: float) -> float:

@@ -4,10 +4,10 @@
     learn     t <- argmin of (t' - t) P (t' - t) / 2 + w loss(x t'),  P <- P + w curvature x x
 
 The first line is the geometric mean of what is known and of what was known at the start (stabilised
-forgetting: Kulhavy & Zarrop 1993, On a general concept of forgetting), so with P = P0 at the start P never
-falls below P0 however long nothing is learned, and with w |x|**2 bounded it never rises beyond bounds. The second is
-solved exactly: the loss depends on one number, x t, and so does the step (implicit updates: Toulis & Airoldi
-2017), which no outcome however wild throws beyond itself.
+forgetting: Kulhavy & Zarrop 1993, On a general concept of forgetting). P begins at P0 and so never falls
+below it, however little is learned; and as w |x|**2 is bounded, it never rises beyond P0 + w |x|**2 / f. The
+second is solved exactly: the loss depends on one number, x t, and so does the step (implicit updates: Toulis
+& Airoldi 2017), which no outcome however wild throws beyond itself.
 
 All stands in one file: see ``kernels``.
 """
@@ -45,8 +45,8 @@ def sigmoid(odds: float) -> float:
 def pull(kind: int, target: float, at: float) -> float:
     """Return by how much the loss of one window falls when its prediction ``at`` rises by one, at first.
 
-    GAMMA: of log sigma, a quarter of r/f + ln f for variances r and f, whose expected curvature is 1. LOGISTIC:
-    of log-odds.
+    GAMMA: of log sigma, a quarter of r/f + ln f for variances r and f, whose expected curvature is 1.
+    LOGISTIC: of log-odds.
     """
     if kind == GAMMA:
         return 0.5 * (math.exp(min(max(2.0 * (target - at), -MOST_EXPONENT), MOST_EXPONENT)) - 1.0)
@@ -138,7 +138,7 @@ def absorb(
     weight: float,
     forget: float,
 ) -> bool:
-    """Forget a little and learn from one row, in place; return whether all stayed finite, else nothing changed.
+    """Forget a little and learn from one row, in place; False: nothing was, the result would not be finite.
 
     ``theta`` float64[n] are the weights, ``precision`` float64[n, n] their inverse covariance in windows,
     ``weight`` the share of a window that the row is.
@@ -172,12 +172,13 @@ def absorb(
 
 
 @njit(cache=True)
-def fold(standard: F8, heads: F8, line: F8, served: F8, table: F8) -> None:
+def fold(standard: F8, heads: F8, line: F8, finish: F8, table: F8) -> None:
     """Write the weights on the state, float64[2, 9], that heads and recalibration come to.
 
     ``standard`` float64[2, 5]: mean and deviation of the inputs; ``heads`` float64[2, 6]: weights on
-    standardised inputs and the constant, of the log-odds and of log sigma; ``line``: slope and intercept of
-    the recalibration; ``served``: slope and intercept by which whoever reads the table calibrates it.
+    standardised inputs and the constant, of the log-odds and of log sigma as served; ``line``: slope and
+    intercept of the recalibration; ``finish`` float64[3]: slope and intercept of the log-odds and shift of
+    log sigma, which whoever reads the table adds to it, so that they are taken off here.
     """
     table[:] = 0.0
     for head in range(2):
@@ -187,8 +188,10 @@ def fold(standard: F8, heads: F8, line: F8, served: F8, table: F8) -> None:
             table[head, FIRST + i] = weight
             constant -= weight * standard[0, i]
         table[head, table.shape[1] - 1] = constant
-    table[MARGIN] *= line[0]
-    table[MARGIN, table.shape[1] - 1] += (line[1] + (line[0] - 1.0) * served[1]) / served[0]
+    last = table.shape[1] - 1
+    table[MARGIN] *= line[0] / finish[0]
+    table[MARGIN, last] += (line[1] - finish[1]) / finish[0]
+    table[SIGMA, last] -= finish[2]
 
 
 @njit(cache=True)
@@ -202,7 +205,7 @@ def learn_row(
     line: F8,
     line_precision: F8,
     line_start_precision: F8,
-    served: F8,
+    finish: F8,
     log_sigma: float,
     spike: float,
     weight: float,
@@ -210,7 +213,7 @@ def learn_row(
     line_forget: float,
     table: F8,
 ) -> bool:
-    """Let the recalibration and both heads learn from one labelled row; write the new ``table``: see ``fold``.
+    """Let recalibration and both heads learn from one labelled row; write the new ``table``: see ``fold``.
 
     The recalibration sees the log-odds that the head gave before it learned from the row.
     """
@@ -218,7 +221,7 @@ def learn_row(
     for i in range(INPUTS):
         x[i] = (state[FIRST + i] - standard[0, i]) / standard[1, i]
     said = np.ones(2)
-    said[0] = served[0] * dot(heads[MARGIN], x) + served[1]
+    said[0] = dot(heads[MARGIN], x)
     identity = np.zeros(2)
     identity[0] = 1.0
     learned = absorb(
@@ -247,5 +250,5 @@ def learn_row(
         weight,
         forget,
     )
-    fold(standard, heads, line, served, table)
+    fold(standard, heads, line, finish, table)
     return learned
