@@ -171,6 +171,7 @@ class OnlinePredictor(CalibratedPredictor):
         self._line_forget = _forget(weights.recalibration_windows, weights.rows_a_window)
         self._heads_now, self._precision = self._start.copy(), self._start_precision.copy()
         self._line, self._line_precision = np.array([1.0, 0.0]), self._line_start.copy()
+        self._fold()
         self.learned = 0
         self.skipped = 0
 
@@ -235,6 +236,9 @@ class OnlinePredictor(CalibratedPredictor):
         self.learned, self.skipped = learned, skipped
         self._heads_now[:], self._precision[:] = heads, precision
         self._line[:], self._line_precision[:] = line, line_precision
+        self._fold()
+
+    def _fold(self) -> None:
         fold(self._standard, self._heads_now, self._line, self._finish, self._online.table)
 
     def _refused(self, reason: str) -> ModelError:

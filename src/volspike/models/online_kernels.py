@@ -24,8 +24,7 @@ F8 = npt.NDArray[np.float64]
 
 GAMMA, LOGISTIC = 0, 1
 MOST_SQUARED = 50.0  # of the length of x: what lies further out counts less
-MOST_EXPONENT = 50.0
-MOST_STEPS, CONVERGED = 60, 1e-14
+MOST_STEPS, CONVERGED = 100, 1e-15
 LEAST_SLOPE, MOST_SLOPE = 0.2, 5.0  # of a recalibration: it never turns the order of rows around
 MARGIN, SIGMA = 0, 1
 INPUTS = 5  # log_har_1m to log_tau, which stand side by side in the state
@@ -42,46 +41,53 @@ def sigmoid(odds: float) -> float:
 
 
 @njit(cache=True)
-def pull(kind: int, target: float, at: float) -> float:
-    """Return by how much the loss of one window falls when its prediction ``at`` rises by one, at first.
+def gamma_step(away: float, gain: float) -> float:
+    """Return the d at which d = gain * (exp(2 (away - d)) - 1) / 2, by Newton's method from its left.
 
-    GAMMA: of log sigma, a quarter of r/f + ln f for variances r and f, whose expected curvature is 1.
-    LOGISTIC: of log-odds.
+    That is the implicit step for a window's loss of log sigma, a quarter of r/f + ln f for variances r and f,
+    whose expected curvature is 1; ``away`` is the log of realised over predicted sigma.
     """
-    if kind == GAMMA:
-        return 0.5 * (math.exp(min(max(2.0 * (target - at), -MOST_EXPONENT), MOST_EXPONENT)) - 1.0)
-    return target - sigmoid(at)
-
-
-@njit(cache=True)
-def bend(kind: int, target: float, at: float) -> float:
-    """Return by how much ``pull`` falls when the prediction rises by one: the curvature of the loss."""
-    if kind == GAMMA:
-        return math.exp(min(max(2.0 * (target - at), -MOST_EXPONENT), MOST_EXPONENT))
-    p = sigmoid(at)
-    return p * (1.0 - p)
-
-
-@njit(cache=True)
-def implicit_step(kind: int, target: float, at: float, gain: float) -> float:
-    """Return the d at which d = gain * pull(at + d): Newton's method, kept between bounds of the root."""
-    end = gain * pull(kind, target, at)
-    if kind == GAMMA and end > 0.0:
-        end = min(end, target - at)
-    low, high = min(end, 0.0), max(end, 0.0)
-    step = 0.0
+    if away >= 0.0:  # the equation in logs: no power overflows, and it is nearly straight
+        step = 0.0
+        for _ in range(MOST_STEPS):
+            missing = 2.0 * (away - step) - math.log1p(2.0 * step / gain)
+            change = missing / (2.0 + 2.0 / (gain + 2.0 * step))
+            step += change
+            if abs(change) <= CONVERGED * step:
+                break
+        return step
+    step = max(away, -0.5 * gain)
     for _ in range(MOST_STEPS):
-        excess = step - gain * pull(kind, target, at + step)
+        ratio = math.exp(2.0 * (away - step))
+        change = (0.5 * gain * (ratio - 1.0) - step) / (1.0 + gain * ratio)
+        step += change
+        if abs(change) <= CONVERGED * -step:
+            break
+    return step
+
+
+@njit(cache=True)
+def logistic_step(target: float, at: float, gain: float) -> float:
+    """Return the d at which d = gain * (target - sigmoid(at + d)): Newton's method, else halving.
+
+    That is the implicit step for the log-loss of log-odds ``at``.
+    """
+    end = gain * (target - sigmoid(at))
+    low, high = min(end, 0.0), max(end, 0.0)
+    step, before = 0.0, high - low
+    for _ in range(MOST_STEPS):
+        p = sigmoid(at + step)
+        excess = step - gain * (target - p)
         if excess > 0.0:
             high = step
         else:
             low = step
-        moved = step - excess / (1.0 + gain * bend(kind, target, at + step))
-        if not low <= moved <= high:
+        moved = step - excess / (1.0 + gain * p * (1.0 - p))
+        if not low <= moved <= high or 2.0 * abs(moved - step) > before:
             moved = 0.5 * (low + high)
-        change = abs(moved - step)
+        before = abs(moved - step)
         step = moved
-        if change <= CONVERGED * (1.0 + abs(step)):
+        if before <= CONVERGED * abs(step):
             break
     return step
 
@@ -157,9 +163,14 @@ def absorb(
     moved += theta
     leverage = dot(along, x)
     at = dot(moved, x)
-    step = implicit_step(kind, target, at, weight * leverage)
+    gain = weight * leverage
+    if kind == GAMMA:
+        step, curvature = gamma_step(target - at, gain), 1.0
+    else:
+        step = logistic_step(target, at, gain)
+        p = sigmoid(at + step)
+        curvature = p * (1.0 - p)
     moved += along * (step / leverage)
-    curvature = 1.0 if kind == GAMMA else bend(kind, target, at + step)
     for i in range(n):
         for j in range(i + 1):
             made[i, j] += weight * curvature * x[i] * x[j]
