@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,10 +52,10 @@ def test_the_report_holds_the_scores_and_the_gains_of_every_life(report: dict[st
     )
 
 
-def test_the_tables_fit_80_columns_and_mark_what_is_thin(
+def test_the_tables_fit_100_columns_and_mark_what_is_thin(
     report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("volspike.cli.output.PLAIN_WIDTH", 80)
+    monkeypatch.setattr("volspike.cli.output.PLAIN_WIDTH", 100)
     thin = json.loads(json.dumps(report))
     thin["lives"]["scores"]["online"]["enough_data"] = False
     thin["lives"]["scores"]["frozen"]["enough_data"] = True
@@ -64,7 +63,7 @@ def test_the_tables_fit_80_columns_and_mark_what_is_thin(
     show_lives(thin)
     told = capsys.readouterr().out
     assert "…" not in told
-    assert all(len(line.rstrip()) <= 80 for line in told.splitlines())
+    assert all(len(line.rstrip()) <= 100 for line in told.splitlines())
     lines = told.splitlines()
     (online,) = (line for line in lines if line.startswith("online") and "!" in line)
     assert online.rstrip().endswith("!")
