@@ -77,7 +77,10 @@ def evaluate(
     show_report(report, all_)
     show_judgement(report)
     if walk_forward:
+        from volspike.cli.lives import show_lives
+
         show_rules(report)
+        show_lives(report)
 
 
 def _ns(text: str, option: str) -> int | None:

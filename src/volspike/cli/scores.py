@@ -98,7 +98,8 @@ def show_rules(report: dict[str, Any]) -> None:
     scored = {name: parts["test"] for name, parts in report["models"].items()}
     best = min(scored, key=lambda name: (scored[name]["log_loss"] is None, scored[name]["log_loss"] or 0.0))
     rows = [
-        (rule, *(_gain(of["gains"][best][score]) for score in GAINS)) for rule, of in report["rules"].items()
+        (rule, *(gain_text(of["gains"][best][score]) for score in GAINS))
+        for rule, of in report["rules"].items()
     ]
     console().print()
     show_table(f"Gains of {best} over each simple rule, and 95 % intervals", ("rule", *GAINS.values()), rows)
@@ -121,7 +122,7 @@ def show_rules(report: dict[str, Any]) -> None:
 
 
 def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
-    rows = [(name, *(_gain(of[score]) for score in GAINS)) for name, of in gains.items()]
+    rows = [(name, *(gain_text(of[score]) for score in GAINS)) for name, of in gains.items()]
     console().print()
     if not any(gain for of in gains.values() for gain in of.values()):
         console().print("Gains over the reference: not enough data, test has fewer than 10 blocks")
@@ -129,7 +130,8 @@ def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
     show_table("Gains over the reference on test, and 95 % intervals", ("model", *GAINS.values()), rows)
 
 
-def _gain(gain: dict[str, float] | None) -> str:
+def gain_text(gain: dict[str, float] | None) -> str:
+    """Return a gain, and below it its interval."""
     if gain is None:
         return "-"
     low, value, high = (

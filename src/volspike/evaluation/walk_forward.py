@@ -20,10 +20,12 @@ from volspike.errors import NotEnoughDataError
 from volspike.labels.dataset import Dataset, hashed, with_fixed_tau_of
 from volspike.labels.splits import PURGE_S, Split, reach_ns, split_times
 from volspike.models.calibration import ScoredRows
+from volspike.models.learner import Learner
 from volspike.models.train import TrainResult
 
 I8 = npt.NDArray[np.int64]
 Train = Callable[[Dataset, Split], TrainResult]
+Start = Callable[[Dataset, Split], Learner | None]
 
 PAST_FRACTIONS = (0.8, 0.1, 0.1, 0.0)
 CHAMPION = "champion"
@@ -49,6 +51,11 @@ class WalkForward:
         Number of the fold.
     chosen : tuple of (str, str)
         Champion and reference of each fold.
+    first : TrainResult
+        What the first fold trained.
+    online : Learner or None
+        The model that the first fold started and that has learned nothing yet; None where none was asked for,
+        or there was too little to start it on.
     """
 
     rows: Dataset
@@ -56,6 +63,8 @@ class WalkForward:
     open_at: dict[str, npt.NDArray[np.float64]]
     fold: I8
     chosen: tuple[tuple[str, str], ...]
+    first: TrainResult
+    online: Learner | None = None
 
 
 def folds(event_ns: I8, from_ns: int, until_ns: int, every_s: int, purge_s: int = PURGE_S) -> Iterator[Split]:
@@ -88,7 +97,13 @@ def folds(event_ns: I8, from_ns: int, until_ns: int, every_s: int, purge_s: int 
 
 
 def walk_forward(
-    dataset: Dataset, from_ns: int, until_ns: int, every_s: int, train: Train, say: Callable[[str], None]
+    dataset: Dataset,
+    from_ns: int,
+    until_ns: int,
+    every_s: int,
+    train: Train,
+    say: Callable[[str], None],
+    start: Start | None = None,
 ) -> WalkForward:
     """Train and predict fold by fold.
 
@@ -102,6 +117,8 @@ def walk_forward(
         Trains on a dataset and a split, reading nothing of the split's test part.
     say : callable
         Told of each fold.
+    start : callable, optional
+        Given the dataset and the split of the first fold, as ``train`` is: returns a model that will learn.
 
     Raises
     ------
@@ -109,14 +126,18 @@ def walk_forward(
         When no row lies in the span, or a fold has nothing to train on.
     """
     parts: list[_Fold] = []
+    online: Learner | None = None
     for number, split in enumerate(folds(dataset.event_ns, from_ns, until_ns, every_s)):
         known = with_fixed_tau_of(dataset, split.fit)
         result = train(known, split)
+        if not parts:
+            first = result
+            online = start(known, split) if start is not None else None
         say(f"fold {number + 1}: {len(split.fit):,} rows of fit, {len(split.test):,} of test")
         parts.append(_fold(split.test, known.rows(split.test), result))
     if not parts:
         raise NotEnoughDataError(dataset.product, "no row in the span to test on", "choose another span")
-    return _joined(dataset, parts)
+    return _joined(dataset, parts, first, online)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +158,7 @@ def _fold(index: I8, rows: Dataset, result: TrainResult) -> _Fold:
     return _Fold(index, rows, {**models, **served, **rules}, open_at, (result.champion, result.reference))
 
 
-def _joined(dataset: Dataset, parts: list[_Fold]) -> WalkForward:
+def _joined(dataset: Dataset, parts: list[_Fold], first: TrainResult, online: Learner | None) -> WalkForward:
     """Put the folds one behind the other; a model that one of them could not fit is left out."""
     names = [name for name in parts[0].models if all(name in part.models for part in parts)]
     rows = dataset.rows(np.concatenate([part.index for part in parts]))
@@ -157,6 +178,8 @@ def _joined(dataset: Dataset, parts: list[_Fold]) -> WalkForward:
         },
         fold=np.repeat(np.arange(len(parts)), [len(part.index) for part in parts]),
         chosen=tuple(part.chosen for part in parts),
+        first=first,
+        online=online,
     )
 
 

@@ -1,7 +1,7 @@
 """A model as a directory of data: ``models/<name>/<version>/``. Loading one runs no code.
 
     manifest.json                     what it is, sha256 and size of every other file
-    weights.json                      zscore, logistic
+    weights.json                      zscore, logistic, online
     classifier.ubj  sigma.ubj         xgboost
     blend.json                        blend, beside the files of logistic and of xgboost
     reference.json                    the reference it is compared with
@@ -38,6 +38,7 @@ from volspike.models.manifest import (
     content_version,
     file_entry,
 )
+from volspike.models.online import OnlineHeads, OnlinePredictor, OnlineWeights
 from volspike.models.predictor import CalibratedPredictor, Heads
 from volspike.models.state import StateHeads, StateWeights
 from volspike.models.trees import FlatTrees, booster_json, parse_booster
@@ -49,6 +50,7 @@ FILES = {
     "zscore": (REFERENCE_FILE, WEIGHTS_FILE),
     "logistic": (REFERENCE_FILE, WEIGHTS_FILE),
     "xgboost": (CLASSIFIER_FILE, REFERENCE_FILE, SIGMA_FILE),
+    "online": (REFERENCE_FILE, WEIGHTS_FILE),
     "blend": (BLEND_FILE, CLASSIFIER_FILE, REFERENCE_FILE, SIGMA_FILE, WEIGHTS_FILE),
 }
 T = TypeVar("T")
@@ -108,19 +110,9 @@ def assemble(manifest: Manifest, files: dict[str, bytes], subject: str) -> Bundl
     if len(manifest.bounds.low) != len(manifest.input_names):
         raise ModelError(subject, "its bounds are not those of its inputs", RETRAIN)
     try:
-        heads = _heads(manifest, files, subject)
+        predictor = _predictor(manifest, _heads(manifest, files, subject))
     except ValueError as error:
         raise ModelError(subject, f"its weights don't fit ({error})", RETRAIN) from error
-    predictor = CalibratedPredictor(
-        manifest.name,
-        manifest.version,
-        manifest.feature_set,
-        manifest.target,
-        heads,
-        manifest.calibration,
-        manifest.sigma_band,
-        manifest.bounds,
-    )
     return Bundle(manifest, files, predictor, _reference(manifest, files[REFERENCE_FILE], subject))
 
 
@@ -237,6 +229,8 @@ def _same_spec(feature_set: FeatureSet, inputs: InputSpec) -> InputSpec:
 def _heads(manifest: Manifest, files: dict[str, bytes], subject: str) -> Heads:
     if manifest.kind == "zscore":
         return StateHeads(_decode(files[WEIGHTS_FILE], StateWeights, WEIGHTS_FILE, subject))
+    if manifest.kind == "online":
+        return OnlineHeads(_decode(files[WEIGHTS_FILE], OnlineWeights, WEIGHTS_FILE, subject))
     if manifest.inputs is None:
         raise ModelError(subject, "its manifest lists no inputs", RETRAIN)
     if manifest.kind == "logistic":
@@ -247,6 +241,14 @@ def _heads(manifest: Manifest, files: dict[str, bytes], subject: str) -> Heads:
         return BoostedHeads(classifier, sigma, manifest.inputs)
     shares = _decode(files[BLEND_FILE], BlendShares, BLEND_FILE, subject)
     return BlendHeads(_linear(files, subject), classifier, sigma, shares, manifest.inputs)
+
+
+def _predictor(manifest: Manifest, heads: Heads) -> CalibratedPredictor:
+    named = (manifest.name, manifest.version, manifest.feature_set, manifest.target)
+    finish = (manifest.calibration, manifest.sigma_band, manifest.bounds)
+    if isinstance(heads, OnlineHeads):
+        return OnlinePredictor(*named, heads, *finish)
+    return CalibratedPredictor(*named, heads, *finish)
 
 
 def _linear(files: dict[str, bytes], subject: str) -> LinearWeights:

@@ -12,7 +12,7 @@ from volspike.models.calibrate import one_class
 from volspike.models.predictor import CalibratedPredictor
 
 # Which to take, the first that is there, where tune is too thin to tell.
-TRUST = ("logistic", "zscore", "xgboost", "blend")
+TRUST = ("logistic", "zscore", "xgboost", "blend", "online")
 REFERENCE_TRUST = ("log-har-logit", "persistence", "climatology")
 
 

@@ -106,7 +106,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ----------
     name, version, kind : str
         ``version``: the first 12 hexadecimal digits of the sha256 of the manifest without ``version`` and
-        ``provenance``. ``kind``: ``zscore``, ``logistic``, ``xgboost`` or ``blend``.
+        ``provenance``. ``kind``: ``zscore``, ``logistic``, ``xgboost``, ``blend`` or ``online``.
     feature_set, feature_set_version, feature_set_hash : str, int, str
         The feature set whose rows it takes.
     inputs : InputSpec or None

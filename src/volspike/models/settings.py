@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from volspike.errors import ConfigError
 
 KINDS = ("zscore", "logistic", "xgboost", "blend")
+ON_REQUEST = ("online",)
 CLASS_WEIGHTS = ("none", "balanced")
 
 
@@ -22,7 +23,8 @@ class TrainSettings:
         ``balanced`` gives spikes and the rest the same total weight; the calibration puts the probability
         right again.
     models : tuple of str
-        Any of ``zscore``, ``logistic``, ``xgboost`` and ``blend``, which is made of the two before it.
+        Any of ``zscore``, ``logistic``, ``xgboost`` and ``blend``, which is made of the two before it; and
+        ``online``, which goes on learning while it serves.
     har_inputs : bool
         Whether logistic and xgboost see the 5, 30 and 240 minute lags too.
     l2 : float
@@ -50,9 +52,10 @@ class TrainSettings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.models if name not in KINDS]
+        known = KINDS + ON_REQUEST
+        unknown = [name for name in self.models if name not in known]
         if unknown or not self.models:
-            raise ConfigError("models", f"{unknown or 'none'} asked for", f"use any of {', '.join(KINDS)}")
+            raise ConfigError("models", f"{unknown or 'none'} asked for", f"use any of {', '.join(known)}")
         if self.class_weight not in CLASS_WEIGHTS:
             raise ConfigError("class weight", f"{self.class_weight!r} is unknown", "use none or balanced")
         if not 1 <= self.depth <= 12:

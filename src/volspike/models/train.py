@@ -27,6 +27,7 @@ from volspike.models.choose import against_reference, choose_champion, choose_re
 from volspike.models.estimators import class_offset
 from volspike.models.fit_blend import fit_blend
 from volspike.models.fit_models import fit_boosted, fit_linear
+from volspike.models.fit_online import fit_online
 from volspike.models.fit_rules import REFERENCES, FittedRule, fit_rules, fit_scale
 from volspike.models.inputs import CLOCK_DAYS, InputSpec, feed_dependent, input_spec, raw_rows
 from volspike.models.linear import LinearHeads, LinearWeights
@@ -42,6 +43,7 @@ from volspike.models.manifest import (
     Training,
     pretty,
 )
+from volspike.models.online import OnlineHeads
 from volspike.models.predictor import CalibratedPredictor, Heads
 from volspike.models.rows import labelled, least_log_sigma, log_realised, rows_sha256
 from volspike.models.settings import TrainSettings
@@ -153,7 +155,7 @@ def train(dataset: Dataset, split: Split, settings: TrainSettings) -> TrainResul
     references = {name: _reference(rules[name], slices) for name in REFERENCES if name in rules}
     ranking = {name: _predictor(name, entry, dataset) for name, entry in references.items()}
     reference, reference_reason = choose_reference(ranking, slices.tune)
-    fitted, not_fitted = _fit_models(slices, spec, rules["zscore"], settings)
+    fitted, not_fitted = _fit_models(slices, spec, rules, settings)
     thin, notes = _evidence_notes(slices)
     provenance = Provenance(
         dataset_sha256=dataset.sha256,
@@ -248,11 +250,12 @@ def _predictor(name: str, entry: ReferenceEntry, dataset: Dataset) -> Calibrated
 
 
 def _fit_models(
-    slices: _Slices, spec: InputSpec, zscore: FittedRule, settings: TrainSettings
+    slices: _Slices, spec: InputSpec, rules: Mapping[str, FittedRule], settings: TrainSettings
 ) -> tuple[dict[str, _Fitted], dict[str, str]]:
     """Fit the models asked for, and return them and why each other one could not be fitted."""
     fitted: dict[str, _Fitted] = {}
     if "zscore" in settings.models:
+        zscore = rules["zscore"]
         notes = (zscore.unfitted,) if zscore.unfitted else ()
         fitted["zscore"] = _Fitted(
             StateHeads(zscore.weights), {WEIGHTS_FILE: pretty(zscore.weights)}, None, notes
@@ -260,7 +263,7 @@ def _fit_models(
     others = [name for name in settings.models if name != "zscore"]
     reason = one_class(slices.fit.spike)
     if others and not reason:
-        parts = _fit_parts(slices, spec, settings, others)
+        parts = _fit_parts(slices, spec, rules, settings, others)
         fitted.update((name, parts[name]) for name in others)
     if not fitted:
         raise NotEnoughDataError(
@@ -273,7 +276,11 @@ def _fit_models(
 
 
 def _fit_parts(
-    slices: _Slices, spec: InputSpec, settings: TrainSettings, wanted: Sequence[str]
+    slices: _Slices,
+    spec: InputSpec,
+    rules: Mapping[str, FittedRule],
+    settings: TrainSettings,
+    wanted: Sequence[str],
 ) -> dict[str, _Fitted]:
     """Fit the models on inputs; the blend needs both others."""
     parts: dict[str, _Fitted] = {}
@@ -283,7 +290,14 @@ def _fit_parts(
         parts["xgboost"] = _fit_xgboost(slices, spec, settings)
     if "blend" in wanted:
         parts["blend"] = _fit_blend(slices, spec, parts["logistic"], parts["xgboost"])
+    if "online" in wanted:
+        parts["online"] = _fit_online(slices, rules["log-har-logit"])
     return parts
+
+
+def _fit_online(slices: _Slices, rule: FittedRule) -> _Fitted:
+    weights = fit_online(slices.fit, rule.weights)
+    return _Fitted(OnlineHeads(weights), {WEIGHTS_FILE: pretty(weights)}, None)
 
 
 def _fit_logistic(slices: _Slices, spec: InputSpec, settings: TrainSettings) -> _Fitted:

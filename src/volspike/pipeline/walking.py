@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,16 @@ import numpy as np
 
 from volspike.clock import Clock
 from volspike.config import Settings
+from volspike.errors import NotEnoughDataError
+from volspike.evaluation.lives import score_lives
 from volspike.evaluation.looks import append_look, check_appendable, look_at, looks_at, read_looks
 from volspike.evaluation.page import About, check_page, render_page, write_page
 from volspike.evaluation.walk_forward import walk_forward
 from volspike.evaluation.walk_report import compare_rules, report_walk, score_alerts
+from volspike.labels.dataset import Dataset
+from volspike.labels.splits import Split
+from volspike.models.learner import Learner
+from volspike.models.online import OnlinePredictor
 from volspike.models.settings import TrainSettings
 from volspike.models.train import train
 from volspike.pipeline.home import Home
@@ -89,6 +95,7 @@ def walk_models(
         round(request.every_days * DAY_S),
         lambda rows, split: train(rows, split, how),
         say,
+        lambda rows, split: _started(rows, split, how, say),
     )
     evaluation, split = report_walk(walk)
     versions = {name: f"{len(walk.chosen)} trainings" for name in evaluation.models}
@@ -100,6 +107,7 @@ def walk_models(
     return {
         **evaluation.as_dict(),
         "rules": compare_rules(walk),
+        "lives": score_lives(walk),
         "alerts": score_alerts(walk),
         "folds": [
             {"champion": champion, "reference": reference, "rows": int(np.count_nonzero(walk.fold == fold))}
@@ -114,3 +122,14 @@ def walk_models(
         "looks_log": str(log),
         "look": None if look is None else msgspec.to_builtins(look),
     }
+
+
+def _started(rows: Dataset, split: Split, how: TrainSettings, say: Callable[[str], None]) -> Learner | None:
+    """Return the online model of a fold, or None where its fit slice can't start one."""
+    try:
+        online = train(rows, split, replace(how, models=("online",))).bundles["online"].predictor
+    except NotEnoughDataError as error:
+        say(f"no online model: {error.reason}")
+        return None
+    assert isinstance(online, OnlinePredictor)
+    return online

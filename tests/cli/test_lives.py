@@ -1,0 +1,71 @@
+"""What a walk-forward tells of the three lives, as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from volspike.cli.lives import show_lives
+from volspike.evaluation.lives import PAIRS, SHOWN
+from whole_runs import PRODUCT, volspike
+
+FIRST_S, MINUTES = 1_700_000_040, 3_000
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the report of a walk-forward in two folds over two days of candles."""
+    root = tmp_path_factory.mktemp("lives")
+    rng = np.random.default_rng(3)
+    price, burst, lines = 40_000.0, 0.0, ["time,low,high,open,close,volume"]
+    for minute in range(MINUTES):
+        burst = 0.9 * burst + (rng.exponential(0.7) if rng.random() < 0.02 else 0.0)
+        path = price * np.exp(np.cumsum(rng.normal(0.0, 1e-4 * math.exp(burst), 20)))
+        figures = ",".join(f"{value:.2f}" for value in (path.min(), path.max(), path[0], path[-1]))
+        lines.append(f"{FIRST_S + 60 * minute},{figures},1.0")
+        price = path[-1]
+    (root / f"{PRODUCT}.csv").write_text("\n".join([*lines, ""]))
+    ran = volspike("backfill", root / f"{PRODUCT}.csv", "--data-dir", root / "data", "--json")
+    assert ran.code == 0, ran.err
+    walk = ("evaluate", "--walk-forward", "--feed", "candles", "--data-dir", root / "data", "--json")
+    ran = volspike(*walk)
+    assert ran.code == 0, ran.err
+    found: dict[str, Any] = ran.report
+    assert len(found["folds"]) == 2
+    return found
+
+
+def test_the_report_holds_the_scores_and_the_gains_of_every_life(report: dict[str, Any]) -> None:
+    lives = report["lives"]
+    assert list(lives["scores"]) == ["frozen", "retrained", "online", "frozen_log_har", "retrained_log_har"]
+    assert list(lives["gains"]) == [f"{ours}_over_{theirs}" for ours, theirs in PAIRS]
+    for scores in lives["scores"].values():
+        assert list(scores) == list(SHOWN)
+        assert scores["rows"] == report["models"]["champion"]["test"]["rows"]
+    assert lives["scores"]["retrained"]["log_loss"] == report["models"]["champion"]["test"]["log_loss"]
+    assert (
+        lives["scores"]["retrained_log_har"]["qlike"] == report["rules"]["log-har-logit"]["scores"]["qlike"]
+    )
+
+
+def test_the_tables_fit_100_columns_and_mark_what_is_thin(
+    report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("volspike.cli.output.PLAIN_WIDTH", 100)
+    thin = json.loads(json.dumps(report))
+    thin["lives"]["scores"]["online"]["enough_data"] = False
+    thin["lives"]["scores"]["frozen"]["enough_data"] = True
+    thin["lives"]["gains"]["online_over_frozen"]["pr_auc"] = None
+    show_lives(thin)
+    told = capsys.readouterr().out
+    assert "…" not in told
+    assert all(len(line.rstrip()) <= 100 for line in told.splitlines())
+    lines = told.splitlines()
+    (online,) = (line for line in lines if line.startswith("online") and "!" in line)
+    assert online.rstrip().endswith("!")
+    assert not any("!" in line for line in lines if line.startswith("frozen  "))
+    assert any("over retrained log-HAR" in line for line in lines)
