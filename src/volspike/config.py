@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     )
     retrain_limit_s: float = Field(1_800.0, gt=0, le=86_400, description="longest time of a retraining (s)")
     retrain_memory_mb: int = Field(4_096, ge=256, description="a retraining has so much memory (MB)")
+    drift_every_hours: float = Field(
+        24.0, ge=0, le=8_784, description="run reports drift so often (h of the market); 0: never"
+    )
     promote: Literal["auto", "never"] = Field(
         "auto",
         description="auto: a challenger proven better serves; never: only by volspike promote",

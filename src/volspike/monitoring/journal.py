@@ -15,6 +15,7 @@ import msgspec
 from volspike.errors import ModelError
 
 DRIFT_ALARM = "drift alarm"
+DRIFT_REPORT = "drift report"
 RETRAIN_STARTED = "retrain started"
 RETRAIN_ABANDONED = "retrain abandoned"
 RETRAIN_FAILED = "retrain failed"
@@ -41,7 +42,8 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     model, version : str
         The bundle that it is about; empty where there is none.
     by : str
-        Who or what caused it: ``user``, ``schedule``, ``drift alarm`` or ``trial``.
+        Who or what caused it: ``user``, ``schedule``, ``drift alarm``, ``trial``; of drift, what was tested:
+        ``outcomes`` or ``features``.
     reason : str
         In plain words.
     detail : dict

@@ -13,8 +13,9 @@ journal behind it. So whoever dies in here is replaced by another who sees the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,7 @@ from volspike.monitoring.graded import GradedRows
 from volspike.monitoring.journal import (
     CHALLENGER,
     DRIFT_ALARM,
+    DRIFT_REPORT,
     NOT_PROMOTED,
     PROMOTED,
     RETRAIN_STARTED,
@@ -51,6 +53,7 @@ NS = 1_000_000_000
 # Half hours behind it are not tested any more: it bounds the work, and makes alarms rarer if anything.
 WATCH_DAYS = 14
 BY_ALARM, BY_SCHEDULE, BY_TRIAL = "drift alarm", "schedule", "trial"
+BY_OUTCOMES, BY_FEATURES = "outcomes", "features"
 
 log = get_logger()
 
@@ -70,6 +73,8 @@ class Caretaker:
         What the grader writes.
     retrain : callable
         Begins a retraining, and returns at once or when it is done; asked while one runs, it does nothing.
+    report_drift : callable
+        Begins a report of drift, as ``retrain`` does; ``heard_of_drift`` is told how it ended.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Caretaker:
         grader: TopicGrader,
         ledger: Ledger,
         retrain: Callable[[Request], None],
+        report_drift: Callable[[Standing], None] = lambda _standing: None,
     ) -> None:
         self._home = home
         self._settings = settings
@@ -87,6 +93,7 @@ class Caretaker:
         self._grader = grader
         self._ledger = ledger
         self._retrain = retrain
+        self._report_drift = report_drift
         self._judged: dict[str, tuple[int | None, Standing]] = {}
 
     def step(self) -> None:
@@ -112,7 +119,28 @@ class Caretaker:
             self._judge(standing, now_ns)
             standing = self._standing(product)
             self._judged[product] = newest_s, standing
+        self._schedule_report(standing, now_ns)
         self._schedule(standing, now_ns)
+
+    def heard_of_drift(self, standing: Standing, report: Mapping[str, Any] | None) -> None:
+        """Note in the journal what a report of drift found; an alarm of it counts as those of outcomes do."""
+        champion = served_manifest(self._home, self._settings, standing)
+        verdict = (report or {}).get("verdict") or {}
+        words = verdict.get("words") or (report or {}).get("decision") or "the report could not be made"
+        entry = Entry("", "") if champion is None else Entry(champion.name, champion.version)
+        event = DRIFT_ALARM if verdict.get("alarm") and champion is not None else DRIFT_REPORT
+        self._tell(standing, event, entry, BY_FEATURES, str(words), self._grader.newest_ns, {})
+
+    def _schedule_report(self, standing: Standing, now_ns: int) -> None:
+        """Have drift reported now and then, once there is something to compare."""
+        every_ns = self._settings.drift_every_hours * HOUR_NS
+        oldest_s = self._ledger.oldest_s(standing.product)
+        if not every_ns or oldest_s is None:
+            return
+        reports = [each for each in self._journal(standing) if each.by == BY_FEATURES]
+        last_ns = reports[-1].market_ns if reports else oldest_s * NS
+        if now_ns >= last_ns + every_ns:
+            self._report_drift(standing)
 
     def _standing(self, product: str) -> Standing:
         return standing_of(self._home.models, product, self._feed)
@@ -139,7 +167,7 @@ class Caretaker:
         if verdict.alarm:
             detail: Figures = {test.name: test.figure for test in verdict.tests if test.alarm}
             served = Entry(champion.name, champion.version)
-            self._tell(standing, DRIFT_ALARM, served, "outcomes", verdict.words, now_ns, detail)
+            self._tell(standing, DRIFT_ALARM, served, BY_OUTCOMES, verdict.words, now_ns, detail)
             log.warning("drift", product=standing.product, model=str(served), reason=verdict.words)
 
     def _try(
@@ -243,5 +271,6 @@ def trial_report(home: Home, standing: Standing) -> Path:
 
 
 def _alarm_of(journal: Sequence[JournalEntry], champion: Manifest) -> JournalEntry | None:
-    alarm = newest(journal, DRIFT_ALARM)
-    return alarm if alarm is not None and alarm.version == champion.version else None
+    """Return the alarm on a champion's matured labels, if there was one."""
+    alarms = [each for each in journal if each.event == DRIFT_ALARM and each.by == BY_OUTCOMES]
+    return alarms[-1] if alarms and alarms[-1].version == champion.version else None

@@ -10,12 +10,14 @@ from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import VolspikeError
 from volspike.logs import get_logger
+from volspike.models.standing import Standing
 from volspike.monitoring.journal import JournalEntry, read_journal
 from volspike.monitoring.ledger import Ledger
+from volspike.pipeline.background import Background, Finished
 from volspike.pipeline.caretaker import Caretaker
 from volspike.pipeline.grading_topics import TopicGrader
 from volspike.pipeline.home import Home
-from volspike.pipeline.retrain_process import RetrainProcess
+from volspike.pipeline.retraining import Request
 from volspike.pipeline.served_models import choose_models
 
 log = get_logger()
@@ -44,16 +46,17 @@ class Tending:
         log_of_job = open_log(settings, self._home.log, clock)
         self._closing.callback(log_of_job.close)
         ledger = Ledger(self._home.ledger)
-        retraining = RetrainProcess(self._home, settings.retrain_limit_s, lambda: clock.monotonic_ns() / 1e9)
-        self._closing.callback(retraining.close)
-        self._retraining = retraining
+        self._beside = Background(settings.retrain_limit_s, lambda: clock.monotonic_ns() / 1e9)
+        self._closing.callback(self._beside.close)
+        self._drift_of: Standing | None = None
         self._caretaker = Caretaker(
             self._home,
             settings,
             choose_models(self._home, settings).dialect.name,
             TopicGrader(log_of_job, ledger, settings.topic_suffix),
             ledger,
-            retraining.begin,
+            self._retrain,
+            self._report_drift,
         )
         self._told = len(read_journal(self._home.journal))
         self.rounds = 0
@@ -67,8 +70,8 @@ class Tending:
 
     def step(self, tell: Callable[[JournalEntry], None]) -> None:
         """Do one round, and tell what the journal has new; what goes wrong is logged once and tried again."""
-        self._retraining.look()
         try:
+            self._hear(self._beside.look())
             self._caretaker.step()
             self.trouble = None
         except VolspikeError as error:
@@ -80,3 +83,25 @@ class Tending:
         for entry in entries[self._told :]:
             tell(entry)
         self._told = len(entries)
+
+    def _retrain(self, request: Request) -> None:
+        flags = ("--by", request.by, "--market-ns", str(request.market_ns))
+        self._begin("retrain", request.product, request.feed, *flags)
+
+    def _report_drift(self, standing: Standing) -> None:
+        if self._begin("drift", standing.product, standing.feed, "--compare", "recent"):
+            self._drift_of = standing
+
+    def _begin(self, verb: str, product: str, feed: str, *flags: str) -> bool:
+        """Begin a verb beside the job, unless one runs: it is asked for again in the next round."""
+        if self._beside.is_busy:
+            return False
+        home = ("--data-dir", str(self._home.root))
+        self._beside.begin((verb, *home, "--product", product, "--feed", feed, *flags))
+        return True
+
+    def _hear(self, finished: Finished | None) -> None:
+        """Take account of a verb that has ended: a retraining tells of itself in the journal."""
+        standing, self._drift_of = (self._drift_of, None) if finished is not None else (None, self._drift_of)
+        if finished is not None and standing is not None:
+            self._caretaker.heard_of_drift(standing, finished.report)
