@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     )
     retrain_limit_s: float = Field(1_800.0, gt=0, le=86_400, description="longest time of a retraining (s)")
     retrain_memory_mb: int = Field(4_096, ge=256, description="a retraining has so much memory (MB)")
+    retrain_kind: Literal["best", "online"] = Field(
+        "best", description="challenger: the best on tune, or a model that learns from every outcome"
+    )
     drift_every_hours: float = Field(
         24.0, ge=0, le=8_784, description="run reports drift so often (h of the market); 0: never"
     )

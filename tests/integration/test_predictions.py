@@ -17,7 +17,7 @@ from volspike.models.standing import champion_path
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import dataset_for
 from volspike.records import Alert, Outcome, Prediction
-from volspike.scoring.scorer import target_end_ns
+from volspike.scoring.outcomes import target_end_ns
 from volspike.simulation.faults import Fault
 from whole_runs import (
     PRODUCT,

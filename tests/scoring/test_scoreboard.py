@@ -13,8 +13,8 @@ from made_records import make_alert
 from volspike.evaluation.ranking import average_precision
 from volspike.evaluation.scores import log_loss
 from volspike.records import Alert, Outcome
+from volspike.scoring.outcomes import GradedPrediction
 from volspike.scoring.scoreboard import Scoreboard
-from volspike.scoring.scorer import GradedPrediction
 
 
 def graded(

@@ -28,7 +28,8 @@ from volspike.models.adaptive_band import STEP_A_SECOND
 from volspike.models.calibration import Scored
 from volspike.models.kernels import adapt_rows
 from volspike.records import FeatureRow
-from volspike.scoring.scorer import Scorer, target_end_ns
+from volspike.scoring.outcomes import target_end_ns
+from volspike.scoring.scorer import Scorer
 from volspike.testing.manual_clock import ManualClock
 
 

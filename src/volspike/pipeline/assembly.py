@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from volspike.pipeline.caretaking import Caretaking
 from volspike.pipeline.catch_up import CatchUp, CaughtUp
 from volspike.pipeline.clock_check import ClockCheck
 from volspike.pipeline.home import Home
+from volspike.pipeline.learned_store import keep_learned, resume_learned
 from volspike.pipeline.live import LiveParts, LivePipeline, ProductScoring
 from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.log_owner import check_owner
@@ -58,6 +60,7 @@ from volspike.scoring.scoreboard import Scoreboard
 log = get_logger()
 
 WATCH_S = 1.0
+KEEP_LEARNED_S = 300
 PROBABILITIES = ("p_spike", "reference_p_spike")
 
 
@@ -100,16 +103,23 @@ class LiveJob:
             await self.client.run(stop)
         finally:
             self.pipeline.finish()
+            self._keep_learned()
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
 
     async def _follow_standings(self) -> None:
         """Serve what was promoted, between two frames; it is loaded on another thread."""
-        while True:
+        for second in count(1):
             await asyncio.sleep(WATCH_S)
+            if second % KEEP_LEARNED_S == 0:
+                self._keep_learned()
             for swap in await asyncio.to_thread(self._watch.poll):
                 self.serve(swap)
+
+    def _keep_learned(self) -> None:
+        for product, scoring in self.pipeline.scoring.items():
+            keep_learned(Home(self._settings.data_dir).learned, product, scoring.scorer)
 
     def serve(self, swap: Swap) -> None:
         """Predict a product by another model from the next frame on."""
@@ -233,7 +243,7 @@ def _pipeline(
         records=records,
         dispatcher=dispatcher,
         header=header_maker(served.dialect, settings.products),
-        make_scoring=_scoring_maker(served, settings.model_expiry_days, trailing, clock, newest),
+        make_scoring=_scoring_maker(served, settings, trailing, clock, newest),
         policies=_policies(served, settings, PROBABILITIES[0]),
         reference_policies=_policies(served, settings, PROBABILITIES[1]),
     )
@@ -253,7 +263,7 @@ def _set_aside(path: Path, error: VolspikeError) -> None:
 
 def _scoring_maker(
     served: Served,
-    expiry_days: float,
+    settings: Settings,
     trailing: dict[str, TrailingState],
     clock: Clock,
     newest: Mapping[str, Prediction],
@@ -263,10 +273,15 @@ def _scoring_maker(
         if bundle is None:
             return None
         scorer = make_scorer(
-            bundle, served.challengers.get(tick.product), trailing[tick.product], clock, expiry_days
+            bundle,
+            served.challengers.get(tick.product),
+            trailing[tick.product],
+            clock,
+            settings.model_expiry_days,
         )
         if tick.product in newest:
             scorer.resume_band((newest[tick.product],))
+        resume_learned(Home(settings.data_dir).learned, tick.product, scorer)
         return ProductScoring(scorer, Scoreboard())
 
     return make

@@ -55,6 +55,11 @@ class Home:
         return self.root / "ledger"
 
     @property
+    def learned(self) -> Path:
+        """What models that learn have learned, JSON."""
+        return self.root / "learned"
+
+    @property
     def retrain_lock(self) -> Path:
         """Who is retraining."""
         return self.root / "retrain.lock"

@@ -16,9 +16,11 @@ from volspike.features.regime.state import RegimeState
 from volspike.features.sets import get_feature_set
 from volspike.labels.trailing import Context, TrailingState
 from volspike.logs import get_logger
-from volspike.models.bundle import Bundle, check_fits, load_bundle, rows_of, takes_rows
+from volspike.models.bundle import Bundle, check_fits, load_bundle, new_bundle, rows_of, takes_rows
 from volspike.models.defaults import default_model
+from volspike.models.learner import Learner
 from volspike.models.manifest import Manifest
+from volspike.models.predictor import Predictor
 from volspike.models.standing import champions, standing_of
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
@@ -258,16 +260,23 @@ def trailing_for(bundle: Bundle, scales: PriceScales, keeps_regime: bool) -> Tra
 def make_scorer(
     bundle: Bundle, challenger: Bundle | None, trailing: TrailingState, clock: Clock, expiry_days: float
 ) -> Scorer:
-    """Return what scores a product by a model, with another in its shadow."""
+    """Return what scores a product by a model, with another in its shadow; one that learns begins anew."""
     return Scorer(
-        bundle.predictor,
+        fresh(bundle),
         bundle.reference,
         trailing,
         clock,
         bundle.manifest.training.span_ns,
         stale_ns(bundle.manifest, expiry_days),
-        None if challenger is None else challenger.predictor,
+        None if challenger is None else fresh(challenger),
     )
+
+
+def fresh(bundle: Bundle) -> Predictor:
+    """Return a bundle's predictor; of a model that learns another one, that has learned nothing yet."""
+    if not isinstance(bundle.predictor, Learner):
+        return bundle.predictor
+    return new_bundle(bundle.manifest, bundle.files).predictor
 
 
 def warm_up(bundle: Bundle) -> None:

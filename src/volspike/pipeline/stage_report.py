@@ -13,8 +13,8 @@ from volspike.bus.port import Log, LogRecord
 from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS, Topic
 from volspike.pipeline.latency import LatencyHistogram
 from volspike.records import FeatureRow, Mark, Prediction
+from volspike.scoring.outcomes import GradedPrediction
 from volspike.scoring.scoreboard import Scoreboard
-from volspike.scoring.scorer import GradedPrediction
 
 READ_ROWS = 10_000
 

@@ -18,7 +18,7 @@ from volspike.models.bundle import load_bundle
 from volspike.models.card import model_card
 from volspike.models.manifest import Manifest
 from volspike.models.registry import Registered, register
-from volspike.models.settings import TrainSettings
+from volspike.models.settings import KINDS, ON_REQUEST, TrainSettings
 from volspike.models.shelf import save_bundle
 from volspike.models.standing import Standing, champions, crown_champion
 from volspike.models.train import TrainResult, train, with_note, with_scores
@@ -106,7 +106,8 @@ def train_models(
     for words in describe_parts(dataset, split):
         say(words)
     say("fitting on the labelled rows of fit")
-    how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight)
+    kinds = KINDS if crown is crown_champion or settings.retrain_kind == "best" else ON_REQUEST
+    how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight, models=kinds)
     if settings.tune_trials:
         how = _tuned(dataset, split, how, settings.tune_trials, say)
     result = train(dataset, split, how)

@@ -11,7 +11,7 @@ from volspike.features.window import SECOND_NS
 from volspike.labels.targets import HORIZON_S, RvLabeller
 from volspike.pipeline.log_tail import newest_record, unsettled_predictions
 from volspike.records import Mark, Prediction, Record, Tick
-from volspike.scoring.scorer import outcome_of
+from volspike.scoring.outcomes import outcome_of
 
 # A minute, the two seconds it may begin and end in, and as much again for products that are behind others.
 REACH_NS = 2 * (HORIZON_S + 2) * SECOND_NS

@@ -18,7 +18,7 @@ from volspike.evaluation.scores import log_loss
 from volspike.features.window import last_closed_second
 from volspike.labels.targets import HORIZON_S
 from volspike.records import Alert
-from volspike.scoring.scorer import GradedPrediction
+from volspike.scoring.outcomes import GradedPrediction
 
 F8 = npt.NDArray[np.float64]
 

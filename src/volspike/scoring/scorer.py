@@ -11,101 +11,30 @@ prediction made when its minute was already over "late".
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, cast
-
-import msgspec
+from typing import Any, cast
 
 from volspike.clock import Clock
 from volspike.features.grid import mid_price
 from volspike.features.sets import TICK_SETS, get_feature_set
-from volspike.features.window import MIN_TICKS, SECOND_NS, last_closed_second
+from volspike.features.window import MIN_TICKS, last_closed_second
 from volspike.labels.stream import column_index
-from volspike.labels.targets import HORIZON_S, Graded, RvLabeller, make_labeller
+from volspike.labels.targets import Graded, RvLabeller, make_labeller
 from volspike.labels.trailing import Context, TrailingState
 from volspike.models.adaptive_band import AdaptiveBand
 from volspike.models.calibration import Scored
 from volspike.models.predictor import Predictor
-from volspike.records import FeatureRow, Mark, Outcome, Prediction
+from volspike.records import FeatureRow, Mark, Prediction
 from volspike.scoring.guard import GuardedPredictor
+from volspike.scoring.learning import Learning
+from volspike.scoring.outcomes import Batch, GradedPrediction, Settled, prediction_id, target_end_ns
 
 FALLBACK_SUFFIX = "!fallback"
 NEVER_TRAINED = (0, -1)
 NEVER_NS = 2**63 - 1
-
-
-def prediction_id(identity: str, model_version: str) -> str:
-    """Return the stable id of a prediction: 16 hex digits of the sha256 of tick identity and version."""
-    return hashlib.sha256(f"{identity}\n{model_version}".encode()).hexdigest()[:16]
-
-
-def target_end_ns(event_ns: int) -> int:
-    """Return when the minute that a prediction at ``event_ns`` is about is over (ns, boundary s + 60)."""
-    return (last_closed_second(event_ns) + 1 + HORIZON_S) * SECOND_NS
-
-
-def outcome_of(
-    prediction: Prediction, sigma_bps: float | None, unlabelled: str | None, matured_ns: int
-) -> Outcome:
-    """Return the outcome of a prediction.
-
-    Parameters
-    ----------
-    prediction : Prediction
-        Graded with the tau that it carries.
-    sigma_bps : float or None
-        Realised volatility of its minute, basis points.
-    unlabelled : str or None
-        Why there is none.
-    matured_ns : int
-        Event time at which that was known, nanoseconds UTC.
-    """
-    return Outcome(
-        prediction_id=prediction.id,
-        product=prediction.product,
-        event_ns=prediction.event_ns,
-        matured_ns=matured_ns,
-        p_spike=prediction.p_spike,
-        tau_bps=prediction.tau_bps,
-        sigma_future_bps=sigma_bps,
-        spike=None if sigma_bps is None else sigma_bps >= prediction.tau_bps,
-        unlabelled=unlabelled,
-    )
-
-
-class GradedPrediction(NamedTuple):
-    """A prediction with its outcome and the number of the covered stretch it was made in."""
-
-    prediction: Prediction
-    outcome: Outcome
-    run: int
-
-
-class _Batch(msgspec.Struct, gc=False):
-    """Pending predictions that share one target: it is over at ``target_ns``."""
-
-    run: int
-    second: int
-    target_ns: int
-    predictions: list[Prediction]
-
-
-class _Settled(NamedTuple):
-    """The grade of a batch, and those of its predictions that no outcome has been made of."""
-
-    predictions: Iterator[Prediction]
-    sigma_future_bps: float | None
-    unlabelled: str | None
-    matured_ns: int
-    run: int
-
-    def grade(self, prediction: Prediction) -> GradedPrediction:
-        outcome = outcome_of(prediction, self.sigma_future_bps, self.unlabelled, self.matured_ns)
-        return GradedPrediction(prediction, outcome, self.run)
 
 
 class Scorer:
@@ -167,15 +96,16 @@ class Scorer:
         stale_ns: int = NEVER_NS,
         challenger: Predictor | None = None,
     ) -> None:
+        self._learning = Learning(())
         self._take(predictor, reference, trained_ns, stale_ns, challenger)
         self.band = AdaptiveBand()
         self._trailing = trailing
         self._clock = clock
-        self._labeller: RvLabeller[_Batch] = make_labeller(predictor.target)
+        self._labeller: RvLabeller[Batch] = make_labeller(predictor.target)
         # The rv target is the same for all rows of a second; others depend on the row's own time.
         self._shares_targets = predictor.target == "rv"
-        self._batch = _Batch(-1, 0, 0, [])
-        self._settled: deque[_Settled] = deque()
+        self._batch = Batch(-1, 0, 0, [])
+        self._settled: deque[Settled] = deque()
         self.newest_ns = 0
         self._covered_since_ns: int | None = None
         self.pending = 0
@@ -198,6 +128,11 @@ class Scorer:
         trailing state holds what the new one takes; see ``pipeline.served_models.swaps_for``.
         """
         is_another = predictor.version != self._model.version
+        # A model that goes on, or moves up from the shadow, keeps what it has learned.
+        known = {each.version: each for each in self._predictors}
+        predictor = known.get(predictor.version, predictor)
+        if challenger is not None:
+            challenger = known.get(challenger.version, challenger)
         self._take(predictor, reference, trained_ns, stale_ns, challenger)
         if is_another:
             self.band = AdaptiveBand()
@@ -273,6 +208,15 @@ class Scorer:
         return graded
 
     @property
+    def learned(self) -> dict[str, Any]:
+        """What models that learn have learned, by version; empty where none does."""
+        return self._learning.learned
+
+    def resume_learning(self, learned: dict[str, Any]) -> None:
+        """Go on from what ``learned`` gave, in a scorer of the same models."""
+        self._learning.import_state({"learned": learned})
+
+    @property
     def since_ns(self) -> int:
         """Event time (ns) of the oldest pending prediction, or of the newest event if there is none."""
         batches = self._labeller.pending
@@ -281,7 +225,8 @@ class Scorer:
     def await_instead(self, predictions: Iterable[Prediction]) -> None:
         """Forget what is pending and wait for these in its place; the next event has to be behind a break."""
         self._labeller.end()
-        self._batch = _Batch(-1, 0, 0, [])
+        self._learning.forget()
+        self._batch = Batch(-1, 0, 0, [])
         self.pending = 0
         for prediction in predictions:
             self._await(self._batch_at(prediction.event_ns), prediction)
@@ -316,6 +261,7 @@ class Scorer:
             "band": [self._model.version, self.band.log_stretch, self.band.outcomes, self.band.inside],
             "failures": self.failures,
             "last_failure": self._model.last_failure,
+            "learning": self._learning.export_state(),
         }
         return state, [prediction for batch in batches for prediction in batch.predictions]
 
@@ -327,7 +273,7 @@ class Scorer:
         """
         waiting = iter(predictions)
         batches = [
-            _Batch(run, second, target_ns, list(islice(waiting, count)))
+            Batch(run, second, target_ns, list(islice(waiting, count)))
             for run, second, target_ns, count in state["batches"]
         ]
         self._labeller.import_state(state["labeller"], batches)
@@ -343,6 +289,7 @@ class Scorer:
         if version == self._model.version:
             self.band = AdaptiveBand(log_stretch)
             self.band.outcomes, self.band.inside = outcomes, inside
+        self._learning.import_state(state.get("learning", {}))
         self._model.failures.update(state["failures"])
         self._model.last_failure = state["last_failure"]
 
@@ -356,6 +303,8 @@ class Scorer:
     ) -> None:
         self._model, self._reference = GuardedPredictor(predictor), GuardedPredictor(reference)
         self._challenger = None if challenger is None else GuardedPredictor(challenger)
+        self._predictors = [predictor] if challenger is None else [predictor, challenger]
+        self._learning = self._learning.with_models(self._predictors)
         self._trained_ns, self._stale_ns = trained_ns, stale_ns
         self._feature_set = predictor.feature_set
         self._of_seconds = _is_of_seconds(predictor)
@@ -380,9 +329,10 @@ class Scorer:
         prediction = self._record(row, context, scored, reference, challenged, batch.target_ns, received_ns)
         self.predictions += 1
         if prediction.late:
-            self._settled.append(_Settled(iter((prediction,)), None, "late", row.event_ns, batch.run))
+            self._settled.append(Settled(iter((prediction,)), None, "late", row.event_ns, batch.run))
         else:
             self._await(batch, prediction)
+            self._learning.saw(batch.run, batch.second, context)
         return prediction
 
     def _challenged(self, values: Sequence[float], context: Context) -> Scored | None:
@@ -447,27 +397,27 @@ class Scorer:
             None if challenged is None else challenged.sigma_bps,
         )
 
-    def _batch_at(self, event_ns: int) -> _Batch:
+    def _batch_at(self, event_ns: int) -> Batch:
         """Return the batch of the predictions made at ``event_ns``: that of its second, or a new one."""
         batch, run = self._batch, self._trailing.run
         second = last_closed_second(event_ns)
         if batch.second != second or batch.run != run or not self._shares_targets:
-            batch = self._batch = _Batch(run, second, target_end_ns(event_ns), [])
+            batch = self._batch = Batch(run, second, target_end_ns(event_ns), [])
         return batch
 
-    def _await(self, batch: _Batch, prediction: Prediction) -> None:
+    def _await(self, batch: Batch, prediction: Prediction) -> None:
         if not batch.predictions:
             self._labeller.add(batch, prediction.event_ns)
         batch.predictions.append(prediction)
         self.pending += 1
 
-    def _settle(self, graded: Iterable[Graded[_Batch]], event_ns: int) -> None:
-        learned: _Batch | None = None
+    def _settle(self, graded: Iterable[Graded[Batch]], event_ns: int) -> None:
+        learned: Batch | None = None
         realised_bps: float | None = None
         for batch, sigma_future_bps, unlabelled in graded:
             self.pending -= len(batch.predictions)
             waiting = iter(batch.predictions)
-            self._settled.append(_Settled(waiting, sigma_future_bps, unlabelled, event_ns, batch.run))
+            self._settled.append(Settled(waiting, sigma_future_bps, unlabelled, event_ns, batch.run))
             # All batches of a second are due with it, in one call: the last one stands for the second.
             if learned is not None and learned.second != batch.second:
                 self._learn(learned, realised_bps)
@@ -475,9 +425,10 @@ class Scorer:
         if learned is not None:
             self._learn(learned, realised_bps)
 
-    def _learn(self, batch: _Batch, realised_bps: float | None) -> None:
-        """Let the band learn from the outcome of a second's last prediction, where it was the model's."""
+    def _learn(self, batch: Batch, realised_bps: float | None) -> None:
+        """Let models and band learn from the outcome of a second's last prediction, where it was theirs."""
         last = batch.predictions[-1]
+        self._learning.matured(batch.run, batch.second, realised_bps, last.tau_bps)
         if realised_bps is not None and self._made(last):
             self.band.take(last.sigma_low_bps, last.sigma_high_bps, realised_bps)
 

@@ -1,0 +1,48 @@
+"""What models that learn have learned, kept by a live job for its next start.
+
+learned/<product>.json      by version of the model; written whole or not at all
+
+With stages of their own it is part of the state of ``score``. Here a crash costs what was learned since the
+last writing, minutes of it: labels teach again as they come.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from volspike.errors import ModelError
+from volspike.logs import get_logger
+from volspike.models.shelf import replace_file, writing
+from volspike.scoring.scorer import Scorer
+
+log = get_logger()
+
+
+def keep_learned(directory: Path, product: str, scorer: Scorer) -> None:
+    """Write what a product's models have learned; nothing where none learns, or the disk refuses: logged."""
+    learned = scorer.learned
+    if not learned:
+        return
+    path = directory / f"{product}.json"
+    try:
+        with writing(path):
+            directory.mkdir(exist_ok=True)
+            replace_file(path, json.dumps(learned).encode())
+    except ModelError as error:
+        log.error("what was learned is not kept", product=product, reason=str(error))
+
+
+def resume_learned(directory: Path, product: str, scorer: Scorer) -> None:
+    """Have a product's models go on from what was kept; what can't be read is logged and left."""
+    path = directory / f"{product}.json"
+    try:
+        learned: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        log.warning("what was learned can't be read", path=str(path), reason=str(error))
+        return
+    if isinstance(learned, dict):
+        scorer.resume_learning(learned)
