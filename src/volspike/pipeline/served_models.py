@@ -19,6 +19,7 @@ from volspike.logs import get_logger
 from volspike.models.bundle import Bundle, check_fits, load_bundle, rows_of, takes_rows
 from volspike.models.defaults import default_model
 from volspike.models.manifest import Manifest
+from volspike.models.mlflow_client import Server
 from volspike.models.standing import champions, standing_of
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
@@ -167,7 +168,7 @@ def _known(home: Home, settings: Settings) -> dict[str, list[Bundle]]:
             found = [champion for champion in champions(home.models, product) if champion.feed in DIALECTS]
             known[product] = [load_bundle(champion.path(home.models)) for champion in found]
         return known
-    bundle = open_model(home, settings.model)
+    bundle = open_model(home, settings.model, server=Server.of(settings.mlflow_uri))
     manifest = bundle.manifest
     if manifest.product not in known:
         raise ModelError(
