@@ -214,7 +214,7 @@ def test_a_copied_directory_reads_and_writes_its_own_artifacts(trained, evaluati
     shutil.copytree(original, copy)
     assert copy in resolve_model(uri, copy).parents
     files = sorted((original / "mlartifacts").rglob("*"))
-    again = registered_in(copy, trained, evaluation)
+    again = registered_in(copy, changed(trained, notes=("another",)), evaluation)
     assert copy in resolve_model(again[trained.champion].uri, copy).parents
     assert sorted((original / "mlartifacts").rglob("*")) == files
     shutil.rmtree(original)

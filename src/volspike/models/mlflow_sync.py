@@ -67,7 +67,7 @@ def _send_apart(data_dir: Path, server: Server | None) -> Sent:
 
 
 def main() -> None:
-    """Send what waits in the data directory named first to the server named second; to sqlite if that is empty."""
+    """Send what waits in the data directory named first to the server named second, or to sqlite."""
     _, data_dir, uri = sys.argv
     with redirect_stdout(sys.stderr):  # MLflow tells people there where to look
         sent = send_waiting(Path(data_dir), Server.of(uri))
