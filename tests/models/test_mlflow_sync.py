@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -43,6 +44,14 @@ from pathlib import Path
 from volspike.models.mlflow_send import send_waiting
 from volspike.testing.crash_point import CrashPoint
 send_waiting(Path(sys.argv[1]), None, CrashPoint(sys.argv[2], kill=True))
+"""
+
+
+FULL = """
+import sys
+from pathlib import Path
+from volspike.models.mlflow_sync import sync
+print(sync(Path(sys.argv[1]), None).waiting.words)
 """
 
 
@@ -99,6 +108,22 @@ def test_fault_43_while_the_database_is_locked_all_waits_and_nothing_fails(data_
     assert Outbox(data_dir).waiting() == waiting
     assert sync(data_dir, None).waiting.words == ""
     assert told(data_dir, "locked") == WHOLE
+
+
+def test_fault_43_while_the_disk_of_the_database_is_full_all_waits_and_nothing_fails(data_dir: Path) -> None:
+    trained(data_dir, "full", model("full"))
+    ran = subprocess.run(
+        [sys.executable, "-c", FULL, str(data_dir)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("1 item waits for MLflow, as ")
+    assert sync(data_dir, None).waiting.words == ""
+    assert told(data_dir, "full") == WHOLE
 
 
 def test_the_aliases_follow_the_standing(data_dir: Path, client: Any) -> None:
