@@ -49,7 +49,7 @@ def test_fault_43_told_while_the_server_is_away_all_waits_and_syncs_in_order_lat
     began = time.monotonic()
     assert tell_standing(data_dir, server).items == 2
     (data_dir / "drift.html").write_text("<p>")
-    queue_report(data_dir, entry, data_dir / "drift.html", "drift")
+    queue_report(data_dir, entry, [data_dir / "drift.html"], "drift")
     assert sync(data_dir, server).waiting.items == 3
     assert time.monotonic() - began < 5
     monkeypatch.setenv("VOLSPIKE_MLFLOW_URI", place.uri)

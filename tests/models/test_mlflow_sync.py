@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -194,10 +195,24 @@ def test_a_report_is_attached_to_the_run_of_its_model(data_dir: Path, client: An
     (entry,) = trained(data_dir, "reported", model("reported"))
     report = tmp_path / "drift.html"
     report.write_text("<p>nothing has drifted</p>")
-    queue_report(data_dir, entry, report, "drift")
+    queue_report(data_dir, entry, [report], "drift")
     assert sync(data_dir, None).waiting.words == ""
     (version,) = client.search_model_versions(f"tags.bundle_version = '{entry.version}'")
     assert [f.path for f in client.list_artifacts(version.run_id, "drift")] == ["drift/drift.html"]
+
+
+def test_a_report_of_a_copied_directory_stays_in_it(data_dir: Path, tmp_path: Path) -> None:
+    (entry,) = trained(data_dir, "copied", model("copied"))
+    assert sync(data_dir, None).waiting.words == ""
+    copy = tmp_path / "copy"
+    shutil.copytree(data_dir, copy)
+    before = sorted((data_dir / "mlartifacts").rglob("*"))
+    (copy / "copied.html").write_text("<p>")
+    queue_report(copy, entry, [copy / "copied.html"], "drift")
+    assert sync(copy, None).waiting.words == ""
+    assert sorted((data_dir / "mlartifacts").rglob("*")) == before
+    (found,) = set((copy / "mlartifacts").rglob("copied.html"))
+    assert found.parent.name == "drift"
 
 
 def test_what_can_never_be_told_is_set_aside_and_the_rest_goes_on(data_dir: Path) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from volspike.errors import ModelError, RegistryError
 from volspike.models.bundle import load_bundle
 from volspike.models.mlflow_aliases import CHALLENGER, CHAMPION, PREVIOUS, set_aliases
-from volspike.models.mlflow_client import Server, experiment, open_mlflow
+from volspike.models.mlflow_client import ARTIFACTS, Server, experiment, open_mlflow
 from volspike.models.mlflow_items import Aliases, Attachment, Item, Training
 from volspike.models.mlflow_outbox import Outbox, Reached
 from volspike.models.mlflow_run import Registered, ToldModel, find_version, is_final, own_name, tell_model
@@ -137,14 +138,25 @@ class _Teller:
         if found is not None:
             own_name(self._client, entry.name)
             return found
+        return self._from_shelf(entry)
+
+    def _from_shelf(self, entry: Entry) -> Registered:
         bundle = entry.path(self._models)
         scores = load_bundle(bundle).manifest.provenance.scores
         return self._model(f"shelf/{entry.name}/{entry.version}", bundle, flat_metrics(scores), {})
 
     def _attachment(self, item: Attachment, path: Path) -> None:
-        entry = self._known(item.model)
-        assert entry is not None
-        self._client.log_artifacts(entry.run_id, str(path / "files"), item.folder)
+        found = self._known(item.model)
+        if found is None or not self._is_here(found.run_id):
+            found = self._from_shelf(item.model)
+        self._client.log_artifacts(found.run_id, str(path / "files"), item.folder)
+
+    def _is_here(self, run_id: str) -> bool:
+        """Tell whether a run's artifacts are of this data directory, which may have been moved or copied."""
+        if self._server is not None:
+            return True
+        address = unquote(urlsplit(self._client.get_run(run_id).info.artifact_uri).path)
+        return Path(address).is_relative_to((self._models.parent / ARTIFACTS).resolve())
 
 
 def flat_metrics(scores: dict[str, dict[str, float | int | bool | None]]) -> dict[str, float]:

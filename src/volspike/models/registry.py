@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from volspike.errors import ModelError
 from volspike.evaluation.report import Evaluation
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import MANIFEST_FILE
@@ -92,26 +91,25 @@ def queue_standing(data_dir: Path, product: str, feed: str) -> None:
     Outbox(data_dir).put("aliases", Aliases(product, feed), {})
 
 
-def queue_report(data_dir: Path, model: Entry, report: Path, folder: str) -> None:
-    """Note that a file, such as the report of a drift, belongs to the run of a model.
+def queue_report(data_dir: Path, model: Entry, files: Iterable[Path], folder: str) -> None:
+    """Note that files, such as the pages on drift, belong to the run of a model.
 
     Parameters
     ----------
     model : Entry
         Which bundle's run.
-    report : Path
-        The file; it is copied and may go.
+    files : iterable of Path
+        They are copied and may go; those of the same name that were attached before are replaced.
     folder : str
         Where among the run's artifacts.
 
     Raises
     ------
     ModelError
-        When there is no such file, or the data directory can't be written.
+        When a file can't be read, or the data directory can't be written.
     """
-    if not report.is_file():
-        raise ModelError(str(report), "there is no such file", "name a report that is there")
-    Outbox(data_dir).put("attachment", Attachment(model, folder), {f"files/{report.name}": report})
+    found: dict[str, bytes | Path] = {f"files/{path.name}": path for path in files}
+    Outbox(data_dir).put("attachment", Attachment(model, folder), found)
 
 
 def _training(
