@@ -92,7 +92,9 @@ def test_invariant_06_killed_in_the_middle_nothing_is_there_twice(data_dir: Path
     command = [sys.executable, "-c", KILLED, str(data_dir), "version.created"]
     assert subprocess.run(command, check=False, timeout=90).returncode == -signal.SIGKILL
     assert Outbox(data_dir).waiting().items == 1
-    assert sync(data_dir, None).waiting.words == ""
+    synced = sync(data_dir, None, apart=True)  # as the caretaker does
+    assert synced.waiting.words == ""
+    assert [list(models) for models in synced.registered.values()] == [["zscore"]]
     assert told(data_dir, "killed") == WHOLE
 
 
