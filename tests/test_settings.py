@@ -79,3 +79,26 @@ def test_an_option_on_which_exactly_once_rests_is_refused(name: str, monkeypatch
         load_settings()
     monkeypatch.setenv("VOLSPIKE_KAFKA_OPTIONS", '{"security.protocol": "SSL"}')
     assert load_settings().kafka_options == {"security.protocol": "SSL"}
+
+
+@pytest.mark.parametrize("address", ["http://mlflow:5000/", "https://tracking.example/mlflow"])
+def test_a_tracking_server_is_an_address(address: str) -> None:
+    assert load_settings({"mlflow_uri": address}).mlflow_uri == address.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "address", ["mlflow:5000", "sqlite:///mlflow.db", "http://", "http://[::1", "http://h:99999", "file:///x"]
+)
+def test_what_is_no_address_of_a_tracking_server_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="no http:// or https:// address; give an https:// or http:// addr"):
+        load_settings({"mlflow_uri": address})
+
+
+@pytest.mark.parametrize("address", ["http://me:hunter2@mlflow:5000", "http://mlflow:5000/?token=hunter2"])
+def test_fault_50_credentials_in_the_address_of_a_tracking_server_are_refused_and_not_repeated(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOLSPIKE_MLFLOW_URI", address)
+    ran = volspike("config")
+    assert "MLflow reads credentials from its own variables" in one_line_failure(ran)
+    assert "hunter2" not in ran.out + ran.err

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -129,6 +130,7 @@ class Settings(BaseSettings):
     price_decimals: Annotated[dict[str, Annotated[int, Field(ge=0, le=MAX_PRICE_DECIMALS)]], NoDecode] = (
         Field(default_factory=dict, description="price scale per product")
     )
+    mlflow_uri: str = Field("", description="MLflow tracking server; empty: sqlite in the data directory")
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="port of /metrics and /healthz; 0: any; empty: none"
     )
@@ -183,6 +185,21 @@ class Settings(BaseSettings):
         if value is not None and opens is not None and value > opens:
             raise ValueError(f"{value:g} is above alert_open, {opens:g}: the alert would never stay open")
         return value
+
+    @field_validator("mlflow_uri")
+    @classmethod
+    def _server(cls, value: str) -> str:
+        """Refuse what is no address, and credentials, which would be shown; their text is never repeated."""
+        try:
+            parts = urlsplit(value)
+            is_sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_sound = False
+        if value and not is_sound:
+            raise ValueError("it is no http:// or https:// address")
+        if value and ("@" in parts.netloc or parts.query or parts.fragment):
+            raise ValueError("it holds more than an address; MLflow reads credentials from its own variables")
+        return value.rstrip("/")
 
     @classmethod
     def settings_customise_sources(
@@ -300,6 +317,7 @@ _EXPECTED = {
     "exchange_url": "a ws:// or wss:// address, or nothing",
     "default_model": "true or false",
     "candles_url": "an https:// or http:// address",
+    "mlflow_uri": "an https:// or http:// address, or nothing",
     "feature_set": "core, core-sized or flow",
 }
 

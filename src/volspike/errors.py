@@ -15,6 +15,7 @@ VolspikeError                  one line: what, why, and what to do about it
 ├── NotEnoughDataError         too few rows, windows, clusters or classes for what was asked
 ├── LeakError                  the leak audit found a leak
 ├── ModelError                 a model bundle is missing, corrupt or made for something else
+│   └── RegistryError          MLflow is away, locked or full: what it is to know waits
 ├── BusyError                  another process is at the same work
 ├── VerificationError          replayed and recorded rows differ
 ├── DriftError                 there is drift, and it was asked to fail on it
@@ -120,6 +121,10 @@ class LeakError(VolspikeError):
 
 class ModelError(VolspikeError):
     """A model bundle is missing, corrupt, or made for another feed or feature set."""
+
+
+class RegistryError(ModelError):
+    """MLflow can't be reached or can't write; what it is to be told waits in the outbox."""
 
 
 class BusyError(VolspikeError):

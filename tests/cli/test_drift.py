@@ -58,6 +58,8 @@ def test_a_simulated_market_gets_a_report_of_features_target_predictions_and_qua
     assert report["current"]["hours"] == pytest.approx(0.25, abs=0.01)
     assert report["reference"]["last"] < report["current"]["first"]
     assert report["decision"] in ("drift", "no drift")
+    attached = {path.name for path in (root / "mlartifacts").rglob("drift/drift-*")}
+    assert attached == {Path(path).name for path in report["files"].values()}
     monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
     again = compared(root, *arguments)
     assert {name for name in report if again[name] != report[name]} <= {"evidently", "files", "quality"}

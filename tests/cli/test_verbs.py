@@ -82,7 +82,7 @@ def test_models_lists_every_bundle_and_marks_the_champion(trained: Callable[[], 
     rows = volspike("models", "--data-dir", root, "--json").report["models"]
     assert {row["model"] for row in rows} == {"zscore", "logistic", "xgboost", "blend"}
     assert [row["state"] for row in rows].count("champion") == 1
-    (path,) = (root / "models" / "champions").iterdir()
+    (path,) = (root / "models" / "champions").glob("*.json")
     pointer = json.loads(path.read_text())
     champion = next(row for row in rows if row["state"] == "champion")
     assert (champion["model"], champion["version"]) == (pointer["name"], pointer["version"])

@@ -140,3 +140,16 @@ def test_versions_are_those_of_the_project() -> None:
 
 def is_once(service: dict[str, Any]) -> bool:
     return service["restart"] == "no"
+
+
+def test_the_tracking_server_answers_to_the_name_it_is_asked_by() -> None:
+    services = composed()["services"]
+    asking = {
+        each["environment"].get("VOLSPIKE_MLFLOW_URI") for each in services.values() if "environment" in each
+    }
+    (uri,) = asking - {None}
+    (allowed,) = [
+        word.partition("=")[2] for word in services["mlflow"]["command"] if "--allowed-hosts" in word
+    ]
+    assert uri.removeprefix("http://") in allowed.split(",")
+    assert services["train"]["environment"]["VOLSPIKE_MLFLOW_URI"] == uri

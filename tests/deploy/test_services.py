@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
@@ -32,6 +33,8 @@ class Shown:
     metrics: dict[str, str]
     ends: dict[str, int]
     files: set[str]
+    registered: dict[str, Any]
+    waiting: list[str]
 
 
 class Broker:
@@ -75,7 +78,7 @@ def shown(kafka_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def show(cache: Path, directory: Path, ends: ExitStack) -> Shown:
     services = composed()["services"]
-    inner, host, controller, exchange, advanced = (free_port() for _ in range(5))
+    inner, host, controller, exchange, advanced, mlflow_port = (free_port() for _ in range(6))
     names = {
         "kafka:19092": f"127.0.0.1:{inner}",
         "SERVICES://:19092": f"SERVICES://127.0.0.1:{inner}",
@@ -87,18 +90,24 @@ def show(cache: Path, directory: Path, ends: ExitStack) -> Shown:
         "simulator:8765": f"127.0.0.1:{exchange}",
         "8765": str(exchange),
         "8766": str(advanced),
+        "mlflow:5000": f"127.0.0.1:{mlflow_port}",
+        "5000": str(mlflow_port),
         "0.0.0.0": "127.0.0.1",
         "/data": str(directory / "data"),
+        "/tracking": str(directory / "tracking"),
     }
     (directory / "data").mkdir()
+    (directory / "tracking").mkdir()
 
     def container(name: str) -> Container:
-        ports = {"9400": str(free_port()), "5000": str(free_port())}
+        ports = {"9400": str(free_port())}
         made = Container(services[name], Place(directory, names | ports), ports["9400"])
         made.start()
         ends.callback(made.stop)
         return made
 
+    mlflow = container("mlflow")
+    mlflow.await_health(LONGEST_S)
     train, simulator = container("train"), container("simulator")
     broker = Broker(services["kafka"], Place(directory, names), cache)
     ends.callback(broker.stop)
@@ -108,16 +117,23 @@ def show(cache: Path, directory: Path, ends: ExitStack) -> Shown:
     assert set(codes.values()) == {0}, topics.said() + train.said()
     replicas = range(services["featurize"]["deploy"]["replicas"])
     running = {f"featurize {n}": container("featurize") for n in replicas}
-    running |= {name: container(name) for name in ("ingest-demo", "score", "mlflow")} | {
-        "simulator": simulator
-    }
+    running |= {name: container(name) for name in ("ingest-demo", "score")}
+    running |= {"simulator": simulator, "mlflow": mlflow}
     for each in running.values():
         each.await_health(LONGEST_S)
     metrics = until_rows_are_scored({name: each for name, each in running.items() if name not in BESIDE})
+    registered = asked(f"http://127.0.0.1:{mlflow_port}/api/2.0/mlflow/registered-models/search")
     again = container("train")
     codes["train again"] = again.finish(30)
     codes |= {name: each.stop() for name, each in running.items()}
-    return Shown(metrics, codes, {path.name for path in (directory / "data").iterdir()})
+    waiting = [path.name for path in (directory / "data" / "mlflow-outbox").glob("[0-9]*")]
+    files = {path.name for path in (directory / "data").iterdir()}
+    return Shown(metrics, codes, files, registered, waiting)
+
+
+def asked(url: str) -> Any:
+    with DIRECT.open(url, timeout=10) as answer:
+        return json.load(answer)
 
 
 BESIDE = ("mlflow", "simulator")
@@ -149,7 +165,15 @@ def test_every_service_of_the_demo_works_and_ends_in_order(shown: Shown) -> None
     assert set(shown.ends.values()) == {0}, shown.ends
     mine = {name for name, each in composed()["services"].items() if each["image"].startswith("volspike:")}
     assert {name.split()[0] for name in shown.ends} == mine - {"ingest"}
-    assert {"raw", "models", "mlflow.db"} <= shown.files
+    assert {"raw", "models", "mlflow-outbox"} <= shown.files
+
+
+def test_the_models_that_were_trained_are_on_the_tracking_server(shown: Shown) -> None:
+    models = {each["name"]: each for each in shown.registered["registered_models"]}
+    assert {"zscore", "logistic"} <= models.keys()
+    aliases = [each["alias"] for model in models.values() for each in model.get("aliases", ())]
+    assert sorted(aliases) == ["champion", "champion-btc-usd-exchange"]
+    assert shown.waiting == []
 
 
 def test_ticks_become_rows_become_scored_and_the_metrics_say_so(shown: Shown) -> None:

@@ -13,7 +13,11 @@ from volspike.errors import ModelError
 from volspike.evaluation.report import Evaluation, evaluate
 from volspike.models.bundle import load_bundle, new_bundle
 from volspike.models.inputs import CONTEXT_COLUMNS
-from volspike.models.registry import Registered, _mlflow, alias_of, register, resolve_model
+from volspike.models.mlflow_aliases import alias_of
+from volspike.models.mlflow_client import open_mlflow
+from volspike.models.mlflow_run import Registered
+from volspike.models.registry import register
+from volspike.models.resolving import resolve_model
 from volspike.models.shelf import save_bundle
 from volspike.models.standing import crown_champion
 from volspike.models.train import TrainResult
@@ -32,7 +36,7 @@ def evaluation(dataset, split, trained, data_dir: Path) -> Evaluation:
 @pytest.fixture(scope="module")
 def registered(trained: TrainResult, evaluation: Evaluation, data_dir: Path):
     saved = {name: save_bundle(bundle, data_dir / "models") for name, bundle in trained.bundles.items()}
-    return register(trained, evaluation, saved, data_dir)
+    return register(trained, evaluation, saved, data_dir).models
 
 
 def test_every_model_is_registered_and_resolves_to_an_equal_bundle(
@@ -65,7 +69,7 @@ def test_the_champion_alias_is_on_the_champion_alone(trained, registered, data_d
 def test_a_run_holds_params_metrics_hashes_and_pictures(
     dataset, trained, registered, evaluation: Evaluation, data_dir: Path
 ) -> None:
-    with _mlflow(data_dir) as client:
+    with open_mlflow(data_dir) as client:
         run = client.get_run(registered["xgboost"].run_id)
         pictures = {f.path for f in client.list_artifacts(run.info.run_id, "plots")}
         report = Path(client.download_artifacts(run.info.run_id, "report.json")).read_text()
@@ -86,7 +90,7 @@ def test_pyfunc_from_code_predicts_the_same_without_a_pickle(
     dataset, trained, registered, data_dir: Path
 ) -> None:
     rows = dataset.rows(np.arange(0, len(dataset), 500))
-    with _mlflow(data_dir):
+    with open_mlflow(data_dir):
         import mlflow
         import pandas as pd
 
@@ -109,7 +113,7 @@ def test_a_second_run_moves_the_aliases(trained, registered, evaluation, data_di
     champion = trained.champion
     other = next(name for name in trained.bundles if name != champion)
     saved = {name: save_bundle(bundle, data_dir / "models") for name, bundle in trained.bundles.items()}
-    again = register(replace(trained, champion=other), evaluation, saved, data_dir)
+    again = register(replace(trained, champion=other), evaluation, saved, data_dir).models
     assert again[other].version == 2
     assert resolve_model(f"models:/{other}@champion", data_dir) == resolve_model(again[other].uri, data_dir)
     assert resolve_model(f"models:/{champion}@previous", data_dir) == resolve_model(
@@ -156,10 +160,10 @@ def test_an_unwritable_place_is_a_model_error_at_once(trained, evaluation, tmp_p
         register(trained, evaluation, {}, tmp_path / "missing")
 
 
-def of_product(trained: TrainResult, product: str) -> TrainResult:
-    """Return the same models as if trained on another product."""
+def changed(trained: TrainResult, **changes: object) -> TrainResult:
+    """Return the same models as if their manifests said something else."""
     bundles = {
-        name: new_bundle(msgspec.structs.replace(bundle.manifest, product=product), bundle.files)
+        name: new_bundle(msgspec.structs.replace(bundle.manifest, **changes), bundle.files)
         for name, bundle in trained.bundles.items()
     }
     return replace(trained, bundles=bundles)
@@ -171,11 +175,11 @@ def registered_in(root: Path, trained: TrainResult, evaluation: Evaluation) -> d
     alone = replace(trained, bundles={champion: trained.bundles[champion]})
     saved = {champion: save_bundle(trained.bundles[champion], root / "models")}
     crown_champion(root / "models", champion, trained.bundles[champion].manifest.version)
-    return register(alone, evaluation, saved, root)
+    return register(alone, evaluation, saved, root).models
 
 
 def test_each_product_has_a_champion_of_its_own(trained, evaluation, tmp_path: Path) -> None:
-    other = of_product(trained, "ETH-USD")
+    other = changed(trained, product="ETH-USD")
     name, product, feed = trained.champion, *_kind(trained)
     registered_in(tmp_path, trained, evaluation)
     plain = resolve_model(f"models:/{name}@champion", tmp_path)
@@ -192,7 +196,7 @@ def test_each_product_has_a_champion_of_its_own(trained, evaluation, tmp_path: P
         resolve_model("champion", tmp_path)
     with pytest.raises(ModelError, match=r"write @champion-.* or @champion-eth-usd-exchange"):
         resolve_model(f"models:/{name}@champion", tmp_path)
-    registered_in(tmp_path, trained, evaluation)
+    registered_in(tmp_path, changed(trained, notes=("another",)), evaluation)
     assert resolve_model(f"models:/{name}@{alias_of('previous', product, feed)}", tmp_path) == plain
 
 
@@ -210,7 +214,7 @@ def test_a_copied_directory_reads_and_writes_its_own_artifacts(trained, evaluati
     shutil.copytree(original, copy)
     assert copy in resolve_model(uri, copy).parents
     files = sorted((original / "mlartifacts").rglob("*"))
-    again = registered_in(copy, trained, evaluation)
+    again = registered_in(copy, changed(trained, notes=("another",)), evaluation)
     assert copy in resolve_model(again[trained.champion].uri, copy).parents
     assert sorted((original / "mlartifacts").rglob("*")) == files
     shutil.rmtree(original)

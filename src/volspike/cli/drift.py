@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from volspike.cli.mlflow_outbox import look_at_outbox
 from volspike.cli.options import Product, Source, above_zero
 from volspike.cli.output import (
     AsJson,
@@ -75,6 +76,9 @@ def drift(
     settings = load_settings({"data_dir": data_dir})
     request = DriftRequest(compare, hours, span, product, feed, page)
     report = report_drift(Home(settings.data_dir), settings, request, SystemClock(), say, DECIDE)
+    waiting = look_at_outbox(settings.data_dir, settings.mlflow_uri, sync=True)
+    if waiting.words:
+        say(f"WARNING: {waiting.words}")
     failure = None
     if fail_on_drift and report.has_drifted:
         subject = f"{report.dataset.product} on {report.dataset.feed}"

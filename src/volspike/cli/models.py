@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from volspike.cli.figures import short_text
+from volspike.cli.mlflow_outbox import Sync, look_at_outbox, show_waiting
 from volspike.cli.options import All
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_table, tell
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 _LINES = 10
 
 
-def models(data_dir: DataDir = None, all_: All = False, as_json: AsJson = False) -> None:
+def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_json: AsJson = False) -> None:
     """List the model bundles, checked whole, with their lineage; how the challengers fare; the audit log."""
     from volspike.config import load_settings
     from volspike.models.shelf import bundle_paths
@@ -29,13 +31,15 @@ def models(data_dir: DataDir = None, all_: All = False, as_json: AsJson = False)
     settings = load_settings({"data_dir": data_dir})
     home = Home(settings.data_dir)
     home.require()
+    waiting = look_at_outbox(home.root, settings.mlflow_uri, sync=sync)
     found = _standings(home.models)
     places = _places(home.models, found)
     rows = [_describe(path, places) for path in bundle_paths(home.models)]
     trials = [_trial(home, settings, standing) for standing in found if standing.challenger is not None]
     journal = read_journal(home.journal)
     if as_json:
-        emit_json({"models": rows, "trials": trials, "journal": [_plain(entry) for entry in journal]})
+        told = [_plain(entry) for entry in journal]
+        emit_json({"models": rows, "trials": trials, "journal": told, "mlflow": asdict(waiting)})
     elif not rows:
         say(f"no models in {home.models}; run volspike train")
     else:
@@ -49,6 +53,7 @@ def models(data_dir: DataDir = None, all_: All = False, as_json: AsJson = False)
         for trial in trials:
             console().print(f"trial of {trial['challenger']}: {trial['words']}", markup=False)
         _show_journal(journal if all_ else journal[-_LINES:])
+    show_waiting(waiting, as_json=as_json, sync=sync)
 
 
 def _trial(home: Home, settings: Settings, standing: Standing) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def predict(
 
     from volspike.config import load_settings
     from volspike.errors import ModelError
+    from volspike.models.mlflow_client import Server
     from volspike.pipeline.home import Home
     from volspike.pipeline.judging import open_model, predict_offline, write_predictions
     from volspike.pipeline.stored_data import dataset_for
@@ -47,7 +48,7 @@ def predict(
     settings = load_settings({"data_dir": data_dir})
     home = Home(settings.data_dir)
     home.require()
-    bundle = open_model(home, model, product, feed)
+    bundle = open_model(home, model, product, feed, Server.of(settings.mlflow_uri))
     manifest = bundle.manifest
     dataset = dataset_for(home, manifest, settings.feature_set, product, feed)
     offline = predict_offline(bundle, dataset, numbers(above), numbers(range_above))

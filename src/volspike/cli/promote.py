@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from volspike.cli.options import Product, Source
-from volspike.cli.output import AsJson, DataDir, console, emit_json
+from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 if TYPE_CHECKING:
+    from volspike.config import Settings
     from volspike.models.standing import Standing
     from volspike.pipeline.home import Home
 
@@ -39,7 +40,7 @@ def promote(
     standing = the_standing(home, standings(home.models), product, feed)
     entry = None if model is None else named_entry(model)
     after = promote_by_hand(home, settings, standing, entry, reason, force=force)
-    _conclude(home, after, as_json)
+    _conclude(home, settings, after, as_json)
 
 
 def rollback(
@@ -56,16 +57,23 @@ def rollback(
     from volspike.pipeline.home import Home
     from volspike.pipeline.promotion import roll_back, the_standing
 
-    home = Home(load_settings({"data_dir": data_dir}).data_dir)
+    settings = load_settings({"data_dir": data_dir})
+    home = Home(settings.data_dir)
     home.require()
     standing = the_standing(home, standings(home.models), product, feed)
     after = roll_back(home, standing.product, standing.feed, "user", reason, SystemClock().market_ns())
-    _conclude(home, after, as_json)
+    _conclude(home, settings, after, as_json)
 
 
-def _conclude(home: Home, standing: Standing, as_json: bool) -> None:
+def _conclude(home: Home, settings: Settings, standing: Standing, as_json: bool) -> None:
     import msgspec
 
+    from volspike.models.mlflow_client import Server
+    from volspike.models.mlflow_sync import sync
+
+    waiting = sync(home.root, Server.of(settings.mlflow_uri)).waiting
+    if waiting.words:
+        say(f"WARNING: {waiting.words}")
     if as_json:
         emit_json(msgspec.to_builtins(standing))
         return

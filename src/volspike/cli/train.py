@@ -67,4 +67,4 @@ def train(
     champion = report["champion"]
     console().print(f"champion: {champion}, {report['champion_reason']}", markup=False)
     console().print(f"bundle: {report['bundles'][champion]}", markup=False, soft_wrap=True)
-    console().print(f"MLflow: {report['mlflow'][champion]}", markup=False)
+    console().print(f"MLflow: {report['mlflow'][champion] or 'not told yet'}", markup=False)

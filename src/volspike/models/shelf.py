@@ -69,24 +69,26 @@ def _write_directory(target: Path, files: dict[str, bytes]) -> None:
     try:
         temporary.chmod(0o755)
         for name, content in files.items():
-            _write_synced(temporary / name, content)
-        _sync_directory(temporary)
+            write_synced(temporary / name, content)
+        sync_directory(temporary)
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_synced(path: Path, content: bytes) -> None:
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file and force it to the disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Force a directory's entries to the disk."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -101,9 +103,9 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary = Path(name)
     try:
         temporary.chmod(0o644)
-        _write_synced(temporary, content)
+        write_synced(temporary, content)
         temporary.replace(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

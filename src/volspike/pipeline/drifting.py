@@ -17,7 +17,8 @@ from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import Dataset
 from volspike.models.bundle import Bundle
 from volspike.models.calibration import ScoredRows
-from volspike.models.standing import champions
+from volspike.models.registry import queue_report
+from volspike.models.standing import Entry, champions
 from volspike.monitoring.data_quality import (
     StoredRows,
     check_age,
@@ -163,7 +164,7 @@ def report_drift(
     say: Say,
     decide: DriftScore | None,
 ) -> DriftReport:
-    """Compare two windows of what is stored, and write the pages.
+    """Compare two windows of what is stored, and write the pages; MLflow is to have them with the champion.
 
     Parameters
     ----------
@@ -207,6 +208,9 @@ def report_drift(
         notes=_notes(stored, pair),
     )
     _write(report, clock.market_ns())
+    if champion is not None:
+        entry = Entry(champion.manifest.name, champion.manifest.version)
+        queue_report(home.root, entry, report.files.values(), "drift")
     return report
 
 

@@ -27,8 +27,9 @@ from volspike.models.bundle import Bundle, load_bundle
 from volspike.models.calibration import ScoredRows
 from volspike.models.exceedance import p_above_columns
 from volspike.models.manifest import Manifest
+from volspike.models.mlflow_client import Server
 from volspike.models.predictor import Predictor
-from volspike.models.registry import resolve_model
+from volspike.models.resolving import resolve_model
 from volspike.models.shelf import bundle_paths
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import dataset_for
@@ -37,15 +38,23 @@ NS = 1_000_000_000
 TIMED_ROWS = 20_000
 
 
-def open_model(home: Home, model: str, product: str | None = None, feed: str | None = None) -> Bundle:
+def open_model(
+    home: Home,
+    model: str,
+    product: str | None = None,
+    feed: str | None = None,
+    server: Server | None = None,
+) -> Bundle:
     """Load a model: a bundle directory, ``models:/NAME@ALIAS``, or nothing for the champion.
 
     Parameters
     ----------
     product, feed : str, optional
         Whose champion; needed where there are several.
+    server : Server, optional
+        Where MLflow is; None: in the data directory.
     """
-    return load_bundle(resolve_model(model or "champion", home.root, product, feed))
+    return load_bundle(resolve_model(model or "champion", home.root, product, feed, server))
 
 
 def split_for(dataset: Dataset, manifest: Manifest) -> Split:
@@ -112,7 +121,7 @@ def evaluate_models(home: Home, settings: Settings, request: Request, clock: Clo
         The report under the names of the command line. A final look is on disk before this returns.
     """
     home.require()
-    chosen = open_model(home, request.model, request.product, request.feed)
+    chosen = open_model(home, request.model, request.product, request.feed, Server.of(settings.mlflow_uri))
     manifest = chosen.manifest
     log = request.looks or home.looks
     page = request.page or home.reports / f"evaluate-{manifest.product}-{manifest.name}.html"

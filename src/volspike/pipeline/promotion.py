@@ -1,6 +1,6 @@
-"""Promotion and its way back: one rename, then a line in the audit log.
+"""Promotion and its way back: one rename, then a line in the audit log, and a note for MLflow.
 
-A death between the two leaves a champion that the journal does not tell of; ``mend_journal`` adds the line.
+A death behind the first leaves a champion that the journal does not tell of; ``mend_journal`` adds the line.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from volspike.errors import ModelError
 from volspike.models.bundle import load_bundle
 from volspike.models.defaults import default_model
 from volspike.models.manifest import NAME, VERSION, Manifest
+from volspike.models.registry import queue_standing
 from volspike.models.standing import Entry, Standing, change_standing
 from volspike.monitoring.comparison import Comparison
 from volspike.monitoring.journal import PROMOTED, RETIRED, ROLLED_BACK, JournalEntry, append_entry
@@ -221,6 +222,7 @@ def _tell(
             detail=detail,
         ),
     )
+    queue_standing(home.root, standing.product, standing.feed)
 
 
 def _changed(now: Standing) -> ModelError:

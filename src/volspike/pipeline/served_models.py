@@ -20,6 +20,7 @@ from volspike.models.bundle import Bundle, check_fits, load_bundle, new_bundle, 
 from volspike.models.defaults import default_model
 from volspike.models.learner import Learner
 from volspike.models.manifest import Manifest
+from volspike.models.mlflow_client import Server
 from volspike.models.predictor import Predictor
 from volspike.models.standing import champions, standing_of
 from volspike.pipeline.home import Home
@@ -169,7 +170,7 @@ def _known(home: Home, settings: Settings) -> dict[str, list[Bundle]]:
             found = [champion for champion in champions(home.models, product) if champion.feed in DIALECTS]
             known[product] = [load_bundle(champion.path(home.models)) for champion in found]
         return known
-    bundle = open_model(home, settings.model)
+    bundle = open_model(home, settings.model, server=Server.of(settings.mlflow_uri))
     manifest = bundle.manifest
     if manifest.product not in known:
         raise ModelError(

@@ -10,6 +10,8 @@ from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import VolspikeError
 from volspike.logs import get_logger
+from volspike.models.mlflow_client import Server
+from volspike.models.mlflow_sync import sync
 from volspike.models.standing import Standing
 from volspike.monitoring.journal import JournalEntry, read_journal
 from volspike.monitoring.ledger import Ledger
@@ -58,6 +60,7 @@ class Tending:
             self._retrain,
             self._report_drift,
         )
+        self._server = Server.of(settings.mlflow_uri)
         self._told = len(read_journal(self._home.journal))
         self.rounds = 0
         self.trouble: VolspikeError | None = None
@@ -82,6 +85,8 @@ class Tending:
         entries = read_journal(self._home.journal)
         for entry in entries[self._told :]:
             tell(entry)
+        if len(entries) > self._told:
+            self._sync()
         self._told = len(entries)
 
     def _retrain(self, request: Request) -> None:
@@ -105,3 +110,9 @@ class Tending:
         standing, self._drift_of = (self._drift_of, None) if finished is not None else (None, self._drift_of)
         if finished is not None and standing is not None:
             self._caretaker.heard_of_drift(standing, finished.report)
+
+    def _sync(self) -> None:
+        """Tell MLflow what has happened; where it is away, that waits until more has."""
+        waiting = sync(self._home.root, self._server, apart=True).waiting
+        if waiting.words:
+            log.warning("mlflow.waiting", reason=waiting.words)

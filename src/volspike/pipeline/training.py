@@ -17,10 +17,12 @@ from volspike.labels.targets import LEAKING_TARGETS
 from volspike.models.bundle import load_bundle
 from volspike.models.card import model_card
 from volspike.models.manifest import Manifest
-from volspike.models.registry import Registered, register
+from volspike.models.mlflow_client import Server
+from volspike.models.mlflow_run import Registered
+from volspike.models.registry import Crown, register
 from volspike.models.settings import KINDS, ON_REQUEST, TrainSettings
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import Standing, champions, crown_champion
+from volspike.models.standing import champions, crown_champion
 from volspike.models.train import TrainResult, train, with_note, with_scores
 from volspike.models.tuning import tune_settings
 from volspike.pipeline.evidence_words import describe_parts
@@ -28,7 +30,6 @@ from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import training_data
 
 LIVE_TARGET = "rv"
-Crown = Callable[[Path, str, str], Standing]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Trained:
     saved : dict of str to Path
         Bundle directories by model.
     registered : dict of str to Registered
-        MLflow versions by model.
+        MLflow versions by model; none while MLflow is away.
     """
 
     dataset: Dataset
@@ -67,7 +68,9 @@ class Trained:
             "champion_reason": self.result.champion_reason,
             "reference_reason": self.result.reference_reason,
             "bundles": {name: str(path) for name, path in self.saved.items()},
-            "mlflow": {name: entry.uri for name, entry in self.registered.items()},
+            "mlflow": {
+                name: self.registered[name].uri if name in self.registered else None for name in self.saved
+            },
         }
 
 
@@ -137,14 +140,19 @@ def train_models(
     reason = f"its audit found {', '.join(leaks)}" if leaks else _only_for_study(champion)
     if crown is crown_champion and not reason:
         reason = _is_thinner(champion, home.models)
-    registered = register(
-        result, evaluation, saved, home.root, promote=crown is crown_champion and not reason
+    registration = register(
+        result,
+        evaluation,
+        saved,
+        home.root,
+        None if reason else crown,
+        Server.of(settings.mlflow_uri),
     )
+    if registration.waiting.words:
+        say(f"WARNING: {registration.waiting.words}")
     if reason:
         say(f"the champion stays what it was: {reason}")
-    else:
-        crown(home.models, champion.name, champion.version)
-    return Trained(dataset, split, result, evaluation, saved, registered)
+    return Trained(dataset, split, result, evaluation, saved, registration.models)
 
 
 def _tuned(
