@@ -17,7 +17,7 @@ from volspike.cli.output import configure_logging
 
 NAMES = ("batch_features", "live_step", "replay", "inference", "bytes_to_prediction")
 # Not among "all": kafka needs Java and Maven, and as long as the others together; the last two time nothing.
-NAMED_ONLY = ("kafka", "realism", "drift_rates")
+NAMED_ONLY = ("kafka", "beside_retraining", "realism", "drift_rates")
 ASKED = f"which benchmarks; default: all but {', '.join(NAMED_ONLY)}"
 
 
