@@ -82,7 +82,7 @@ def _prediction(product: str, number: int, at_ns: int, covered_ns: int, rng: ran
 
 
 def plain_blocks(told: Sequence[Told]) -> dict[tuple[str, int], list[dict[str, Any]]]:
-    """Return what the ledger has to hold, found with the whole story in hand; the last block of each is open."""
+    """Return what the ledger has to hold, with the whole story in hand; the last block of each is open."""
     outcomes = {each.record.prediction_id: each.record for each in told if isinstance(each.record, Outcome)}
     last: dict[tuple[str, int], Prediction] = {}
     for each in told:

@@ -56,10 +56,12 @@ def rollback(
     from volspike.pipeline.home import Home
     from volspike.pipeline.promotion import roll_back, the_standing
 
-    home = Home(load_settings({"data_dir": data_dir}).data_dir)
+    settings = load_settings({"data_dir": data_dir})
+    home = Home(settings.data_dir)
     home.require()
     standing = the_standing(home, standings(home.models), product, feed)
-    after = roll_back(home, standing.product, standing.feed, "user", reason, SystemClock().market_ns())
+    now_ns = SystemClock().market_ns()
+    after = roll_back(home, settings, standing.product, standing.feed, "user", reason, now_ns)
     _conclude(home, after, as_json)
 
 

@@ -12,6 +12,8 @@ from volspike.pipeline.retraining import Request
 
 # Beyond its own limit, the time it may take to end.
 _GRACE_S = 30.0
+# One that failed is not tried again sooner: what it lacked is not there yet.
+_PAUSE_S = 300.0
 
 log = get_logger()
 
@@ -35,14 +37,17 @@ class RetrainProcess:
         self._now_s = now_s
         self._running: subprocess.Popen[bytes] | None = None
         self._begun_s = 0.0
+        self._product = ""
+        self._failed_s: dict[str, float] = {}
 
     def begin(self, request: Request) -> None:
-        """Begin a retraining, unless one runs."""
+        """Begin a retraining, unless one runs or the product's last has failed a few minutes ago."""
         self.look()
-        if self._running is not None:
+        failed_s = self._failed_s.get(request.product)
+        if self._running is not None or (failed_s is not None and self._now_s() - failed_s < _PAUSE_S):
             return
         command = _command(self._home, request)
-        self._begun_s = self._now_s()
+        self._begun_s, self._product = self._now_s(), request.product
         log.info("retraining", product=request.product, by=request.by)
         self._running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
@@ -58,6 +63,7 @@ class RetrainProcess:
         if code is not None:
             self._running = None
             if code:
+                self._failed_s[self._product] = self._now_s()
                 log.error("retraining failed; the models stay as they are", code=code)
 
     def close(self) -> None:

@@ -195,11 +195,13 @@ class Scorer:
         """Predict by another model, or with another challenger, from the next row on.
 
         What is pending is graded as it was predicted. Both models have the same target and tau, and the
-        trailing state holds what the new one takes; see ``pipeline.served_models.swaps_for``.
+        trailing state holds what the new one takes; see ``pipeline.served_models.unfit``.
         """
-        is_another = predictor.version != self._model.version
+        before = self._model
         self._take(predictor, reference, trained_ns, stale_ns, challenger)
-        if is_another:
+        if before.version == self._model.version:
+            self._model = before  # with what it has failed at
+        else:
             self.band = AdaptiveBand()
 
     @property
