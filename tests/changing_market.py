@@ -12,11 +12,13 @@ NS = 1_000_000_000
 EVERY_S = 2
 CALM_BPS, WILD_BPS = 0.5, 1.6  # a second
 # Mean length of a burst and of the calm before it, seconds.
-LONG_BURSTS, SHORT_BURSTS = (180.0, 2_700.0), (15.0, 300.0)
+SHORT_BURSTS, LONG_BURSTS = (12.0, 900.0), (150.0, 1_500.0)
 
 
 class ChangingMarket:
-    """One trade in two seconds; bursts last for minutes up to ``change_s``, then for seconds.
+    """One trade in two seconds; bursts last for seconds up to ``change_s``, then for minutes.
+
+    So before the change a wild minute says that it is over, and behind it that it goes on.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ class ChangingMarket:
         wild = np.zeros(length_s, np.bool_)
         at = 0
         while at < length_s:
-            burst_s, calm_s = LONG_BURSTS if at < change_s else SHORT_BURSTS
+            burst_s, calm_s = SHORT_BURSTS if at < change_s else LONG_BURSTS
             begin = at + int(rng.exponential(calm_s)) + 1
             end = begin + int(rng.exponential(burst_s)) + 5
             if at < change_s < begin:

@@ -61,7 +61,8 @@ def rollback(
     home = Home(settings.data_dir)
     home.require()
     standing = the_standing(home, standings(home.models), product, feed)
-    after = roll_back(home, standing.product, standing.feed, "user", reason, SystemClock().market_ns())
+    now_ns = SystemClock().market_ns()
+    after = roll_back(home, settings, standing.product, standing.feed, "user", reason, now_ns)
     _conclude(home, settings, after, as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +28,9 @@ def tend(
     kafka_bootstrap: Bootstrap = None,
     every: Annotated[float, typer.Option(help="Seconds between two rounds.", min=0.1)] = 10.0,
     exit_after: ExitAfter = None,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="End when the process that began it has ended.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look after a job's models: grade, watch for drift, retrain, try challengers, promote the better.
@@ -57,6 +61,7 @@ def tend(
         signal.signal(number, ask)
     ends_ns = None if exit_after is None else clock.monotonic_ns() + round(exit_after * 1e9)
     entries: list[JournalEntry] = []
+    parent = os.getppid()
 
     def tell(entry: JournalEntry) -> None:
         entries.append(entry)
@@ -67,6 +72,8 @@ def tend(
         while not asked.is_set() and (ends_ns is None or clock.monotonic_ns() < ends_ns):
             tending.step(tell)
             asked.wait(every)
+            if with_parent and os.getppid() != parent:
+                break
     if as_json:
         import msgspec
 

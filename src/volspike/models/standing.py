@@ -20,7 +20,7 @@ import msgspec
 
 from volspike.errors import ModelError
 from volspike.models.bundle import RETRAIN, load_bundle
-from volspike.models.manifest import NAME, VERSION, pretty
+from volspike.models.manifest import NAME, VERSION, Manifest, pretty
 from volspike.models.shelf import replace_file, writing
 
 CHAMPIONS = "champions"
@@ -82,15 +82,22 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Change = Callable[[Standing], Standing]
+Tell = Callable[[Standing], None]
 
 
-def change_standing(models: Path, product: str, feed: str, change: Change) -> Standing:
+def _nobody(_standing: Standing) -> None:
+    """Tell nobody."""
+
+
+def change_standing(models: Path, product: str, feed: str, change: Change, tell: Tell = _nobody) -> Standing:
     """Change a standing and return it: read, changed and replaced while nobody else does.
 
     Parameters
     ----------
     change : callable
         Given the standing as it is, an empty one at first, returns the new one; may raise to leave it.
+    tell : callable
+        Told the standing when it is in place, before anybody else can change it.
 
     Raises
     ------
@@ -105,18 +112,20 @@ def change_standing(models: Path, product: str, feed: str, change: Change) -> St
         standing = change(before)
         for entry in {standing.champion, standing.challenger} - {before.champion, before.challenger, None}:
             assert entry is not None
-            _check(load_bundle(entry.path(models)).manifest.product, entry, product)
+            _check(load_bundle(entry.path(models)).manifest, entry, product, feed)
         if standing != before:
             replace_file(path, pretty(standing))
+        tell(standing)
     return standing
 
 
-def _check(of: str, entry: Entry, product: str) -> None:
-    if of != product:
-        raise ModelError(f"model {entry}", f"it was trained on {of}, not {product}", f"train on {product}")
+def _check(manifest: Manifest, entry: Entry, product: str, feed: str) -> None:
+    for of, wanted in ((manifest.product, product), (manifest.feed, feed)):
+        if of != wanted:
+            raise ModelError(f"model {entry}", f"it was trained on {of}, not {wanted}", f"train on {wanted}")
 
 
-def crown_champion(models: Path, name: str, version: str) -> Standing:
+def crown_champion(models: Path, name: str, version: str, tell: Tell = _nobody) -> Standing:
     """Make a bundle that exists the champion of its product and feed; return the standing.
 
     Raises
@@ -126,10 +135,12 @@ def crown_champion(models: Path, name: str, version: str) -> Standing:
     """
     entry = Entry(name, version)
     manifest = load_bundle(entry.path(models)).manifest
-    return change_standing(models, manifest.product, manifest.feed, lambda standing: standing.crowned(entry))
+    return change_standing(
+        models, manifest.product, manifest.feed, lambda standing: standing.crowned(entry), tell
+    )
 
 
-def place_challenger(models: Path, name: str, version: str) -> Standing:
+def place_challenger(models: Path, name: str, version: str, tell: Tell = _nobody) -> Standing:
     """Put a bundle that exists in the shadow of its product's champion; return the standing.
 
     Raises
@@ -145,7 +156,7 @@ def place_challenger(models: Path, name: str, version: str) -> Standing:
             raise ModelError(f"model {entry}", "it is the champion", "train on other rows, or otherwise")
         return msgspec.structs.replace(standing, challenger=entry)
 
-    return change_standing(models, manifest.product, manifest.feed, place)
+    return change_standing(models, manifest.product, manifest.feed, place, tell)
 
 
 def standing_of(models: Path, product: str, feed: str) -> Standing:

@@ -54,12 +54,16 @@ class Grader:
 
     def knows(self, outcome: Outcome) -> bool:
         """Tell whether all predictions of an outcome's second have been taken, so that it can be."""
+        if outcome.unlabelled == "late":
+            return True  # its prediction was passed over, and others may not come for long
         product = self._products.get(outcome.product)
         return product is not None and product.last is not None and outcome.event_ns < product.last.event_ns
 
     def turned_out(self, outcome: Outcome, offset: int) -> Iterator[GradedBlock]:
         """Take an outcome that is known, and the offset it was read at; yield the blocks it completes."""
-        product = self._products[outcome.product]
+        product = self._products.get(outcome.product)
+        if product is None or outcome.unlabelled == "late":
+            return
         block = _block(outcome.event_ns)
         first = product.first.get(block)
         if first is not None and first[1] < 0:

@@ -19,6 +19,9 @@ from volspike.clock import Clock
 from volspike.errors import BusyError, ModelError
 from volspike.models.shelf import replace_file
 
+# States of a process that is dead, and that its parent has not asked after yet.
+_GONE = frozenset("ZXx")
+
 
 class Owner(msgspec.Struct, frozen=True):
     """Who holds a lease: process, what tells it from another of the same number, and until when (ns UTC)."""
@@ -72,12 +75,6 @@ def lease(path: Path, what: str, length_s: float, clock: Clock) -> Iterator[None
                 path.unlink(missing_ok=True)
 
 
-def holder_of(path: Path, clock: Clock) -> Owner | None:
-    """Return who holds a lease, or None."""
-    holder = _read(path)
-    return holder if holder is not None and _holds(holder, clock.market_ns()) else None
-
-
 def _holds(holder: Owner, now_ns: int) -> bool:
     if holder.until_ns <= now_ns:
         return False
@@ -90,8 +87,9 @@ def _started(pid: int) -> str:
     Where the system does not tell, a process that is there counts as the one that took the lease.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-        return stat.rpartition(")")[2].split()[19]
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        state, *rest = stat.rpartition(")")[2].split()
+        return "" if state in _GONE else rest[18]
     except FileNotFoundError:
         return "" if Path("/proc").is_dir() or not _is_there(pid) else "there"
     except OSError:
@@ -111,7 +109,7 @@ def _is_there(pid: int) -> bool:
 def _read(path: Path) -> Owner | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Owner)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

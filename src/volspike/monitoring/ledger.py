@@ -99,7 +99,8 @@ def _encoded(rows: GradedRows) -> bytes:
     import pyarrow.parquet as pq
 
     buffer = BytesIO()
-    pq.write_table(pa.table({name: getattr(rows, name) for name in DTYPES}), buffer, compression="zstd")
+    table = pa.table({name: getattr(rows, name) for name in DTYPES})
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 
@@ -108,7 +109,7 @@ def _decoded(path: Path) -> GradedRows:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
         columns = [table[name].to_numpy(zero_copy_only=False).astype(of) for name, of in DTYPES.items()]
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise _damaged(path, error) from error

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from volspike.config import Settings
-from volspike.errors import ModelError
+from volspike.errors import ModelError, VolspikeError
 from volspike.logs import get_logger
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
@@ -33,9 +33,7 @@ from volspike.monitoring.journal import (
     DRIFT_ALARM,
     DRIFT_REPORT,
     NOT_PROMOTED,
-    PROMOTED,
     RETRAIN_STARTED,
-    ROLLED_BACK,
     JournalEntry,
     append_entry,
     newest,
@@ -108,10 +106,19 @@ class Caretaker:
         now_ns = self._grader.newest_ns
         if not now_ns:
             return
-        for product in self._settings.products:
-            self._look_after(product, now_ns)
+        troubles = [trouble for each in self._settings.products if (trouble := self._care(each, now_ns))]
         keep_days = 2 * max(self._settings.trial_days, WATCH_DAYS)
         self._ledger.forget(now_ns // NS - round(keep_days * 86_400))
+        if troubles:
+            raise troubles[0]
+
+    def _care(self, product: str, now_ns: int) -> VolspikeError | None:
+        """Look after a product; return what went wrong, which must not keep others from their turn."""
+        try:
+            self._look_after(product, now_ns)
+        except VolspikeError as error:
+            return error
+        return None
 
     def _look_after(self, product: str, now_ns: int) -> None:
         newest_s, standing = self._ledger.newest_s(product), self._standing(product)
@@ -149,8 +156,7 @@ class Caretaker:
         return read_journal(self._home.journal, standing.product, standing.feed)
 
     def _judge(self, standing: Standing, now_ns: int) -> None:
-        told = newest(self._journal(standing), PROMOTED, ROLLED_BACK)
-        mend_journal(self._home, standing, "" if told is None else told.version, now_ns)
+        mend_journal(self._home, standing, now_ns)
         champion = served_manifest(self._home, self._settings, standing)
         if champion is None:
             return
@@ -215,20 +221,24 @@ class Caretaker:
         journal = self._journal(standing)
         alarm, started = newest(journal, DRIFT_ALARM), newest(journal, RETRAIN_STARTED)
         by = BY_SCHEDULE
-        if alarm is not None and (started is None or started.market_ns < alarm.market_ns):
+        is_new = alarm is not None and (started is None or started.market_ns < alarm.market_ns)
+        if is_new and self._is_of_served(alarm, standing):
             by = BY_ALARM
         elif now_ns < self._last_ns(standing, started, now_ns) + every_ns:
             return
         self._retrain(Request(standing.product, standing.feed, by, now_ns))
+
+    def _is_of_served(self, alarm: JournalEntry | None, standing: Standing) -> bool:
+        """Tell whether an alarm is of the model that serves now, and not of one that it has replaced."""
+        served = served_manifest(self._home, self._settings, standing)
+        return alarm is not None and served is not None and alarm.version == served.version
 
     def _last_ns(self, standing: Standing, started: JournalEntry | None, now_ns: int) -> int:
         """Return when a model was made last; of one that comes with the package, when it began to serve."""
         if started is not None:
             return started.market_ns
         if standing.champion is not None:
-            champion = served_manifest(self._home, self._settings, standing)
-            assert champion is not None
-            return champion.training.last_ns
+            return load_bundle(standing.champion.path(self._home.models)).manifest.training.last_ns
         oldest_s = self._ledger.oldest_s(standing.product)
         return now_ns if oldest_s is None else oldest_s * NS
 

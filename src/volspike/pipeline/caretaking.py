@@ -55,12 +55,19 @@ class Caretaking:
             return
         pause_s = _PAUSES_S[0]
         while True:
-            process = await self._begin()
             try:
-                await self._follow(process)
-            finally:
-                await _end(process)
-            log.error("the caretaker has ended; it is begun again", code=process.returncode, after_s=pause_s)
+                process = await self._begin()
+            except OSError as error:
+                log.error(
+                    "the caretaker can't be begun; it is tried again", reason=str(error), after_s=pause_s
+                )
+            else:
+                try:
+                    await self._follow(process)
+                finally:
+                    await _end(process)
+                words = "the caretaker has ended; it is begun again"
+                log.error(words, code=process.returncode, after_s=pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSES_S[1])
 
@@ -73,7 +80,8 @@ class Caretaking:
     def _command(self) -> Sequence[str]:
         products = [word for product in self._settings.products for word in ("--product", product)]
         home = ("--data-dir", str(self._home.root), "--dialect", self._dialect)
-        return [sys.executable, "-m", "volspike", "tend", *home, *products, "--every", str(ROUND_S)]
+        ends = ("--every", str(ROUND_S), "--with-parent")
+        return [sys.executable, "-m", "volspike", "tend", *home, *products, *ends]
 
     async def _follow(self, process: asyncio.subprocess.Process | None) -> None:
         """Tell what the journal has new, until the process ends; without one, for ever."""
@@ -87,7 +95,7 @@ class Caretaking:
     def _news(self) -> list[JournalEntry]:
         entries = self._journal()
         fresh = entries[self._read :]
-        self._read = len(entries)
+        self._read = max(self._read, len(entries))  # one that can't be read now is not new afterwards
         return fresh
 
     def _journal(self) -> list[JournalEntry]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from contextlib import suppress
 
 from volspike.bus.port import Log
 from volspike.bus.topics import OUTCOMES, PREDICTIONS, Topic
-from volspike.errors import ProtocolError
+from volspike.errors import ProtocolError, VolspikeError
 from volspike.monitoring.grading import Grader
 from volspike.monitoring.ledger import Ledger
 from volspike.records import Outcome, Prediction
@@ -56,24 +56,52 @@ class TopicGrader:
             The ledger can't be written.
         """
         fresh: set[str] = set()
-        for partition in range(self._log.partitions(PREDICTIONS.name + self._suffix)):
-            fresh |= self._partition(partition)
-        if fresh:
-            self._ledger.move(self._cursor())
+        try:
+            for partition in range(self._log.partitions(PREDICTIONS.name + self._suffix)):
+                fresh |= self._partition(partition)
+            if fresh:
+                self._ledger.move(self._cursor())
+        except VolspikeError:
+            self._begin_again()
+            raise
         return fresh
+
+    def _begin_again(self) -> None:
+        """Forget what was half taken: it is read again, as after a restart."""
+        self._graders.clear()
+        self._held.clear()
+        self._next = self._ledger.cursor()
 
     def _partition(self, partition: int) -> set[str]:
         grader = self._graders.setdefault(partition, Grader())
         held = self._held.setdefault(partition, deque())
         fresh: set[str] = set()
-        # Predictions first: an outcome is known a minute behind its prediction, and can be matched then.
-        for offset, prediction in self._read(PREDICTIONS, partition):
-            assert isinstance(prediction, Prediction)
-            self.newest_ns = max(self.newest_ns, prediction.event_ns)
-            grader.predicted(prediction, offset)
-        for offset, made in self._read(OUTCOMES, partition):
-            assert isinstance(made, Outcome)
-            held.append((offset, made))
+        is_all = False
+        while not is_all:
+            # Predictions first: an outcome is known a minute behind its prediction, and can be matched then.
+            predictions = self._read(PREDICTIONS, partition)
+            is_all = not predictions
+            for offset, prediction in predictions:
+                assert isinstance(prediction, Prediction)
+                self.newest_ns = max(self.newest_ns, prediction.event_ns)
+                grader.predicted(prediction, offset)
+            fresh |= self._outcomes(partition, grader, held, is_all)
+        return fresh
+
+    def _outcomes(
+        self, partition: int, grader: Grader, held: deque[tuple[int, Outcome]], is_all: bool
+    ) -> set[str]:
+        """Take the outcomes of what has been taken; of a long log no more is held than is read at once."""
+        fresh: set[str] = set()
+        while (is_all or len(held) < _READ_ROWS) and (outcomes := self._read(OUTCOMES, partition)):
+            for offset, made in outcomes:
+                assert isinstance(made, Outcome)
+                held.append((offset, made))
+            fresh |= self._grade(grader, held)
+        return fresh | self._grade(grader, held)
+
+    def _grade(self, grader: Grader, held: deque[tuple[int, Outcome]]) -> set[str]:
+        fresh: set[str] = set()
         for _ in range(len(held)):
             offset, outcome = held.popleft()
             if not grader.knows(outcome):
@@ -84,18 +112,19 @@ class TopicGrader:
                     fresh.add(block.product)
         return fresh
 
-    def _read(self, topic: Topic, partition: int) -> Iterator[tuple[int, Prediction | Outcome]]:
+    def _read(self, topic: Topic, partition: int) -> list[tuple[int, Prediction | Outcome]]:
+        """Return the next records of a topic; none at its end."""
         name = topic.name + self._suffix
         place = f"{name}/{partition}"
         start = max(self._next.get(place, 0), self._log.start_offset(name, partition))
-        while records := self._log.read(name, start, _READ_ROWS, partition):
-            for record in records:
-                try:
-                    yield record.offset, topic.decode(record.value)
-                except ProtocolError:
-                    continue  # whoever wrote it is not of this version; it is no prediction of ours
+        found: list[tuple[int, Prediction | Outcome]] = []
+        while not found and (records := self._log.read(name, start, _READ_ROWS, partition)):
             start = records[-1].offset + 1
+            for record in records:
+                with suppress(ProtocolError):  # whoever wrote it is not of this version; it is none of ours
+                    found.append((record.offset, topic.decode(record.value)))
         self._next[place] = start
+        return found
 
     def _cursor(self) -> dict[str, int]:
         """Return from where on the blocks that are not complete can be made again."""

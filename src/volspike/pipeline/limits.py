@@ -16,8 +16,8 @@ NICE = 15
 def bounded(limit_s: float, memory_mb: int) -> Iterator[None]:
     """Run a block that gives way to other processes, and ends this one where it takes too long.
 
-    What asks for more memory than ``memory_mb`` is refused it and raises MemoryError; libraries that count
-    threads see one. A process that ends here in the middle of its work leaves what a death leaves.
+    What asks for more memory than ``memory_mb`` is refused it and raises MemoryError. A process that ends
+    here in the middle of its work leaves what a death leaves.
 
     Parameters
     ----------
@@ -44,6 +44,6 @@ def bounded(limit_s: float, memory_mb: int) -> Iterator[None]:
 
 def _give_up(limit_s: float) -> None:
     remedy = "raise retrain_limit_s or lower retrain_days"
-    sys.stderr.write(f"retraining: it took longer than {limit_s:g} s and was ended; {remedy}\n")
+    sys.stderr.write(f"volspike: retraining: it took longer than {limit_s:g} s and was ended; {remedy}\n")
     sys.stderr.flush()
     os._exit(1)

@@ -1,27 +1,42 @@
 """Promotion and its way back: one rename, then a line in the audit log, and a note for MLflow.
 
-A death behind the first leaves a champion that the journal does not tell of; ``mend_journal`` adds the line.
+A death behind the first leaves a standing that the journal does not tell of; ``mend_journal`` adds the line.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from volspike.clock import SystemClock
 from volspike.config import Settings
 from volspike.errors import ModelError
+from volspike.exchange.dialects import DIALECTS
+from volspike.labels.candles import FEED as CANDLES
 from volspike.models.bundle import load_bundle
 from volspike.models.defaults import default_model
 from volspike.models.manifest import NAME, VERSION, Manifest
 from volspike.models.registry import queue_standing
-from volspike.models.standing import Entry, Standing, change_standing
+from volspike.models.standing import Entry, Standing, champions, change_standing
 from volspike.monitoring.comparison import Comparison
-from volspike.monitoring.journal import PROMOTED, RETIRED, ROLLED_BACK, JournalEntry, append_entry
+from volspike.monitoring.journal import (
+    CHALLENGER,
+    PROMOTED,
+    RETIRED,
+    ROLLED_BACK,
+    JournalEntry,
+    append_entry,
+    newest,
+    read_journal,
+)
 from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.home import Home
+from volspike.pipeline.training import LIVE_TARGET
 from volspike.pipeline.trial import try_challenger
 
 Figures = dict[str, float | int | str | bool | None]
+_FOUND = "found in place and not told: training did it, or a process ended in between"
 
 
 def promote(
@@ -47,15 +62,19 @@ def promote(
             raise ModelError(f"model {entry}", "it is the champion already", "see volspike models")
         return now.crowned(entry)
 
-    after = change_standing(home.models, standing.product, standing.feed, crown)
-    _tell(home, after, PROMOTED, entry, by, reason, market_ns, detail)
-    return after
+    def tell(after: Standing) -> None:
+        _tell(home, after, PROMOTED, entry, by, reason, market_ns, detail)
+
+    return change_standing(home.models, standing.product, standing.feed, crown, tell)
 
 
-def roll_back(home: Home, product: str, feed: str, by: str, reason: str, market_ns: int) -> Standing:
+def roll_back(
+    home: Home, settings: Settings, product: str, feed: str, by: str, reason: str, market_ns: int
+) -> Standing:
     """Make the previous champion the champion again, and the one of now the previous.
 
-    Where there was none before it, and a model of the product comes with the package, that serves again.
+    Where there was none before it, and a model of the product comes with the package, that serves again; the
+    way back from there is the same.
 
     Raises
     ------
@@ -64,20 +83,19 @@ def roll_back(home: Home, product: str, feed: str, by: str, reason: str, market_
     """
 
     def back(now: Standing) -> Standing:
+        if now.previous is not None:
+            return now.crowned(now.previous)
         if now.champion is None:
             raise ModelError(f"{product} on {feed}", "it has no champion", "see volspike models")
-        if now.previous is None:
-            if default_model(product) is None:
-                remedy = "promote another: volspike promote NAME/VERSION"
-                raise ModelError(f"{product} on {feed}", "there is no champion before this one", remedy)
-            return msgspec.structs.replace(now, name="", version="", previous=now.champion)
-        return msgspec.structs.replace(
-            now, name=now.previous.name, version=now.previous.version, previous=now.champion
-        )
+        if served_manifest(home, settings, msgspec.structs.replace(now, name="", version="")) is None:
+            remedy = "promote another: volspike promote NAME/VERSION --force"
+            raise ModelError(f"{product} on {feed}", "there is no champion before this one", remedy)
+        return msgspec.structs.replace(now, name="", version="", previous=now.champion)
 
-    after = change_standing(home.models, product, feed, back)
-    _tell(home, after, ROLLED_BACK, after.champion, by, reason, market_ns, {})
-    return after
+    def tell(after: Standing) -> None:
+        _tell(home, after, ROLLED_BACK, after.champion, by, reason, market_ns, {})
+
+    return change_standing(home.models, product, feed, back, tell)
 
 
 def retire(home: Home, standing: Standing, reason: str, market_ns: int, detail: Figures) -> Standing:
@@ -88,9 +106,10 @@ def retire(home: Home, standing: Standing, reason: str, market_ns: int, detail: 
             raise _changed(now)
         return msgspec.structs.replace(now, challenger=None)
 
-    after = change_standing(home.models, standing.product, standing.feed, leave)
-    _tell(home, after, RETIRED, standing.challenger, "trial", reason, market_ns, detail)
-    return after
+    def tell(after: Standing) -> None:
+        _tell(home, after, RETIRED, standing.challenger, "trial", reason, market_ns, detail)
+
+    return change_standing(home.models, standing.product, standing.feed, leave, tell)
 
 
 def the_standing(home: Home, found: list[Standing], product: str | None, feed: str | None) -> Standing:
@@ -140,6 +159,7 @@ def promote_by_hand(
     subject = f"{standing.product} on {standing.feed}"
     if chosen is None:
         raise ModelError(subject, "no challenger is on trial", "volspike retrain makes one")
+    _check_target(home, chosen)
     verdict, figures = "forced", Figures()
     if not force:
         if chosen != standing.challenger:
@@ -150,6 +170,13 @@ def promote_by_hand(
             raise ModelError(f"model {chosen}", comparison.words, "wait for more outcomes, or use --force")
     words = f"{verdict}{': ' if reason else ''}{reason}"
     return promote(home, standing, chosen, "user", words, SystemClock().market_ns(), figures)
+
+
+def _check_target(home: Home, entry: Entry) -> None:
+    manifest = load_bundle(entry.path(home.models)).manifest
+    if manifest.target != LIVE_TARGET and manifest.feed != CANDLES:
+        reason = f"its target {manifest.target} is for study, not for live use"
+        raise ModelError(f"model {entry}", reason, "train with --target rv")
 
 
 def compare_now(home: Home, settings: Settings, standing: Standing) -> Comparison:
@@ -165,10 +192,19 @@ def compare_now(home: Home, settings: Settings, standing: Standing) -> Compariso
 
 
 def served_manifest(home: Home, settings: Settings, standing: Standing) -> Manifest | None:
-    """Return the manifest of what serves: the champion, or the model of the package where there is none."""
+    """Return the manifest of what serves a product on a feed.
+
+    It is the champion; where there is none, the champion of another feed whose inputs do not depend on it;
+    else the model of the package.
+    """
     if standing.champion is not None:
         return load_bundle(standing.champion.path(home.models)).manifest
-    bundle = default_model(standing.product) if settings.default_model else None
+    found = [each for each in champions(home.models, standing.product) if each.feed in DIALECTS]
+    manifests = [load_bundle(each.path(home.models)).manifest for each in found if each.feed != standing.feed]
+    free = next((manifest for manifest in manifests if not manifest.feed_dependent), None)
+    if free is not None or not settings.default_model:
+        return free
+    bundle = default_model(standing.product)
     return None if bundle is None else bundle.manifest
 
 
@@ -185,17 +221,39 @@ def figures_of(comparison: Comparison) -> Figures:
     }
 
 
-def mend_journal(home: Home, standing: Standing, told: str, market_ns: int) -> None:
-    """Add the line of a promotion that was done and not told.
+def mend_journal(home: Home, standing: Standing, market_ns: int) -> None:
+    """Add the lines of what was done to a product's models and not told."""
 
-    Parameters
-    ----------
-    told : str
-        Version of the champion that the journal told of last; empty if it never did.
+    def tell(now: Standing) -> None:
+        journal = read_journal(home.journal, now.product, now.feed)
+        for event, entry in _untold(now, journal):
+            _tell(home, now, event, entry, "found", _FOUND, market_ns, {})
+
+    change_standing(home.models, standing.product, standing.feed, lambda now: now, tell)
+
+
+def _untold(now: Standing, journal: Sequence[JournalEntry]) -> Iterator[tuple[str, Entry | None]]:
+    """Yield what a standing shows and its journal lacks: a crown, an end of a trial, a beginning of one.
+
+    A first champion that training made is no news.
     """
-    if standing.champion is not None and told and standing.champion.version != told:
-        reason = "found in place and not told: training made it, or the process ended in between"
-        _tell(home, standing, PROMOTED, standing.champion, "found", reason, market_ns, {})
+    told, placed = newest(journal, PROMOTED, ROLLED_BACK), newest(journal, CHALLENGER)
+    was_tried = any(each.event == CHALLENGER and each.version == now.version for each in journal)
+    if told.version != now.version if told is not None else was_tried:
+        yield ROLLED_BACK if now.champion is None else PROMOTED, now.champion
+    if placed is not None and _is_on_trial(journal, placed.version):
+        entry = Entry(placed.model, placed.version)
+        if entry not in (now.champion, now.challenger):
+            yield RETIRED, entry
+    if now.challenger is not None and not _is_on_trial(journal, now.challenger.version):
+        yield CHALLENGER, now.challenger
+
+
+def _is_on_trial(journal: Sequence[JournalEntry], version: str) -> bool:
+    """Tell whether the newest that a journal says of a model is that its trial began."""
+    about = [each for each in journal if each.version == version]
+    last = newest(about, CHALLENGER, RETIRED, PROMOTED, ROLLED_BACK)
+    return last is not None and last.event == CHALLENGER
 
 
 def _tell(

@@ -7,7 +7,7 @@
    what it is: made again of the same rows, it is the same bundle.
 5. *place* it: one rename makes it the challenger, or the champion where there was none.
 6. *told* in the journal. A death in front of it leaves a challenger that stands there without the line: the
-   next retraining says *abandoned*, and its trial goes on.
+   caretaker adds it (``promotion.mend_journal``), and its trial goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError, VolspikeError
-from volspike.models.defaults import default_model
 from volspike.models.standing import Standing, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import (
     CHALLENGER,
@@ -35,6 +34,7 @@ from volspike.monitoring.journal import (
 )
 from volspike.monitoring.lease import lease
 from volspike.pipeline.home import Home
+from volspike.pipeline.promotion import served_manifest
 from volspike.pipeline.training import train_models
 
 DAY_NS = 86_400_000_000_000
@@ -95,7 +95,7 @@ def retrain(
         note(RETRAIN_STARTED)
         reached("started")
         try:
-            made = _train(home, settings, request, say, reached)
+            return _train(home, settings, request, note, say, reached)
         except MemoryError as error:
             note(RETRAIN_FAILED, reason="out of memory")
             remedy = "raise retrain_memory_mb, or lower retrain_days"
@@ -103,23 +103,28 @@ def retrain(
         except VolspikeError as error:
             note(RETRAIN_FAILED, reason=str(error))
             raise
-        reached("placed")
-        event, place = (PROMOTED, "the first champion") if made.place == "champion" else (CHALLENGER, "")
-        note(event, made.model, made.version, place)
-        reached("told")
-        return made
 
 
 def _train(
-    home: Home, settings: Settings, request: Request, say: Callable[[str], None], reached: Step
+    home: Home,
+    settings: Settings,
+    request: Request,
+    note: _Notes,
+    say: Callable[[str], None],
+    reached: Step,
 ) -> Retrained:
     placed: list[Standing] = []
 
     def crown(models: Path, name: str, version: str) -> Standing:
+        def tell(_after: Standing) -> None:
+            reached("placed")
+            note(PROMOTED if is_first else CHALLENGER, name, version, "the first champion" * is_first)
+            reached("told")
+
         reached("saved")
-        before = standing_of(models, request.product, request.feed).champion
-        is_first = before is None and not (settings.default_model and default_model(request.product))
-        placed.append((crown_champion if is_first else place_challenger)(models, name, version))
+        before = standing_of(models, request.product, request.feed)
+        is_first = before.champion is None and served_manifest(home, settings, before) is None
+        placed.append((crown_champion if is_first else place_challenger)(models, name, version, tell))
         return placed[-1]
 
     since_ns = request.market_ns - round(settings.retrain_days * DAY_NS)

@@ -283,7 +283,9 @@ class ScoreStage(ProductStage[ProductScore]):
             log.warning("a product is not predicted", product=product, feed=feed, reason=str(error))
             return None
         challenger = self._challengers.get(product)
-        trailing = trailing_for(bundle, self._scales, self._keeps_regime.get(product, False))
+        # A model of before may take regime columns where those of now do not.
+        keeps_regime = self._keeps_regime.get(product, False) or takes_regime(bundle)
+        trailing = trailing_for(bundle, self._scales, keeps_regime)
         scorer = make_scorer(bundle, challenger, trailing, self._clock, self._expiry_days)
         return ProductScore(bundle, scorer, trailing, self._make_policy(bundle))
 

@@ -17,7 +17,7 @@ from volspike.features.sets import get_feature_set
 from volspike.labels.trailing import Context, TrailingState
 from volspike.logs import get_logger
 from volspike.models.bundle import Bundle, check_fits, load_bundle, new_bundle, rows_of, takes_rows
-from volspike.models.defaults import default_model
+from volspike.models.defaults import default_model, default_path, is_default
 from volspike.models.learner import Learner
 from volspike.models.manifest import Manifest
 from volspike.models.mlflow_client import Server
@@ -148,11 +148,14 @@ def stale_ns(manifest: Manifest, expiry_days: float) -> int:
 
 
 def on_shelf(home: Home, name: str, version: str) -> Bundle | None:
-    """Return a bundle that was served before, or None where it is gone or damaged."""
+    """Return a bundle of the shelf or the package that was served before; None where gone or damaged."""
+    path = default_path("default") if is_default(name) else home.models / name / version
+    assert path is not None
     try:
-        return load_bundle(home.models / name / version)
+        found = load_bundle(path)
     except ModelError:
         return None
+    return found if found.manifest.version == version else None
 
 
 def _defaults(products: Sequence[str], settings: Settings) -> dict[str, Bundle]:

@@ -22,6 +22,9 @@ from volspike.pipeline.home import Home
 from volspike.pipeline.retraining import Request
 from volspike.pipeline.served_models import choose_models
 
+# A verb that failed is not tried again sooner: what it lacked is not there yet.
+_PAUSE_NS = 300_000_000_000
+
 log = get_logger()
 
 
@@ -51,6 +54,9 @@ class Tending:
         self._beside = Background(settings.retrain_limit_s, lambda: clock.monotonic_ns() / 1e9)
         self._closing.callback(self._beside.close)
         self._drift_of: Standing | None = None
+        self._clock = clock
+        self._begun = ("", "")
+        self._failed_ns: dict[tuple[str, str], int] = {}
         self._caretaker = Caretaker(
             self._home,
             settings,
@@ -99,14 +105,19 @@ class Tending:
 
     def _begin(self, verb: str, product: str, feed: str, *flags: str) -> bool:
         """Begin a verb beside the job, unless one runs: it is asked for again in the next round."""
-        if self._beside.is_busy:
+        failed_ns = self._failed_ns.get((verb, product))
+        paused = failed_ns is not None and self._clock.monotonic_ns() - failed_ns < _PAUSE_NS
+        if self._beside.is_busy or paused:
             return False
+        self._begun = verb, product
         home = ("--data-dir", str(self._home.root))
         self._beside.begin((verb, *home, "--product", product, "--feed", feed, *flags))
         return True
 
     def _hear(self, finished: Finished | None) -> None:
         """Take account of a verb that has ended: a retraining tells of itself in the journal."""
+        if finished is not None and finished.code:
+            self._failed_ns[self._begun] = self._clock.monotonic_ns()
         standing, self._drift_of = (self._drift_of, None) if finished is not None else (None, self._drift_of)
         if finished is not None and standing is not None:
             self._caretaker.heard_of_drift(standing, finished.report)

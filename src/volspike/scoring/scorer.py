@@ -96,6 +96,8 @@ class Scorer:
         stale_ns: int = NEVER_NS,
         challenger: Predictor | None = None,
     ) -> None:
+        self._model: GuardedPredictor
+        self._predictors: list[Predictor]
         self._learning = Learning(())
         self._take(predictor, reference, trained_ns, stale_ns, challenger)
         self.band = AdaptiveBand()
@@ -125,16 +127,18 @@ class Scorer:
         """Predict by another model, or with another challenger, from the next row on.
 
         What is pending is graded as it was predicted. Both models have the same target and tau, and the
-        trailing state holds what the new one takes; see ``pipeline.served_models.swaps_for``.
+        trailing state holds what the new one takes; see ``pipeline.served_models.unfit``.
         """
-        is_another = predictor.version != self._model.version
+        before = self._model
         # A model that goes on, or moves up from the shadow, keeps what it has learned.
         known = {each.version: each for each in self._predictors}
         predictor = known.get(predictor.version, predictor)
         if challenger is not None:
             challenger = known.get(challenger.version, challenger)
         self._take(predictor, reference, trained_ns, stale_ns, challenger)
-        if is_another:
+        if before.version == self._model.version:
+            self._model = before  # with what it has failed at
+        else:
             self.band = AdaptiveBand()
 
     @property

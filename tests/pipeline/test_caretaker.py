@@ -1,0 +1,410 @@
+"""The caretaker on made ledgers: what is better is promoted, once; all else is not, and it says why."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import graded_market
+import numpy as np
+import pytest
+
+from kept_models import NS, Kept, graded_rows, noisy, write_ledger
+from made_bundles import FEED, PRODUCT, entry_of, make_bundle, spoil
+from volspike.errors import ModelError
+from volspike.evaluation.episodes import GradedSeconds
+from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
+from volspike.monitoring.graded import GradedRows
+from volspike.monitoring.journal import (
+    CHALLENGER,
+    DRIFT_ALARM,
+    NOT_PROMOTED,
+    PROMOTED,
+    RETIRED,
+    RETRAIN_STARTED,
+    ROLLED_BACK,
+    JournalEntry,
+    append_entry,
+)
+from volspike.pipeline.caretaker import trial_report
+from volspike.pipeline.home import Home
+from volspike.pipeline.promotion import roll_back
+from volspike.pipeline.retraining import Request
+from whole_runs import settings_for
+
+HOURS = 40
+EVERY_S = 10  # a product that has a tick in ten seconds
+
+
+def thinned(rows: GradedSeconds, p: np.ndarray) -> tuple[GradedSeconds, np.ndarray]:
+    kept = slice(None, None, EVERY_S)
+    return GradedSeconds(rows.second[kept], rows.run[kept], rows.spike[kept]), p[kept]
+
+
+ROWS, TRUE = thinned(*graded_market.seconds(HOURS, 1))
+BEGIN_S, END_S = int(ROWS.second[0]), int(ROWS.second[-1]) + EVERY_S
+WEAK = noisy(TRUE, 1.0)
+DAY_S = 86_400
+
+
+class Models:
+    """A champion that serves and a challenger in its shadow, placed when the ledger begins."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root)
+        self.home.create()
+        self.champion = entry_of(make_bundle(self.home.models, 1, span_ns=(1, BEGIN_S * NS - 1)))
+        self.challenger = entry_of(make_bundle(self.home.models, 2, span_ns=(1, BEGIN_S * NS - 1)))
+        crown_champion(self.home.models, self.champion.name, self.champion.version)
+        place_challenger(self.home.models, self.challenger.name, self.challenger.version)
+        self.tell(RETRAIN_STARTED, Entry("", ""))
+        self.tell(CHALLENGER, self.challenger)
+
+    @property
+    def standing(self) -> Standing:
+        return standing_of(self.home.models, PRODUCT, FEED)
+
+    def tell(self, event: str, entry: Entry, second: int = BEGIN_S, by: str = "schedule") -> None:
+        append_entry(
+            self.home.journal,
+            JournalEntry(
+                market_ns=second * NS,
+                event=event,
+                product=PRODUCT,
+                feed=FEED,
+                model=entry.name,
+                version=entry.version,
+                by=by,
+            ),
+        )
+
+    def rows(self, champion=WEAK, challenger=TRUE) -> GradedRows:
+        return graded_rows(ROWS, champion, challenger, self.champion.version, self.challenger.version)
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Models:
+    monkeypatch.setattr("os.fsync", lambda _handle: None)  # hundreds of files, and no power cut here
+    return Models(tmp_path / "data")
+
+
+def lines(kept: Kept) -> list[JournalEntry]:
+    """Return what the journal has beyond the beginning of the trial."""
+    return kept.journal()[2:]
+
+
+def test_a_better_challenger_is_promoted_once_and_a_second_caretaker_does_nothing(models: Models) -> None:
+    write_ledger(models.home, models.rows())
+    with Kept(models.home.root, retrain_every_hours=8_000.0) as kept:
+        kept.at(END_S)
+        first = kept.caretaker()
+        first.step()
+        first.step()
+        kept.caretaker().step()
+        (told,) = lines(kept)
+        assert not kept.asked
+    assert (told.event, told.version, told.by) == (PROMOTED, models.challenger.version, "trial")
+    assert told.reason.startswith("promoted: ")
+    assert told.market_ns == END_S * NS
+    assert told.detail["clusters"] >= 20
+    assert told.detail["log_loss_gain_low"] > 0.0
+    after = models.standing
+    assert (after.champion, after.previous, after.challenger) == (models.challenger, models.champion, None)
+
+
+ONE = np.arange(len(TRUE)) == 7
+NOT_BETTER = {
+    "worse": (TRUE, WEAK, "nats higher"),
+    "equal": (WEAK, WEAK, "its mean log-loss is the same"),
+    "constant": (WEAK, np.full(len(TRUE), 0.05), "predicts a constant"),
+    "no number": (WEAK, np.full(len(TRUE), np.nan), "no probability from 0 to 1 in"),
+    "no number once": (WEAK, np.where(ONE, np.nan, TRUE), "no probability from 0 to 1 in 1 of"),
+    "beyond one": (WEAK, np.where(ONE, 1.5, TRUE), "no probability from 0 to 1 in 1 of"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_BETTER)
+def test_fault_41_what_is_not_better_stays_in_the_shadow_and_is_retired_with_the_reason(
+    name: str, models: Models
+) -> None:
+    champion, challenger, words = NOT_BETTER[name]
+    write_ledger(models.home, models.rows(champion, challenger))
+    before = models.standing
+    with Kept(models.home.root, trial_days=5.0) as kept:
+        kept.at(END_S)
+        kept.caretaker().step()
+        assert lines(kept) == []
+        assert models.standing == before
+        report = json.loads(trial_report(models.home, before).read_bytes())
+        assert not report["promote"]
+        assert words in report["words"]
+        kept.at(BEGIN_S + 5 * DAY_S)
+        kept.caretaker().step()
+        (told,) = lines(kept)
+    assert (told.event, told.version) == (RETIRED, models.challenger.version)
+    assert told.reason.startswith("not promoted: ")
+    assert words in told.reason
+    assert (models.standing.champion, models.standing.challenger) == (models.champion, None)
+
+
+@pytest.mark.parametrize(
+    "kind", ["all calm", "all spikes", "few clusters", "few rows", "in sample", "of others"]
+)
+def test_fault_41_rows_that_prove_nothing_promote_nobody(kind: str, models: Models) -> None:
+    rows = models.rows(WEAK, np.where(ROWS.spike == 1, 0.97, 0.01))
+    if kind.startswith("all"):
+        rows = replace(rows, spike=np.full(len(rows), kind == "all spikes", np.int8))
+    elif kind == "few clusters":
+        rows = replace(
+            rows, spike=np.where(np.arange(len(rows)) < 5 * 3_600 // EVERY_S, rows.spike, -1).astype(np.int8)
+        )
+    elif kind == "few rows":
+        rows = rows.where(np.arange(len(rows)) < 3_600 // EVERY_S)
+    elif kind == "in sample":
+        rows = replace(rows, in_sample=np.ones(len(rows), np.bool_))
+    else:
+        rows = replace(rows, challenger_version=np.full(len(rows), "f" * 12))
+    write_ledger(models.home, rows)
+    before = models.standing
+    with Kept(models.home.root) as kept:
+        kept.at(END_S)
+        kept.caretaker().step()
+        assert not [each for each in lines(kept) if each.event == PROMOTED]
+    assert models.standing == before
+    found = json.loads(trial_report(models.home, before).read_bytes())
+    wanted = {"all calm": "has no spike", "all spikes": "nothing but spikes"}
+    assert wanted.get(kind, "not enough data") in found["words"]
+
+
+def test_a_trial_is_not_over_before_its_time_and_over_once(models: Models) -> None:
+    write_ledger(models.home, models.rows(WEAK, WEAK))
+    with Kept(models.home.root, trial_days=3.0, retrain_every_hours=8_000.0) as kept:
+        for second, expected in ((3 * DAY_S - 1, []), (3 * DAY_S, [RETIRED]), (4 * DAY_S, [RETIRED])):
+            kept.at(BEGIN_S + second)
+            kept.caretaker().step()
+            assert [each.event for each in lines(kept)] == expected
+
+
+def test_rows_that_the_challenger_was_trained_on_do_not_speak_for_it(models: Models) -> None:
+    later = entry_of(make_bundle(models.home.models, 3, span_ns=(BEGIN_S * NS, END_S * NS)))
+    place_challenger(models.home.models, later.name, later.version)
+    models.tell(CHALLENGER, later)
+    rows = graded_rows(ROWS, WEAK, TRUE, models.champion.version, later.version)
+    write_ledger(models.home, rows)
+    with Kept(models.home.root) as kept:
+        kept.at(END_S)
+        kept.caretaker().step()
+        assert not [each for each in lines(kept) if each.event == PROMOTED]
+    assert models.standing.challenger == later
+
+
+def test_with_the_setting_never_it_is_told_once_and_a_person_decides(models: Models) -> None:
+    write_ledger(models.home, models.rows())
+    before = models.standing
+    with Kept(models.home.root, promote="never") as kept:
+        kept.at(END_S)
+        for _ in range(2):
+            kept.caretaker().step()
+        (told,) = lines(kept)
+    assert (told.event, told.version) == (NOT_PROMOTED, models.challenger.version)
+    assert "proven better, and the setting promote is never" in told.reason
+    assert models.standing == before
+
+
+@pytest.mark.parametrize("damage", ["spoilt", "gone"])
+def test_fault_37_a_challenger_that_is_corrupt_is_retired_and_the_champion_stays(
+    damage: str, models: Models
+) -> None:
+    write_ledger(models.home, models.rows())
+    if damage == "spoilt":
+        spoil(models.home.models, models.challenger)
+    else:
+        models.challenger.path(models.home.models).rename(models.home.root / "gone")
+    with Kept(models.home.root) as kept:
+        kept.at(END_S)
+        for _ in range(2):
+            kept.caretaker().step()
+        (told,) = lines(kept)
+    assert (told.event, told.version) == (RETIRED, models.challenger.version)
+    assert str(models.challenger.path(models.home.models)) in told.reason
+    assert (models.standing.champion, models.standing.challenger) == (models.champion, None)
+
+
+# A row a second: of rarer rows the bets are smaller.
+DRIFTED, DRIFTED_TRUE = graded_market.seconds(HOURS / 2, 1)
+TOLD = 0.1 * DRIFTED_TRUE
+
+
+def drifted(models: Models, version: str) -> GradedRows:
+    return graded_rows(DRIFTED, TOLD, np.full(len(TOLD), np.nan), version, "")
+
+
+def test_drift_is_told_once_a_champion_and_asks_for_one_retraining(models: Models) -> None:
+    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
+    models.tell(PROMOTED, models.challenger)
+    write_ledger(models.home, drifted(models, models.challenger.version))
+    with Kept(models.home.root, retrain_every_hours=8_000.0) as kept:
+        kept.at(END_S)
+        for _ in range(2):
+            kept.caretaker().step()
+        (told,) = [each for each in lines(kept) if each.event == DRIFT_ALARM]
+        assert (told.version, told.by) == (models.challenger.version, "outcomes")
+        assert "spikes are over 1.25 times as frequent" in told.reason
+        assert told.detail["too_many_spikes"] > 1.25
+        assert set(kept.asked) == {Request(PRODUCT, FEED, "drift alarm", END_S * NS)}
+        # It is begun, and asked for no more, however it ends.
+        kept.asked.clear()
+        models.tell(RETRAIN_STARTED, Entry("", ""), END_S, "drift alarm")
+        kept.at(END_S + 3_600)
+        kept.caretaker().step()
+        assert not kept.asked
+        assert len([each for each in lines(kept) if each.event == DRIFT_ALARM]) == 1
+
+
+def test_the_alarm_of_a_champion_that_was_replaced_asks_for_nothing(models: Models) -> None:
+    models.tell(DRIFT_ALARM, models.champion, BEGIN_S + 60)
+    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
+    models.tell(PROMOTED, models.challenger, BEGIN_S + 120)
+    with Kept(models.home.root, retrain_every_hours=24.0) as kept:
+        kept.at(BEGIN_S + 3_600)
+        kept.caretaker().step()
+        assert not kept.asked
+
+
+def test_behind_and_under_an_alarm_a_challenger_gives_its_place_to_another(models: Models) -> None:
+    write_ledger(models.home, models.rows(TRUE, WEAK))
+    models.tell(DRIFT_ALARM, models.champion, BEGIN_S + 60, "outcomes")
+    with Kept(models.home.root, retrain_every_hours=HOURS + 1.0) as kept:
+        kept.at(END_S)
+        kept.caretaker().step()
+        assert models.standing.challenger == models.challenger
+        kept.at(END_S + 3_600)
+        kept.caretaker().step()
+        assert [each.event for each in lines(kept)] == [DRIFT_ALARM, RETIRED]
+        assert [each.by for each in kept.asked] == ["drift alarm"]
+
+
+def test_a_retraining_is_due_by_the_clock_of_the_market_and_never_beside_a_trial(models: Models) -> None:
+    with Kept(models.home.root, retrain_every_hours=24.0) as kept:
+        kept.caretaker().step()
+        kept.at(BEGIN_S + 3 * DAY_S)
+        kept.caretaker().step()
+        assert not kept.asked, "a challenger is on trial"
+        crown_champion(models.home.models, models.challenger.name, models.challenger.version)
+        kept.caretaker().step()
+        assert kept.asked == [Request(PRODUCT, FEED, "schedule", (BEGIN_S + 3 * DAY_S) * NS)]
+        models.tell(RETRAIN_STARTED, Entry("", ""), BEGIN_S + 3 * DAY_S)
+        kept.asked.clear()
+        kept.at(BEGIN_S + 4 * DAY_S - 1)
+        kept.caretaker().step()
+        assert not kept.asked
+        kept.at(BEGIN_S + 4 * DAY_S)
+        kept.caretaker().step()
+        assert [each.by for each in kept.asked] == ["schedule"]
+
+
+def test_with_retraining_off_none_is_asked_for(models: Models) -> None:
+    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
+    with Kept(models.home.root, retrain_every_hours=0.0) as kept:
+        kept.at(BEGIN_S + 300 * DAY_S)
+        kept.caretaker().step()
+        assert not kept.asked
+
+
+def test_a_product_that_can_not_be_looked_after_keeps_no_other_from_it(models: Models) -> None:
+    write_ledger(models.home, models.rows())
+    other = "ETH-USD"
+    bad = entry_of(make_bundle(models.home.models, 5, product=other))
+    crown_champion(models.home.models, bad.name, bad.version)
+    spoil(models.home.models, bad)
+    write_ledger(models.home, models.rows(), other)
+    with Kept(models.home.root, products=(other, PRODUCT)) as kept:
+        kept.at(END_S)
+        with pytest.raises(ModelError, match=bad.version):
+            kept.caretaker().step()
+        assert [each.event for each in lines(kept)] == [PROMOTED]
+    assert models.standing.champion == models.challenger
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+import volspike.pipeline.promotion as promotion
+sys.path[:0] = sys.argv[2:]
+from kept_models import Kept
+def die(*_given):
+    os.kill(os.getpid(), signal.SIGKILL)
+promotion.append_entry = die
+with Kept(Path(sys.argv[1]), trial_days=1.0) as kept:
+    kept.caretaker().step()
+"""
+
+
+@pytest.mark.parametrize("step", [PROMOTED, RETIRED])
+def test_invariant_06_killed_between_the_rename_and_its_line_the_next_adds_the_line(
+    step: str, models: Models
+) -> None:
+    write_ledger(models.home, models.rows() if step == PROMOTED else models.rows(TRUE, WEAK))
+    with Kept(models.home.root) as kept:
+        kept.at(END_S)
+    here = Path(__file__).parents[1]
+    ran = subprocess.run([sys.executable, "-c", _KILLED, str(models.home.root), str(here)], timeout=60)
+    assert ran.returncode == -9
+    with Kept(models.home.root, retrain_every_hours=8_000.0) as kept:
+        assert lines(kept) == []
+        assert models.standing.challenger is None
+        for _ in range(2):
+            kept.caretaker().step()
+        (told,) = lines(kept)
+    assert (told.event, told.version, told.by) == (step, models.challenger.version, "found")
+
+
+def test_invariant_06_what_was_placed_or_taken_back_and_not_told_is_told_by_the_next(models: Models) -> None:
+    write_ledger(models.home, models.rows(TRUE, WEAK))
+    untold = entry_of(make_bundle(models.home.models, 6, span_ns=(1, BEGIN_S * NS - 1)))
+    place_challenger(models.home.models, untold.name, untold.version)
+    with Kept(models.home.root, trial_days=2.0) as kept:
+        kept.at(END_S)
+        kept.caretaker().step()
+        found = [(each.event, each.version) for each in lines(kept)]
+        assert found == [(RETIRED, models.challenger.version), (CHALLENGER, untold.version)]
+        # So its trial has a beginning, and an end.
+        kept.at(END_S + 2 * DAY_S)
+        kept.caretaker().step()
+        assert lines(kept)[-1].event == RETIRED
+        assert models.standing.challenger is None
+    settings = settings_for(models.home.root, default_model=True)
+    crown_champion(models.home.models, untold.name, untold.version)
+    models.tell(PROMOTED, untold)
+    for expected in (models.champion, untold, models.champion):
+        assert roll_back(models.home, settings, PRODUCT, FEED, "user", "", 1).champion == expected
+    journal = models.home.journal.read_bytes().splitlines(keepends=True)
+    models.home.journal.write_bytes(b"".join(journal[:-1]))
+    with Kept(models.home.root) as kept:
+        kept.at(END_S + 2 * DAY_S)
+        kept.caretaker().step()
+        assert lines(kept)[-1].event == PROMOTED
+        assert lines(kept)[-1].version == models.champion.version
+        assert [each.event for each in lines(kept)].count(ROLLED_BACK) == 2
+
+
+def test_a_first_champion_that_training_made_is_no_news(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    champion = entry_of(make_bundle(home.models, 1))
+    crown_champion(home.models, champion.name, champion.version)
+    write_ledger(home, graded_rows(ROWS, TRUE, TRUE, champion.version, ""))
+    with Kept(home.root, retrain_every_hours=0.0) as kept:
+        kept.at(END_S)
+        kept.caretaker().step()
+        assert kept.journal() == []
+
+
+def test_old_blocks_are_forgotten(models: Models) -> None:
+    write_ledger(models.home, models.rows(TRUE, WEAK))
+    with Kept(models.home.root, trial_days=1.0) as kept:
+        kept.at(BEGIN_S + 28 * DAY_S + 7_200)
+        kept.caretaker().step()
+        assert kept._ledger.oldest_s(PRODUCT) == BEGIN_S + 7_200
