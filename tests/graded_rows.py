@@ -13,7 +13,7 @@ import numpy as np
 from made_records import PREDICTION
 from volspike.monitoring.graded import DTYPES, GradedRows
 from volspike.records import Outcome, Prediction
-from volspike.scoring.scorer import outcome_of
+from volspike.scoring.outcomes import outcome_of
 
 NS = 1_000_000_000
 START_S = 1_800 * 900_000

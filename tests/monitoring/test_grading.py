@@ -12,7 +12,7 @@ from made_records import PREDICTION
 from volspike.monitoring.graded import empty_rows, join_rows
 from volspike.monitoring.grading import GradedBlock, Grader
 from volspike.records import Outcome, Prediction
-from volspike.scoring.scorer import outcome_of
+from volspike.scoring.outcomes import outcome_of
 
 
 def graded(grader: Grader, told: list[Told]) -> list[GradedBlock]:

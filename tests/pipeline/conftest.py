@@ -1,4 +1,4 @@
-"""Lets the tests here import ``stage_runs``, which lies beside, and ``graded_market`` of the statistics."""
+"""Lets the tests here import ``stage_runs``, which lies beside, and the made markets of ``benchmarks``."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "monitoring"))
+sys.path.insert(0, str(Path(__file__).parents[2]))

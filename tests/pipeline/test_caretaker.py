@@ -8,10 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import graded_market
 import numpy as np
 import pytest
 
+from benchmarks import drift_markets
 from kept_models import NS, Kept, graded_rows, noisy, write_ledger
 from made_bundles import FEED, PRODUCT, entry_of, make_bundle, spoil
 from volspike.errors import ModelError
@@ -44,7 +44,7 @@ def thinned(rows: GradedSeconds, p: np.ndarray) -> tuple[GradedSeconds, np.ndarr
     return GradedSeconds(rows.second[kept], rows.run[kept], rows.spike[kept]), p[kept]
 
 
-ROWS, TRUE = thinned(*graded_market.seconds(HOURS, 1))
+ROWS, TRUE = thinned(*drift_markets.seconds(HOURS, 1))
 BEGIN_S, END_S = int(ROWS.second[0]), int(ROWS.second[-1]) + EVERY_S
 WEAK = noisy(TRUE, 1.0)
 DAY_S = 86_400
@@ -234,7 +234,7 @@ def test_fault_37_a_challenger_that_is_corrupt_is_retired_and_the_champion_stays
 
 
 # A row a second: of rarer rows the bets are smaller.
-DRIFTED, DRIFTED_TRUE = graded_market.seconds(HOURS / 2, 1)
+DRIFTED, DRIFTED_TRUE = drift_markets.seconds(HOURS / 2, 1)
 TOLD = 0.1 * DRIFTED_TRUE
 
 

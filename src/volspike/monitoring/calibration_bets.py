@@ -18,6 +18,8 @@ from volspike.monitoring.paired_blocks import counted
 
 LEAST_RATIO, MOST_RATIO = TOP_DECILE_BOUNDS
 _STEPS = BLOCK_S // HORIZON_S - 1
+_TOP_QUANTILE = 0.9
+_LEAST_BLOCKS, _DAY_BLOCKS = 4, 48
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
@@ -48,6 +50,36 @@ def too_many_spikes(second: I8, spike: npt.NDArray[np.int8], p: F8, step_s: int)
 def too_few_spikes(second: I8, spike: npt.NDArray[np.int8], p: F8, step_s: int) -> F8:
     """Return the log-factors of bets that spikes are under 0.8 times as frequent as said; see above."""
     return _block_factors(second, LEAST_RATIO * p - spike, step_s)
+
+
+def top_tenth(second: I8, p: F8) -> npt.NDArray[np.bool_]:
+    """Tell which rows lie in the top tenth of what was said in the day of blocks before theirs.
+
+    What is in it is known before a block begins, so bets on these rows alone are as fair as on all. In the
+    first four blocks nothing is.
+
+    Parameters
+    ----------
+    second : int64[n]
+        Epoch second of each row, ascending.
+    p : float64[n]
+        Probabilities.
+
+    Returns
+    -------
+    bool[n]
+        Whether the row is in it.
+    """
+    top = np.zeros(len(p), np.bool_)
+    block, first = np.unique(second // BLOCK_S, return_index=True)
+    ends = np.append(first, len(p))
+    for number in range(_LEAST_BLOCKS, len(block)):
+        begin = int(np.searchsorted(block, block[number] - _DAY_BLOCKS))
+        said = p[ends[begin] : first[number]]
+        if len(said):
+            rows = slice(first[number], ends[number + 1])
+            top[rows] = p[rows] >= np.quantile(said, _TOP_QUANTILE)
+    return top
 
 
 def _block_factors(second: I8, outcome: F8, step_s: int) -> F8:

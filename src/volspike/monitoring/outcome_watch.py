@@ -1,10 +1,12 @@
 """Drift, decided on matured labels: has the model become worse than it was promised to be?
 
-Four tests by half hours of wall time, each an e-detector (``run_detector``), share a budget of false alarms:
+Six tests by half hours of wall time, each an e-detector (``run_detector``), share a budget of false alarms:
 
 - ``log_loss``: its log-loss lies above its reference's;
 - ``too_many_spikes``: spikes are over 1.25 times as frequent as it says;
 - ``too_few_spikes``: they are under 0.8 times as frequent as it says;
+- ``top_too_many``, ``top_too_few``: the same of its top tenth, the rows at or above the 0.9 quantile of what
+  it said in the day before the block: there a change shows that leaves the average where it is;
 - ``alert_cost``: its alerts cost more, in false alarms and missed onsets, than its reference's.
 
 What a test promises holds as long as its claim is wrong given all that came before, be the rows as dependent
@@ -13,6 +15,7 @@ as they like. Verdicts are a function of the rows alone: they can be made again 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +27,7 @@ from volspike.evaluation.enough import BLOCK_S, Evidence, count_evidence
 from volspike.evaluation.episodes import GradedSeconds
 from volspike.monitoring.alert_costs import MOST_COSTS, cost_differences
 from volspike.monitoring.betting import log_factors
-from volspike.monitoring.calibration_bets import too_few_spikes, too_many_spikes
+from volspike.monitoring.calibration_bets import too_few_spikes, too_many_spikes, top_tenth
 from volspike.monitoring.contender import Contender
 from volspike.monitoring.paired_blocks import (
     LOSS_CLIP_NATS,
@@ -37,11 +40,13 @@ from volspike.monitoring.paired_blocks import (
 from volspike.monitoring.run_detector import first_alarm, log_detector_path, log_threshold
 
 FALSE_ALARM_DAYS = 60.0
-TESTS = ("log_loss", "too_many_spikes", "too_few_spikes", "alert_cost")
+TESTS = ("log_loss", "too_many_spikes", "too_few_spikes", "top_too_many", "top_too_few", "alert_cost")
 _CLAIMS = {
     "log_loss": "its log-loss lies above its reference's",
     "too_many_spikes": "spikes are over 1.25 times as frequent as it says",
     "too_few_spikes": "spikes are under 0.8 times as frequent as it says",
+    "top_too_many": "in its top tenth spikes are over 1.25 times as frequent as it says",
+    "top_too_few": "in its top tenth spikes are under 0.8 times as frequent as it says",
     "alert_cost": "its alerts cost more than its reference's",
 }
 
@@ -64,7 +69,7 @@ class WatchTest:
     alarm_block : int or None
         The block (second // 1800) at which it first did; None while it has not, or on too little evidence.
     figure : float or None
-        ``log_loss``: mean excess in nats a row; the calibrations: observed over predicted spikes;
+        ``log_loss``: mean excess in nats a row; the calibrations: observed over predicted spikes there;
         ``alert_cost``: mean excess of events a block.
     blocks : int
         How many blocks it has seen.
@@ -154,15 +159,14 @@ def watch_outcomes(
     second, spike, p = rows.second[used], rows.spike[used], model.p[used]
     evidence = count_evidence(second, rows.run[used], spike)
     threshold = log_threshold(false_alarm_days, len(TESTS))
-    counts = counted(second)
-    block = np.unique(second[counts] // BLOCK_S)
-    expected = float(np.sum(p[counts]))
-    ratio = float(np.sum(spike[counts])) / expected if expected > 0.0 else None
+    top = top_tenth(second, p)
     loss, cost = _losses(rows, model, reference), _costs(rows, model, reference)
     found = (
         (loss.block, log_factors(scaled(loss.value, LOSS_CLIP_NATS)), _mean(loss.value)),
-        (block, too_many_spikes(second, spike, p, rows.step_s), ratio),
-        (block, too_few_spikes(second, spike, p, rows.step_s), ratio),
+        _calibration(too_many_spikes, second, spike, p, rows.step_s),
+        _calibration(too_few_spikes, second, spike, p, rows.step_s),
+        _calibration(too_many_spikes, second[top], spike[top], p[top], rows.step_s),
+        _calibration(too_few_spikes, second[top], spike[top], p[top], rows.step_s),
         (cost.block, log_factors(scaled(cost.value, MOST_COSTS)), _mean(cost.value)),
     )
     return OutcomeVerdict(
@@ -174,6 +178,20 @@ def watch_outcomes(
         untold=int(np.count_nonzero((rows.spike >= 0) & ~model.told)),
         false_alarm_days=false_alarm_days,
     )
+
+
+def _calibration(
+    bets: Callable[[I8, npt.NDArray[np.int8], F8, int], F8],
+    second: I8,
+    spike: npt.NDArray[np.int8],
+    p: F8,
+    step_s: int,
+) -> tuple[I8, F8, float | None]:
+    """Return the blocks, their log-factors, and observed over predicted spikes."""
+    counts = counted(second)
+    expected = float(np.sum(p[counts]))
+    ratio = float(np.sum(spike[counts])) / expected if expected > 0.0 else None
+    return np.unique(second[counts] // BLOCK_S), bets(second, spike, p, step_s), ratio
 
 
 def _losses(rows: GradedSeconds, model: Contender, reference: Contender) -> BlockFigures:
