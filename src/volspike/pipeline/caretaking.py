@@ -74,7 +74,11 @@ class Caretaking:
     async def _begin(self) -> asyncio.subprocess.Process:
         with (self._home.root / _FILE).open("ab") as said:
             return await asyncio.create_subprocess_exec(
-                *self._command(), stdin=asyncio.subprocess.DEVNULL, stdout=said, stderr=said
+                *self._command(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,  # Ctrl-C is for the job, which ends it in order
             )
 
     def _command(self) -> Sequence[str]:
