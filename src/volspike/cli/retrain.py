@@ -22,10 +22,12 @@ def retrain(
     as_json: AsJson = False,
 ) -> None:
     """Train on the recent rows; the best model has to prove better in the champion's shadow."""
+    from volspike.pipeline.limits import bounded, one_thread
+
+    one_thread()
     from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
-    from volspike.pipeline.limits import bounded
     from volspike.pipeline.retraining import Request, retrain
     from volspike.pipeline.stored_data import newest_kind
 

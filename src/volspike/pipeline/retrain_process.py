@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from volspike.logs import get_logger
 from volspike.pipeline.home import Home
-from volspike.pipeline.retraining import Request
+from volspike.pipeline.retraining import Request, note_end
 
 # Beyond its own limit, the time it may take to end.
 _GRACE_S = 30.0
@@ -37,7 +37,7 @@ class RetrainProcess:
         self._now_s = now_s
         self._running: subprocess.Popen[bytes] | None = None
         self._begun_s = 0.0
-        self._product = ""
+        self._request: Request | None = None
         self._failed_s: dict[str, float] = {}
 
     def begin(self, request: Request) -> None:
@@ -47,14 +47,20 @@ class RetrainProcess:
         if self._running is not None or (failed_s is not None and self._now_s() - failed_s < _PAUSE_S):
             return
         command = _command(self._home, request)
-        self._begun_s, self._product = self._now_s(), request.product
+        self._begun_s, self._request = self._now_s(), request
         log.info("retraining", product=request.product, by=request.by)
         self._running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def look(self) -> None:
-        """See whether the one that runs has ended, and end one that is over its time."""
-        running = self._running
-        if running is None:
+        """See whether the one that runs has ended, and end one that is over its time.
+
+        Raises
+        ------
+        ModelError
+            When the journal can't be told of one that has failed.
+        """
+        running, request = self._running, self._request
+        if running is None or request is None:
             return
         code = running.poll()
         if code is None and self._now_s() - self._begun_s > self._limit_s:
@@ -63,8 +69,9 @@ class RetrainProcess:
         if code is not None:
             self._running = None
             if code:
-                self._failed_s[self._product] = self._now_s()
+                self._failed_s[request.product] = self._now_s()
                 log.error("retraining failed; the models stay as they are", code=code)
+                note_end(self._home, request, code)
 
     def close(self) -> None:
         """End the one that runs: what it has made so far is made again."""

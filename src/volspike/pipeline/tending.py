@@ -67,8 +67,8 @@ class Tending:
 
     def step(self, tell: Callable[[JournalEntry], None]) -> None:
         """Do one round, and tell what the journal has new; what goes wrong is logged once and tried again."""
-        self._retraining.look()
         try:
+            self._retraining.look()
             self._caretaker.step()
             self.trouble = None
         except VolspikeError as error:
