@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def models(data_dir: DataDir = None, all_: All = False, as_json: AsJson = False) -> None:
-    """List the model bundles, checked whole, with their lineage; the champions are marked."""
+    """List the model bundles, checked whole, with their lineage; champions and challengers are marked."""
     from volspike.config import load_settings
     from volspike.models.shelf import bundle_paths
     from volspike.pipeline.home import Home
 
     home = Home(load_settings({"data_dir": data_dir}).data_dir)
     home.require()
-    served = _champions(home.models)
-    rows = [_describe(path, served) for path in bundle_paths(home.models)]
+    places = _places(home.models)
+    rows = [_describe(path, places) for path in bundle_paths(home.models)]
     if as_json:
         emit_json({"models": rows})
     elif not rows:
@@ -42,18 +42,25 @@ def _show(title: str, shown: dict[str, str], rows: list[dict[str, Any]], words: 
     show_table(title, tuple(shown.values()), cells, words)
 
 
-def _champions(directory: Path) -> set[Path]:
+def _places(directory: Path) -> dict[Path, str]:
+    """Return what the bundles that a standing names are."""
     from volspike.errors import ModelError
-    from volspike.models.standing import champions
+    from volspike.models.standing import standings
 
     try:
-        return {champion.path(directory) for champion in champions(directory)}
+        found = standings(directory)
     except ModelError as error:
         tell(error)
-        return set()
+        return {}
+    return {
+        entry.path(directory): place
+        for place in ("previous", "challenger", "champion")
+        for standing in found
+        if (entry := getattr(standing, place)) is not None
+    }
 
 
-def _describe(path: Path, served: set[Path]) -> dict[str, Any]:
+def _describe(path: Path, places: dict[Path, str]) -> dict[str, Any]:
     from volspike.errors import ModelError
     from volspike.exchange.decimals import format_time_ns
     from volspike.models.bundle import load_bundle
@@ -72,7 +79,7 @@ def _describe(path: Path, served: set[Path]) -> dict[str, Any]:
     values: tuple[Any, ...] = (
         manifest.name,
         manifest.version,
-        "champion" if path in served else "whole",
+        places.get(path, "whole"),
         None,
         manifest.product,
         manifest.feed,
@@ -125,6 +132,7 @@ _TRAINED = {
     "enough_data": "enough",
 }
 _LEGEND = (
-    "champion: served live; whole: checked, not served. PR-AUC on the test part, and the reference's there "
+    "champion: served live; challenger: tried in its shadow; previous: served before; whole: checked, none of "
+    "these. PR-AUC on the test part, and the reference's there "
     "(ref.). --all: what each was trained on; rows: the labelled ones of fit; enough: for a claim."
 )

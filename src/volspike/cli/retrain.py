@@ -44,4 +44,4 @@ def retrain(
         return
     console().print(f"{made.place} of {request.product} on {request.feed}: {made.model} {made.version}")
     if made.place == "challenger":
-        console().print("volspike run has it predict in the shadow; volspike models tells how it fares")
+        console().print("volspike run has it predict in the shadow; volspike promote tells how it fares")
