@@ -184,3 +184,19 @@ def test_thresholds_that_do_not_fit_are_refused(opening: float, closing: float) 
         AlertPolicy("tiny", opening, closing)
     with pytest.raises(ConfigError, match="seconds >= 0"):
         AlertPolicy("tiny", 0.6, 0.4, cooldown_s=-1)
+
+
+def test_an_alert_that_is_open_when_the_model_changes_closes_under_its_own_id() -> None:
+    """As a promotion does it: a fresh policy of the new model takes up the state of the one before."""
+    before = AlertPolicy("old", 0.5, 0.4, cooldown_s=0.0, hold_s=0.0)
+    opened = before.step("BTC-USD", 1, 0, make_prediction(p_spike=0.9, model="old"))
+    assert opened is not None
+    after = AlertPolicy("new", 0.8, 0.7, cooldown_s=0.0, hold_s=0.0)
+    after.import_state(before.export_state())
+    assert after.step("BTC-USD", 2, 0, make_prediction(p_spike=0.75, model="new")) is None
+    closed = after.step("BTC-USD", 3, 0, make_prediction(p_spike=0.1, model="new"))
+    assert closed is not None
+    assert (closed.id, closed.opened_ns, closed.state) == (opened.id, opened.event_ns, "closed")
+    reopened = after.step("BTC-USD", 4, 0, make_prediction(p_spike=0.9, model="new"))
+    assert reopened is not None
+    assert reopened.id == alert_id("BTC-USD", "new", 4) != opened.id

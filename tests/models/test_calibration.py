@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from volspike.models.calibrate import fit_band, fit_calibration
+from volspike.models.calibrate import fit_band, fit_calibration, fit_line
 from volspike.models.calibration import Calibration, SigmaBand, finish_rows
 
 
@@ -87,3 +87,20 @@ def test_probabilities_stay_within_their_range_at_any_margin() -> None:
     assert p[0] == 0.0
     assert p[-1] == 1.0
     assert (np.diff(p) >= 0.0).all()
+
+
+def test_a_line_is_found_on_skewed_log_odds_where_whole_steps_of_newton_circle() -> None:
+    """A market whose spikes came all at high odds once gave a slope of 0.02 where 1.49 is right."""
+    rng = np.random.default_rng(5)
+    margin = np.concatenate([rng.normal(-3.4, 0.15, 36_000), rng.uniform(-1.0, 0.8, 900)])
+    spike = (rng.uniform(size=len(margin)) < 1.0 / (1.0 + np.exp(-(1.5 * margin + 1.3)))).astype(np.int8)
+    z = (margin - margin.mean()) / margin.std()
+    rate = spike.mean()
+    start = np.array([0.0, np.log(rate / (1.0 - rate))])
+    line, _ = fit_line(z, spike, 60.0, start, np.zeros((2, 2)))
+    slope = line[0] / margin.std()
+    intercept = line[1] - line[0] * margin.mean() / margin.std()
+    p = 1.0 / (1.0 + np.exp(-(slope * margin + intercept)))
+    # At the maximum of the likelihood the residuals have no mean, and none along the log-odds.
+    assert abs(np.mean(p - spike)) < 1e-9
+    assert abs(np.mean((p - spike) * margin)) < 1e-9

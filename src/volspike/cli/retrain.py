@@ -22,10 +22,12 @@ def retrain(
     as_json: AsJson = False,
 ) -> None:
     """Train on the recent rows; the best model has to prove better in the champion's shadow."""
+    from volspike.pipeline.limits import bounded, one_thread
+
+    one_thread()
     from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
-    from volspike.pipeline.limits import bounded
     from volspike.pipeline.retraining import Request, retrain
     from volspike.pipeline.stored_data import newest_kind
 
@@ -42,4 +44,4 @@ def retrain(
         return
     console().print(f"{made.place} of {request.product} on {request.feed}: {made.model} {made.version}")
     if made.place == "challenger":
-        console().print("volspike run has it predict in the shadow; volspike models tells how it fares")
+        console().print("volspike run has it predict in the shadow; volspike promote tells how it fares")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ APART = 1e-6  # quantiles of residuals that are all one, so that a line leads fr
 HALF_TRUSTED_WINDOWS = 20.0
 SLOPE_STD, INTERCEPT_STD = 0.15, 0.3
 NEWTON_STEPS, CONVERGED, MAX_ODDS = 100, 1e-10, 500.0
+ARMIJO, LEAST_SHARE, ROUNDING = 1e-4, 1e-10, 1e-12
 
 
 def one_class(spike: npt.NDArray[np.int8]) -> str:
@@ -108,15 +110,37 @@ def fit_line(
     """
     design = np.column_stack((margin, np.ones(len(margin))))
     line, curvature = centre.copy(), precision
+
+    def loss(at: F8) -> float:
+        odds = np.clip(design @ at, -MAX_ODDS, MAX_ODDS)
+        gap = at - centre
+        return float(
+            np.sum(np.logaddexp(0.0, odds) - spike * odds) / rows_a_window + 0.5 * gap @ precision @ gap
+        )
+
     for _ in range(NEWTON_STEPS):
         p = 1.0 / (1.0 + np.exp(-np.clip(design @ line, -MAX_ODDS, MAX_ODDS)))
         gradient = design.T @ (p - spike) / rows_a_window + precision @ (line - centre)
         curvature = (design * (p * (1.0 - p) / rows_a_window)[:, None]).T @ design + precision
         step = np.linalg.solve(curvature, gradient)
-        line -= step * min(1.0, 2.0 / max(float(np.max(np.abs(step))), 1e-300))
+        line = _descended(line, step.astype(np.float64, copy=False), gradient, loss)
         if float(np.max(np.abs(step))) < CONVERGED:
             break
     return line, curvature
+
+
+def _descended(line: F8, step: F8, gradient: F8, loss: Callable[[F8], float]) -> F8:
+    """Return the line a step further, cut until the loss falls: whole steps circle on skewed log-odds.
+
+    The loss is convex, so this finds its minimum from anywhere; the condition is Armijo's.
+    """
+    share = min(1.0, 2.0 / max(float(np.max(np.abs(step))), 1e-300))
+    before, fall = loss(line), float(gradient @ step)
+    most = before + ROUNDING * abs(before)
+    while loss(line - share * step) > most - ARMIJO * share * fall and share > LEAST_SHARE:
+        share *= 0.5
+    moved: F8 = line - share * step
+    return moved
 
 
 def fit_band(

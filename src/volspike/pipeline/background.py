@@ -52,11 +52,10 @@ class Background:
     def begin(self, words: Sequence[str]) -> None:
         """Begin a verb; none must be running."""
         assert self._running is None, "one at a time"
-        command = [sys.executable, "-m", "volspike", *words, "--json"]
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the verb has ended
         self._begun_s = self._now_s()
         log.info("begun beside the job", verb=words[0])
-        self._running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._printed)
+        self._running = subprocess.Popen(_command(words), stdin=subprocess.DEVNULL, stdout=self._printed)
 
     def look(self) -> Finished | None:
         """Return, once, how the verb ended; None while it runs. One that is over its time is killed."""
@@ -88,3 +87,7 @@ class Background:
         if code:
             log.error("a verb beside the job has failed", code=code)
         return Finished(code, report if isinstance(report, dict) else None)
+
+
+def _command(words: Sequence[str]) -> Sequence[str]:
+    return [sys.executable, "-m", "volspike", *words, "--json"]

@@ -10,6 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 NICE = 15
+_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_IO_THREADS", "NUMBA_NUM_THREADS")
+
+
+def one_thread() -> None:
+    """Have libraries that are not imported yet use one thread: others take memory and the stream's time."""
+    for name in _COUNTS:
+        os.environ.setdefault(name, "1")
 
 
 @contextmanager
@@ -27,15 +34,16 @@ def bounded(limit_s: float, memory_mb: int) -> Iterator[None]:
         Data segment of the process, MB.
     """
     os.nice(NICE)
+    # Begun first: a thread needs memory too.
+    watchdog = threading.Timer(limit_s, _give_up, (limit_s,))
+    watchdog.daemon = True
+    watchdog.start()
     before = resource.getrlimit(resource.RLIMIT_DATA)
     _, hard = before
     wanted = memory_mb * 1024 * 1024
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
-    watchdog = threading.Timer(limit_s, _give_up, (limit_s,))
-    watchdog.daemon = True
-    watchdog.start()
     try:
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
         yield
     finally:
         watchdog.cancel()

@@ -91,7 +91,7 @@ def retrain(
     with lease(home.retrain_lock, "retraining", 2 * settings.retrain_limit_s, clock):
         reached("leased")
         note = _Notes(home.journal, request)
-        note.abandoned()
+        note.abandoned("the process ended in the middle of it")
         note(RETRAIN_STARTED)
         reached("started")
         try:
@@ -103,6 +103,12 @@ def retrain(
         except VolspikeError as error:
             note(RETRAIN_FAILED, reason=str(error))
             raise
+        except Exception as error:  # libraries have errors of their own for what they are refused
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            note(RETRAIN_FAILED, reason=reason)
+            raise ModelError(
+                "retraining", reason, "raise retrain_memory_mb, or lower retrain_days"
+            ) from error
 
 
 def _train(
@@ -162,8 +168,20 @@ class _Notes:
             ),
         )
 
-    def abandoned(self) -> None:
+    def begun(self) -> JournalEntry | None:
+        """Return the line of the newest retraining, if it has none of its end."""
+        last = newest(read_journal(self._journal, self._request.product, self._request.feed), *_ENDS)
+        return last if last is not None and last.event == RETRAIN_STARTED else None
+
+    def abandoned(self, reason: str) -> None:
         """Say of a retraining before that it never ended."""
-        before = newest(read_journal(self._journal, self._request.product, self._request.feed), *_ENDS)
-        if before is not None and before.event == RETRAIN_STARTED:
-            self(RETRAIN_ABANDONED, reason="the process ended in the middle of it")
+        if self.begun() is not None:
+            self(RETRAIN_ABANDONED, reason=reason)
+
+
+def note_end(home: Home, request: Request, code: int) -> None:
+    """Tell the journal of a retraining whose process has ended with this exit code and told nothing."""
+    note = _Notes(home.journal, request)
+    begun = note.begun()
+    if begun is not None and (begun.market_ns, begun.by) == (request.market_ns, request.by):
+        note.abandoned(f"its process ended with code {code}: out of memory or time, or killed")

@@ -1,0 +1,229 @@
+"""A promotion in the middle of the stage ``score``, which is killed around it at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from stage_runs import (
+    BATCH_ROWS,
+    NS,
+    PAIRS,
+    POINTS,
+    SCALES,
+    Runs,
+    bundle,
+    decoded,
+    market,
+    outputs,
+    policy,
+    write,
+)
+
+from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS
+from volspike.bus.transactions import ExactlyOnce
+from volspike.models.bundle import Bundle
+from volspike.models.calibration import Scored
+from volspike.pipeline.score_stage import ScoreStage
+from volspike.pipeline.standing_watch import Swap
+from volspike.testing.crash_point import CrashError, CrashPoint
+from volspike.testing.manual_clock import ManualClock
+
+
+class Share:
+    """The probability is a share of what rv's part of rv + tau is."""
+
+    feature_set, target = "core", "rv"
+
+    def __init__(self, name: str, version: str, share: float) -> None:
+        self.name, self.version, self.share = name, version, share
+
+    def predict(self, values, context) -> Scored:
+        rv_bps = context.rv_bps
+        return Scored(self.share * rv_bps / (rv_bps + context.tau_bps), rv_bps + 1.0, rv_bps, rv_bps + 2.0)
+
+
+def model(product: str, version: str, share: float) -> Bundle:
+    known, name = bundle(product), f"share-{product[:3].lower()}"
+    manifest = SimpleNamespace(**{**vars(known.manifest), "name": name, "version": version, "target": "rv"})
+    return Bundle(manifest, {}, Share(name, version, share), known.reference)
+
+
+def tiny(product: str) -> Bundle:
+    """Return the model before the promotion."""
+    return model(product, "1", 1.0)
+
+
+def half(product: str) -> Bundle:
+    """Return the model behind it."""
+    return model(product, "2", 0.5)
+
+
+class Shelf:
+    """Two models; from ``at`` on, an offset of ``ticks.features``, the other one is to serve."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def served(self, offset: int) -> dict[str, Bundle]:
+        return {product: (tiny if offset < self.at else half)(product) for product in PAIRS}
+
+    def on_shelf(self, name: str, version: str) -> Bundle | None:
+        known = [make(product) for make in (tiny, half) for product in PAIRS]
+        return next((b for b in known if (b.manifest.name, b.manifest.version) == (name, version)), None)
+
+
+class Swapping(Runs):
+    """Runs the score stage with a promotion at an offset; one that begins behind it begins with the other."""
+
+    def __init__(self, path: Path, shelf: Shelf) -> None:
+        super().__init__(path)
+        self.shelf = shelf
+
+    def score(self, reached: Callable[[str], None] | None = None, *, is_over: bool = True) -> bool:
+        clock, log = ManualClock(), self.open(reached)
+        topic = FEATURES.name
+
+        def offset() -> int:
+            return log.group_offset("score", topic) or 0
+
+        serves = "1" if offset() < self.shelf.at else "2"
+
+        def changes() -> Sequence[Swap]:
+            nonlocal serves
+            if serves == "2" or offset() < self.shelf.at:
+                return []
+            serves = "2"
+            return [Swap(product, half(product), tiny(product)) for product in PAIRS]
+
+        stage = ScoreStage(
+            log,
+            self.shelf.served(offset()),
+            SCALES,
+            policy,
+            clock,
+            changes=changes,
+            on_shelf=self.shelf.on_shelf,
+            challengers={} if serves == "1" else {product: tiny(product) for product in PAIRS},
+        )
+        try:
+            loop = ExactlyOnce(
+                log,
+                "score",
+                [topic],
+                stage,
+                clock,
+                batch_rows=BATCH_ROWS,
+                poll_s=0.0,
+                state_s=3.5,
+                reached=reached,
+            )
+            while offset() < log.end_offset(topic):
+                clock.advance(NS)
+                loop.step()
+            loop.close(is_over=is_over)
+        except CrashError:
+            self.crashes += 1
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def featurized(tmp_path_factory) -> bytes:
+    runs = Runs(tmp_path_factory.mktemp("rows") / "log.db")
+    write(runs.open(), market())
+    assert runs.run("featurize")
+    runs.close()
+    return runs.path.read_bytes()
+
+
+def swapping(featurized: bytes, path: Path, at: int) -> Swapping:
+    path.write_bytes(featurized)
+    return Swapping(path, Shelf(at))
+
+
+AT = 5 * BATCH_ROWS  # an alert of each product is open there
+
+
+@pytest.fixture(scope="module")
+def undisturbed(featurized: bytes, tmp_path_factory) -> dict[str, list]:
+    runs = swapping(featurized, tmp_path_factory.mktemp("whole") / "log.db", AT)
+    assert runs.score()
+    found = outputs(runs.open())
+    runs.close()
+    return found
+
+
+def test_each_row_is_predicted_once_by_exactly_one_version_and_graded_as_it_was(undisturbed) -> None:
+    made = undisturbed[PREDICTIONS.name]
+    assert {each.model_version for each in made} == {"1", "2"}
+    assert len({each.identity for each in made}) == len(made)
+    for product in PAIRS:
+        versions = [each.model_version for each in made if each.product == product]
+        assert versions == sorted(versions)
+    by_id = {each.id: each for each in made}
+    outcomes = [OUTCOMES.decode(value) for value in undisturbed[OUTCOMES.name]]
+    assert sorted(each.prediction_id for each in outcomes) == sorted(by_id)
+    assert all(each.p_spike == by_id[each.prediction_id].p_spike for each in outcomes)
+    assert {each.challenger_version for each in made if each.model_version == "2"} == {"1"}
+    assert {each.challenger for each in made if each.model_version == "1"} == {None}
+
+
+def test_alerts_open_at_the_change_close_under_their_own_ids(undisturbed) -> None:
+    alerts = [ALERTS.decode(value) for value in undisturbed[ALERTS.name]]
+    opened = {each.id: each for each in alerts if each.state == "opened"}
+    closed = {each.id: each for each in alerts if each.state == "closed"}
+    assert opened.keys() == closed.keys()
+    across = [name for name in opened if opened[name].model_version != closed[name].model_version]
+    assert across, "none was open at the change: move it"
+    assert all(closed[name].opened_ns == opened[name].event_ns for name in opened)
+
+
+# A stage hands over when it ends in front of the end of the feed; here it is over.
+@pytest.mark.parametrize("point", [point for point in POINTS if point != "stage.hand_over"])
+def test_invariant_06_killed_around_a_promotion_every_row_is_seen_once_and_by_one_version(
+    point: str, featurized: bytes, undisturbed, tmp_path: Path
+) -> None:
+    runs = swapping(featurized, tmp_path / "log.db", AT)
+    # It dies in front of the change and behind it, and each time at this point when it goes on.
+    assert not runs.score(CrashPoint("stage.processed", nth=AT // BATCH_ROWS))
+    runs.score(CrashPoint(point))
+    runs.score(CrashPoint("stage.processed", nth=3))
+    before = runs.crashes
+    for nth in (1, 2, 3):
+        runs.score(CrashPoint(point, nth=nth))
+    assert runs.crashes > before
+    assert runs.score()
+    assert_same(outputs(runs.open()), undisturbed)
+    runs.close()
+
+
+def assert_same(found: dict[str, list], expected: dict[str, list]) -> None:
+    assert found.keys() == expected.keys()
+    for topic in found:
+        assert len(found[topic]) == len(expected[topic]), topic
+        assert found[topic] == expected[topic], topic
+
+
+def test_invariant_06_a_state_of_the_model_before_is_gone_on_with_under_its_ids(
+    featurized: bytes, undisturbed, tmp_path: Path
+) -> None:
+    """Stopped by a kill in front of the change, and started behind it with the other model.
+
+    What is in front was published by the model before: it is taken up under its ids, and graded.
+    """
+    runs = swapping(featurized, tmp_path / "log.db", 10**9)
+    assert not runs.score(CrashPoint("stage.processed", nth=9))
+    reader = runs.open()
+    before = decoded(reader, PREDICTIONS)
+    done = reader.group_offset("score", FEATURES.name)
+    assert before
+    runs.shelf = Shelf(done or 0)
+    assert runs.score()
+    made, outcomes = decoded(runs.open(), PREDICTIONS), decoded(runs.open(), OUTCOMES)
+    assert [each.id for each in made[: len(before)]] == [each.id for each in before]
+    assert {each.model_version for each in made[len(before) :]} == {"2"}
+    assert sorted(each.prediction_id for each in outcomes) == sorted(each.id for each in made)
+    runs.close()
