@@ -132,7 +132,7 @@ _TRAINED = {
     "enough_data": "enough",
 }
 _LEGEND = (
-    "champion: served live; challenger: tried in its shadow; previous: served before; whole: checked, none of "
-    "these. PR-AUC on the test part, and the reference's there "
+    "champion: served live; challenger: tried in its shadow; previous: served before; whole: checked, none "
+    "of these. PR-AUC on the test part, and the reference's there "
     "(ref.). --all: what each was trained on; rows: the labelled ones of fit; enough: for a claim."
 )

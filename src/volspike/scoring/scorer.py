@@ -157,6 +157,8 @@ class Scorer:
         The model's target can't be graded live.
     """
 
+    _model: GuardedPredictor
+
     def __init__(
         self,
         predictor: Predictor,
@@ -356,8 +358,7 @@ class Scorer:
         stale_ns: int,
         challenger: Predictor | None,
     ) -> None:
-        self._model: GuardedPredictor = GuardedPredictor(predictor)
-        self._reference = GuardedPredictor(reference)
+        self._model, self._reference = GuardedPredictor(predictor), GuardedPredictor(reference)
         self._challenger = None if challenger is None else GuardedPredictor(challenger)
         self._trained_ns, self._stale_ns = trained_ns, stale_ns
         self._feature_set = predictor.feature_set
