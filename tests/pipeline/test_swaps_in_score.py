@@ -24,6 +24,7 @@ from stage_runs import (
 
 from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS
 from volspike.bus.transactions import ExactlyOnce
+from volspike.features.sets import get_feature_set
 from volspike.models.bundle import Bundle
 from volspike.models.calibration import Scored
 from volspike.pipeline.score_stage import ScoreStage
@@ -35,20 +36,22 @@ from volspike.testing.manual_clock import ManualClock
 class Share:
     """The probability is a share of what rv's part of rv + tau is."""
 
-    feature_set, target = "core", "rv"
+    target = "rv"
 
-    def __init__(self, name: str, version: str, share: float) -> None:
-        self.name, self.version, self.share = name, version, share
+    def __init__(self, name: str, version: str, share: float, feature_set: str) -> None:
+        self.name, self.version, self.share, self.feature_set = name, version, share, feature_set
 
     def predict(self, values, context) -> Scored:
         rv_bps = context.rv_bps
+        assert len(values) == len(get_feature_set(self.feature_set).columns)
         return Scored(self.share * rv_bps / (rv_bps + context.tau_bps), rv_bps + 1.0, rv_bps, rv_bps + 2.0)
 
 
-def model(product: str, version: str, share: float) -> Bundle:
+def model(product: str, version: str, share: float, feature_set: str = "core") -> Bundle:
     known, name = bundle(product), f"share-{product[:3].lower()}"
-    manifest = SimpleNamespace(**{**vars(known.manifest), "name": name, "version": version, "target": "rv"})
-    return Bundle(manifest, {}, Share(name, version, share), known.reference)
+    changes = {"name": name, "version": version, "target": "rv", "feature_set": feature_set}
+    manifest = SimpleNamespace(**{**vars(known.manifest), **changes})
+    return Bundle(manifest, {}, Share(name, version, share, feature_set), known.reference)
 
 
 def tiny(product: str) -> Bundle:
@@ -61,17 +64,23 @@ def half(product: str) -> Bundle:
     return model(product, "2", 0.5)
 
 
+def of_regime(product: str) -> Bundle:
+    """Return a model before the promotion that has regime columns as inputs."""
+    return model(product, "1", 1.0, "regime")
+
+
 class Shelf:
     """Two models; from ``at`` on, an offset of ``ticks.features``, the other one is to serve."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, first: Callable[[str], Bundle] = tiny) -> None:
         self.at = at
+        self.first = first
 
     def served(self, offset: int) -> dict[str, Bundle]:
-        return {product: (tiny if offset < self.at else half)(product) for product in PAIRS}
+        return {product: (self.first if offset < self.at else half)(product) for product in PAIRS}
 
     def on_shelf(self, name: str, version: str) -> Bundle | None:
-        known = [make(product) for make in (tiny, half) for product in PAIRS]
+        known = [make(product) for make in (self.first, half) for product in PAIRS]
         return next((b for b in known if (b.manifest.name, b.manifest.version) == (name, version)), None)
 
 
@@ -81,6 +90,7 @@ class Swapping(Runs):
     def __init__(self, path: Path, shelf: Shelf) -> None:
         super().__init__(path)
         self.shelf = shelf
+        self.challenged = True
 
     def score(self, reached: Callable[[str], None] | None = None, *, is_over: bool = True) -> bool:
         clock, log = ManualClock(), self.open(reached)
@@ -106,7 +116,7 @@ class Swapping(Runs):
             clock,
             changes=changes,
             on_shelf=self.shelf.on_shelf,
-            challengers={} if serves == "1" else {product: tiny(product) for product in PAIRS},
+            challengers={p: tiny(p) for p in PAIRS} if serves == "2" and self.challenged else {},
         )
         try:
             loop = ExactlyOnce(
@@ -207,20 +217,23 @@ def assert_same(found: dict[str, list], expected: dict[str, list]) -> None:
         assert found[topic] == expected[topic], topic
 
 
+@pytest.mark.parametrize("first", [tiny, of_regime])
 def test_invariant_06_a_state_of_the_model_before_is_gone_on_with_under_its_ids(
-    featurized: bytes, undisturbed, tmp_path: Path
+    first: Callable[[str], Bundle], featurized: bytes, tmp_path: Path
 ) -> None:
-    """Stopped by a kill in front of the change, and started behind it with the other model.
+    """Killed a few batches behind its newest state, and started again with the other model.
 
     What is in front was published by the model before: it is taken up under its ids, and graded.
     """
     runs = swapping(featurized, tmp_path / "log.db", 10**9)
-    assert not runs.score(CrashPoint("stage.processed", nth=9))
+    runs.shelf = Shelf(10**9, first)
+    assert not runs.score(CrashPoint("stage.processed", nth=8))
     reader = runs.open()
     before = decoded(reader, PREDICTIONS)
     done = reader.group_offset("score", FEATURES.name)
     assert before
-    runs.shelf = Shelf(done or 0)
+    runs.shelf = Shelf(done or 0, first)
+    runs.challenged = False
     assert runs.score()
     made, outcomes = decoded(runs.open(), PREDICTIONS), decoded(runs.open(), OUTCOMES)
     assert [each.id for each in made[: len(before)]] == [each.id for each in before]

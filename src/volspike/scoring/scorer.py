@@ -86,6 +86,8 @@ class Scorer:
         The model's target can't be graded live.
     """
 
+    _model: GuardedPredictor
+
     def __init__(
         self,
         predictor: Predictor,
