@@ -84,6 +84,8 @@ def _show(report: LeakReport) -> None:
     title = f"{report.subject}: {report.rows:,} rows, {labelled}, base rate {figure(report.base_rate, '.3f')}"
     show_table(title, ("leak", "found", "number", "in words"), [_cells(f) for f in report.findings], words=4)
     console().print(LEGEND, markup=False)
+    for note in report.notes:
+        console().print(f"note: {note}", markup=False)
 
 
 def _cells(finding: Finding) -> tuple[object, ...]:

@@ -38,6 +38,8 @@ class LeakReport:
         The columns taken for features.
     findings : tuple of Finding
         One a leak, worst first.
+    notes : tuple of str
+        What of the rows could not be used, in words.
     """
 
     subject: str
@@ -47,6 +49,7 @@ class LeakReport:
     base_rate: float | None
     features: tuple[str, ...]
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def leaks(self) -> tuple[str, ...]:
@@ -62,6 +65,7 @@ class LeakReport:
             "labelled": self.labelled,
             "base_rate": self.base_rate,
             "features": list(self.features),
+            "notes": list(self.notes),
             "passed": not self.leaks,
             "checks": {finding.leak: finding.as_dict() for finding in self.findings},
         }
@@ -117,6 +121,7 @@ def _audit_foreign(source: Path, told: Told) -> LeakReport:
         base_rate=float(np.mean(rows.label[labelled] == 1)) if np.any(labelled) else None,
         features=rows.names,
         findings=tuple(worst_first(examine(rows))),
+        notes=rows.notes,
     )
 
 

@@ -60,7 +60,7 @@ class AuditRows:
     trade_id : int64[n] or None
         Numbers that occur once in a product.
     whole_rows : int64[n] or None
-        Hash of all columns of a row.
+        Hash of all columns of a row but the time of receipt, the row's number and the recorder's name.
     in_test : int8[n] or None
         Of a given split: 1 test, 0 training, -1 neither.
     tau : float64[n] or None
@@ -71,6 +71,8 @@ class AuditRows:
         Share of the rows, from the first on, that training may see.
     window_s, horizon_s : float
         How far features look back and labels ahead.
+    notes : tuple of str
+        What of the file could not be used, in words.
     """
 
     subject: str
@@ -96,6 +98,7 @@ class AuditRows:
     train_frac: float = 0.7
     window_s: float = 60.0
     horizon_s: float = 60.0
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
