@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from volspike.cli.options import Feed, Product, above_zero
+from volspike.cli.options import Product, Source, above_zero
 from volspike.cli.output import AsJson, DataDir, console, emit_json, failure_fields, show_table, tell
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def audit(
         float, typer.Option(help="Seconds that labels look ahead.", callback=above_zero)
     ] = 60.0,
     product: Product = None,
-    feed: Feed = None,
+    feed: Source = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:

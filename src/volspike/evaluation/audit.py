@@ -13,6 +13,7 @@ from volspike.evaluation.leaks.finding import Finding
 from volspike.evaluation.leaks.later_tau import LATER
 from volspike.evaluation.leaks.untold import untold
 from volspike.evaluation.scores import Scores
+from volspike.exchange.candles import CandleTable
 from volspike.features.table import FeatureTable
 from volspike.features.window import SECOND_NS
 from volspike.labels.dataset import Dataset, fixed_tau
@@ -64,7 +65,7 @@ def audit_training(
     bundles: Mapping[str, Bundle],
     test_scores: Mapping[str, Scores],
     refit: Refit | None = None,
-    table: FeatureTable | None = None,
+    table: FeatureTable | CandleTable | None = None,
 ) -> Audit:
     """Audit a training run.
 
@@ -78,7 +79,7 @@ def audit_training(
         Their scores on test.
     refit : callable, optional
         Trains again on the dataset it is given, with the same split and settings.
-    table : FeatureTable, optional
+    table : FeatureTable or CandleTable, optional
         The rows that the dataset was made of, to be examined themselves.
 
     Returns
@@ -103,7 +104,7 @@ def audit_training(
     return Audit(checks)
 
 
-def examine_dataset(table: FeatureTable, dataset: Dataset, split: Split) -> list[Finding]:
+def examine_dataset(table: FeatureTable | CandleTable, dataset: Dataset, split: Split) -> list[Finding]:
     """Return what the audit finds in rows alone, without a model: every leak of docs/leaks.md."""
     tau = _tau(dataset, split)
     rows = [*examine_own(table, dataset, split).values()]

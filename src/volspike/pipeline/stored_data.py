@@ -8,6 +8,7 @@ import numpy as np
 
 from volspike.config import Settings
 from volspike.errors import ModelError, NotEnoughDataError
+from volspike.exchange.candles import CandleTable
 from volspike.features.candle_store import read_candles
 from volspike.features.store import FeatureTable, newest_rows, read_features, stored_kinds
 from volspike.labels.candles import FEED as CANDLES
@@ -26,11 +27,11 @@ TRAILING_NS = 25 * 3_600_000_000_000
 
 @dataclass(frozen=True)
 class Stored:
-    """A dataset, and what it was made of: in words, and the table of its ticks (None of candles)."""
+    """A dataset, and what it was made of: in words, and the table of its ticks or candles."""
 
     dataset: Dataset
     words: str
-    table: FeatureTable | None
+    table: FeatureTable | CandleTable
 
 
 def tau_spec(settings: Settings) -> TauSpec:
@@ -57,7 +58,7 @@ def training_data(
     if feed == CANDLES:
         candles = read_candles(home.candles, product)
         made = _recent(candle_dataset(candles, tau), since_ns)
-        return Stored(made, describe_candles(candles, made), None)
+        return Stored(made, describe_candles(candles, made), candles)
     table = stored_table(home, settings.feature_set, product, feed, max(0, since_ns - TRAILING_NS))
     made = _recent(build_dataset([table], settings.target, tau, inputs=settings.inputs), since_ns)
     return Stored(made, describe_rows(table, made), table)

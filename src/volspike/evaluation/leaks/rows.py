@@ -57,6 +57,9 @@ class AuditRows:
         The recorder's clock, where that is a column besides ``time_ns``.
     clock : {"exchange", "either", "receive"}
         Whose clock ``time_ns`` is, by its name.
+    came : float64[n] or None
+        The volatility of the horizon after each row, in units of ``tau``, where it is known otherwise than
+        from ``mid``.
     trade_id : int64[n] or None
         Numbers that occur once in a product.
     whole_rows : int64[n] or None
@@ -90,6 +93,7 @@ class AuditRows:
     mid: F8 | None = None
     receive_ns: I8 | None = None
     clock: Literal["exchange", "either", "receive"] = "exchange"
+    came: F8 | None = None
     trade_id: I8 | None = None
     whole_rows: I8 | None = None
     in_test: npt.NDArray[np.int8] | None = None
