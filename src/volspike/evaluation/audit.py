@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
@@ -100,6 +100,37 @@ def audit_training(
         checks["refit"] = _refit(dataset, split, bundles, refit)
     if table is not None:
         found = examine_own(table, dataset, split)
+        checks |= {name: _as_check(finding) for name, finding in found.items()}
+    return Audit(checks)
+
+
+def audit_folds(dataset: Dataset, splits: Sequence[Split], table: FeatureTable | CandleTable | None) -> Audit:
+    """Audit a walk-forward before it trains: all that rows and splits can show.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        All rows.
+    splits : sequence of Split
+        Of the folds, in order of time, at least one.
+    table : FeatureTable or CandleTable or None
+        The rows that the dataset was made of.
+
+    Returns
+    -------
+    Audit
+        ``order`` and ``purge`` of all folds, ``target``, and with a table what ``examine_own`` looks for, by
+        the last fold.
+    """
+    order = [_order(dataset, split) for split in splits]
+    purge = [_purge(dataset, split) for split in splits]
+    checks = {
+        "order": next((check for check in order if not check.passed), order[0]),
+        "purge": next((check for check in purge if not check.passed), purge[0]),
+        "target": _target(dataset),
+    }
+    if table is not None:
+        found = examine_own(table, dataset, splits[-1])
         checks |= {name: _as_check(finding) for name, finding in found.items()}
     return Audit(checks)
 
