@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import All, Model, Product, Source, above_zero
+from volspike.cli.options import All, CandleSource, Model, Product, Source, above_zero, check_source
 from volspike.cli.output import AsJson, DataDir, emit_json, say
 from volspike.cli.times import minute_given
 
@@ -20,6 +20,7 @@ def evaluate(
     model: Model = "",
     product: Product = None,
     feed: Source = None,
+    source: CandleSource = None,
     html: Annotated[
         Path | None,
         typer.Option(help="HTML page to write. (default: reports/evaluate-PRODUCT-MODEL.html)"),
@@ -65,7 +66,8 @@ def evaluate(
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
 
-    settings = load_settings({"data_dir": data_dir, "allow_leaks": allow_leaks})
+    check_source(source, feed)
+    settings = load_settings({"data_dir": data_dir, "allow_leaks": allow_leaks, "candle_source": source})
     home, clock = Home(settings.data_dir), SystemClock()
     if walk_forward:
         from volspike.pipeline.walking import WalkRequest, walk_models
@@ -86,7 +88,8 @@ def evaluate(
         }
         if alone := [name for name, value in given.items() if value]:
             raise typer.BadParameter("it goes with --walk-forward", param_hint=", ".join(alone))
-        report = evaluate_models(home, settings, Request(model, product, feed, html, looks, final), clock)
+        request = Request(model, product, feed, html, looks, final)
+        report = evaluate_models(home, settings, request, clock, say)
     if as_json:
         emit_json(report)
         return

@@ -82,7 +82,7 @@ def walk_models(
         If the audit of the rows finds a leak and the settings do not allow it; then nothing is trained.
     """
     log = request.looks or home.looks
-    stored = training_data(home, settings, request.product, request.feed)
+    stored = training_data(home, settings, request.product, request.feed, say=say)
     dataset = stored.dataset
     page = request.page or home.reports / f"walk-forward-{dataset.product}-{dataset.feed}.html"
     before = read_looks(log)
@@ -145,8 +145,8 @@ def _step_s(dataset: Dataset, every_days: float, span_ns: int) -> int:
     if every_s < least_s:
         raise ConfigError(
             "--every-days",
-            f"{every_days:g} days are {every_s} s: rows are {dataset.step_s} s apart, and {span_ns / NS:,.0f} s "
-            "are to be predicted",
+            f"{every_days:g} days are {every_s} s: rows are {dataset.step_s} s apart, to predict are "
+            f"{span_ns / NS:,.0f} s",
             f"give {least_s / DAY_S:.3g} or more: a step of the rows, and {MOST_FOLDS:,} trainings at most",
         )
     return every_s

@@ -76,6 +76,13 @@ def test_a_label_of_the_present_is_found(table: CandleTable, dataset: Dataset, s
     assert {"present_feature", "persistence"} <= found
 
 
+def test_a_few_hours_are_too_short_to_tell_a_clock_from_the_time_of_day() -> None:
+    table = random_table(3, 300)
+    rows = candle_dataset(table, TAU)
+    found = examine_own(table, rows, chronological_split(rows))
+    assert (found["clock"].status, failed(table, rows, chronological_split(rows))) == ("can't tell", set())
+
+
 def test_repeated_minutes_are_found(table: CandleTable, dataset: Dataset, split: Split) -> None:
     again = np.arange(len(table))
     again[10::50] -= 1

@@ -6,6 +6,7 @@ import numpy as np
 
 from volspike.evaluation.leaks.duplicates import SHARE, TWICE, duplicates
 from volspike.evaluation.leaks.finding import Finding
+from volspike.evaluation.leaks.level_clock import CLOCK, level_clock
 from volspike.evaluation.leaks.rows import AuditRows
 from volspike.evaluation.leaks.shift_search import Match
 from volspike.exchange.candles import CandleTable
@@ -13,6 +14,9 @@ from volspike.features.candle_columns import CANDLE
 from volspike.features.candle_features import range_sigma_bps
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
+
+FEWEST_DAYS = 2
+DAY_NS = 86_400 * 10**9
 
 
 def candle_rows(table: CandleTable, dataset: Dataset, split: Split) -> AuditRows:
@@ -46,6 +50,14 @@ def candle_rows(table: CandleTable, dataset: Dataset, split: Split) -> AuditRows
         window_s=float(dataset.step_s),
         horizon_s=float(dataset.step_s),
     )
+
+
+def candle_clock(rows: AuditRows, match: Match | None) -> Finding:
+    """Look for columns that name the moment; in less than two days the time of day does."""
+    span_days = float(np.ptp(rows.time_ns)) / DAY_NS
+    if span_days < FEWEST_DAYS:
+        return CLOCK.unknown(f"not enough data: {span_days:.1f} days, that takes {FEWEST_DAYS}")
+    return level_clock(rows, match)
 
 
 def repeated_candles(table: CandleTable, rows: AuditRows, match: Match | None) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from volspike.evaluation.leaks.candle_recompute import candle_features_recomputed, candle_labels_recomputed
-from volspike.evaluation.leaks.candle_rows import candle_rows, repeated_candles
+from volspike.evaluation.leaks.candle_rows import candle_clock, candle_rows, repeated_candles
 from volspike.evaluation.leaks.duplicates import duplicates
 from volspike.evaluation.leaks.finding import Detector, Finding
 from volspike.evaluation.leaks.future_features import future_features
@@ -79,5 +79,6 @@ def _examine_candles(table: CandleTable, dataset: Dataset, split: Split) -> dict
         "causality": candle_features_recomputed(table, dataset),
         "past_of_label": candle_labels_recomputed(table, dataset),
         **{name: detector(rows, match) for name, detector in OWN_DETECTORS.items()},
+        "clock": candle_clock(rows, match),
         "duplicates": repeated_candles(table, rows, match),
     }
