@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     candles_url: str = Field(
         "https://api.exchange.coinbase.com", description="REST address that backfill asks for candles"
     )
+    candle_source: Literal["", "coinbase", "recorder", "csv"] = Field(
+        "", description="whose candles, of several stored; empty: the exchange's own first"
+    )
     feature_set: str = Field("core", description="feature set of new feature rows")
     inputs: Literal["rows", "regime"] = Field(
         "rows", description="what models see: feature rows, or regime columns, which serve either feed"
@@ -318,6 +321,7 @@ _EXPECTED = {
     "default_model": "true or false",
     "candles_url": "an https:// or http:// address",
     "mlflow_uri": "an https:// or http:// address, or nothing",
+    "candle_source": "coinbase, recorder or csv, or nothing",
     "feature_set": "core, core-sized or flow",
 }
 

@@ -122,3 +122,26 @@ def test_invariant_09_training_refuses_a_leak_unless_it_is_allowed(trained: Call
     pointers = {name: digest for name, digest in before.items() if name.startswith("champions")}
     assert pointers
     assert pointers.items() <= tree(root / "models").items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "--feed", "candles", "--target", "std"), "candles have one target"),
+        (("train", "--feed", "candles", "--inputs", "regime"), "--inputs"),
+        (("train", "--feed", "candles", "--feature-set", "core"), "--feature-set"),
+        (("train", "--source", "csv"), "it goes with --feed candles"),
+        (("threshold", "--source", "csv"), "it goes with --feed candles"),
+        (("audit", "--label", "spike"), "of volspike's own rows that is known"),
+        (("audit", "--window-s", "30"), "--window-s"),
+        (("audit", "{rows}", "--feed", "candles"), "this is a file"),
+        (("audit", "{rows}", "--product", "BTC-USD"), "--product"),
+    ],
+)
+def test_an_option_without_a_meaning_there_is_refused(
+    arguments: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    rows = made(tmp_path)
+    ran = volspike(*(word.format(rows=rows) for word in arguments), "--data-dir", tmp_path)
+    assert ran.code == 2
+    assert words in ran.err

@@ -28,6 +28,7 @@ KEYS = {
     "first",
     "last",
     "missing_minutes",
+    "notes",
 }
 CSV = """time,low,high,open,close,volume
 1700000040,9,12,10,11,3.5

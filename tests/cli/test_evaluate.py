@@ -115,3 +115,50 @@ def test_later_rows_are_test_and_the_calibrate_slice_of_training_is_found_again(
 @pytest.mark.parametrize("arguments", ["--final --looks", "--html", "--final maybe"])
 def test_wrong_usage_is_told(arguments: str, trained: Callable[[], Path]) -> None:
     assert volspike("evaluate", "--data-dir", trained(), *arguments.split()).code == 2
+
+
+WALK = ("--walk-forward", "--every-days", "1", "--final", "--json")
+
+
+def test_invariant_09_a_walk_forward_refuses_a_leak_unless_it_is_allowed_and_then_says_so_everywhere(
+    trained: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = trained()
+    honest = volspike("evaluate", "--data-dir", root, *WALK)
+    assert honest.code == 0, honest.err
+    assert honest.report["audit"]["passed"]
+    assert {"causality", "persistence", "target", "purge"} <= honest.report["audit"]["checks"].keys()
+    assert honest.report["look"]["leaks"] == []
+    monkeypatch.setenv("VOLSPIKE_TARGET", "next-row")
+    monkeypatch.setenv("VOLSPIKE_TAU_MODE", "fixed")
+    refused = volspike("evaluate", "--data-dir", root, *WALK)
+    assert refused.code == 1
+    assert "LEAK target" in refused.err
+    assert "nothing was trained or scored" in refused.err
+    assert len((root / "looks.ndjson").read_bytes().splitlines()) == 1
+    allowed = volspike("evaluate", "--data-dir", root, *WALK, "--allow-leaks")
+    assert allowed.code == 0, allowed.err
+    assert not allowed.report["audit"]["passed"]
+    assert {"target", "shared_ticks"} <= set(allowed.report["look"]["leaks"])
+    assert any("leaks" in note for note in allowed.report["notes"]["champion"])
+    assert "Leaks: no figure on this page" in Path(allowed.report["page"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("days", ["0.000001", "0.00001"])
+def test_folds_shorter_than_rows_or_too_many_are_refused_in_a_line(
+    days: str, trained: Callable[[], Path]
+) -> None:
+    refused = one_line_failure(
+        volspike("evaluate", "--data-dir", trained(), "--walk-forward", "--every-days", days)
+    )
+    assert "--every-days" in refused
+    assert "1,000 trainings at most" in refused
+
+
+@pytest.mark.parametrize("arguments", ["--every-days 2", "--allow-leaks", "--test-from 2024-01-01"])
+def test_what_is_of_a_walk_forward_alone_is_refused_without_one(
+    arguments: str, trained: Callable[[], Path]
+) -> None:
+    ran = volspike("evaluate", "--data-dir", trained(), *arguments.split())
+    assert ran.code == 2
+    assert "it goes with --walk-forward" in ran.err

@@ -6,12 +6,13 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from shown_job import job, manifest
 from volspike.cli.summary import gaps_text
-from volspike.cli.view import View
+from volspike.cli.view import View, status_line
 from volspike.cli.view_scores import model_words
 
 SCREENS = Path(__file__).parent / "screens"
@@ -69,6 +70,17 @@ def test_a_model_is_named_with_what_must_be_known_of_it() -> None:
     note = "does not beat the reference, persistence, on tune: log-loss 0.3 against 0.2"
     words = model_words(manifest(False, "fit: not enough data", note))
     assert words == "logistic (uncalibrated, does not beat the reference on tune)"
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_a_prediction_is_shown_with_what_it_is_marked_with(width: int) -> None:
+    shown = job()
+    scoring = shown.pipeline.scoring["BTC-USD"]
+    assert not any("expiry" in line or "unlike" in line for line in screen(width, 40, shown))
+    scoring.prediction = msgspec.structs.replace(scoring.prediction, out_of_distribution=True, stale=True)
+    words = "BTC-USD: unlike the rows of training, model past its expiry"
+    assert words in screen(width, 40, shown)
+    assert "p(spike) 0.512 (unlike the rows of training, model past its expiry)" in status_line(shown)
 
 
 def test_what_has_stopped_is_shown() -> None:

@@ -79,6 +79,45 @@ def test_absent_figures_are_equal_to_each_other() -> None:
     assert rejected == {"repeated": 1}
 
 
+def bars(*prices: float, step: int = 1) -> list[Candle]:
+    return [Candle(i * step, high=p * 1.01, low=p * 0.99, close=p) for i, p in enumerate(prices)]
+
+
+@pytest.mark.parametrize(
+    ("prices", "kept"),
+    [
+        ((100, 100, 10_000, 100, 100), [0, 1, 3, 4]),
+        ((100, 100, 1, 100, 100), [0, 1, 3, 4]),
+        ((10_000, 100, 100, 100), [1, 2, 3]),
+        ((100, 100, 100, 1), [0, 1, 2]),
+        ((100, 100, 1_000, 1_000, 1_000), [0, 1, 2, 3, 4]),  # a new level is no jump
+        ((100, 190, 100, 190), [0, 1, 2, 3]),
+        ((100, 10_000), [0, 1]),  # which of them is wrong?
+    ],
+)
+def test_a_price_beyond_a_factor_of_two_of_both_neighbours_is_left_out(
+    prices: tuple[float, ...], kept: list[int]
+) -> None:
+    rejected: Counter[str] = Counter()
+    assert assemble("BTC-USD", "csv", bars(*prices), rejected).minute.tolist() == kept
+    assert rejected["jump"] == len(prices) - len(kept)
+
+
+def test_a_wick_alone_is_a_jump_too_and_neighbours_of_another_day_tell_nothing() -> None:
+    rejected: Counter[str] = Counter()
+    rows = bars(100, 100, 100, 100)
+    rows[1] = rows[1]._replace(high=10_000.0)
+    assert assemble("BTC-USD", "csv", rows, rejected).minute.tolist() == [0, 2, 3]
+    assert len(assemble("BTC-USD", "csv", bars(100, 1_000, 100, step=1_440), rejected)) == 3
+
+
+def test_moves_beyond_a_factor_of_two_within_a_day_are_told() -> None:
+    table = assemble("BTC-USD", "csv", bars(100, 100, 1_000, 1_000, 1_000), Counter())
+    assert table.jumps.tolist() == [2]
+    apart = assemble("BTC-USD", "csv", bars(100, 1_000, 1_000, step=1_440), Counter())
+    assert apart.jumps.tolist() == []
+
+
 def test_newest_first_is_an_order_too() -> None:
     rejected: Counter[str] = Counter()
     table = assemble("BTC-USD", "csv", [candle(minute) for minute in (9, 7, 6, 2)], rejected)

@@ -22,6 +22,7 @@ from candle_tables import (
     without,
 )
 from volspike.exchange.candles import CandleTable
+from volspike.features import candle_features as candle_features_module
 from volspike.features.candle_columns import (
     CANDLE,
     LAG_MINUTES,
@@ -303,3 +304,26 @@ def test_sums_do_not_depend_on_what_came_before() -> None:
     whole = trailing_mean(values, 40)
     for start in (1, 333, 700):
         assert bits(trailing_mean(values[start:], 40)[39:]) == bits(whole[start + 39 :])
+
+
+def split_by(table: CandleTable, gap: int, first: int) -> CandleTable:
+    """Return the table with its first candles so many minutes earlier."""
+    return replace(table, minute=np.where(np.arange(len(table)) < first, table.minute - gap, table.minute))
+
+
+@pytest.mark.parametrize("gap_days", [19.0, 20.5, 33.3])
+def test_a_long_gap_cut_short_changes_no_feature(gap_days: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = split_by(random_table(5, 3 * DAY), round(gap_days * DAY), 2 * DAY)
+    cut = features(table)
+    monkeypatch.setattr(candle_features_module, "LONGEST_GAP_MINUTES", 10**9)
+    assert bits(cut) == bits(features(table))
+
+
+def test_a_gap_of_years_costs_no_more_than_weeks() -> None:
+    table = split_by(random_table(5, 3 * DAY), 5_000_017, 40)
+    assert len(minute_grid(table, INCREMENT).sigma_bps) < 3 * DAY + 19 * DAY
+
+
+def test_a_gap_that_a_season_reaches_over_is_kept() -> None:
+    moved = split_by(random_table(6, DAY), 10 * DAY, 700)
+    assert np.array_equal(minute_grid(moved, INCREMENT).row, moved.minute - moved.minute[0])

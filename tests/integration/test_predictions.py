@@ -143,6 +143,7 @@ def test_the_live_band_is_that_of_the_array_over_the_same_rows(served) -> None:
     assert [p.out_of_distribution for p in recorded] == (made.scored.outside > 0.0).tolist()
     every = of(root, "ticks.predictions", Prediction)
     assert report["out_of_distribution"] == sum(p.out_of_distribution for p in every)
+    assert report["stale"] == sum(p.stale for p in every)
     band = report["bands"][PRODUCT]
     assert band["began_at"] == 0.0
     # Those made up to the second after the outcomes that the last rows had no time to learn from.

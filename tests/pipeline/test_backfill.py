@@ -25,6 +25,7 @@ from volspike.pipeline.home import Home
 from whole_runs import until
 
 SETTINGS = CandleClientSettings(requests_per_s=1e6)
+LATER = NOW + 10_000_000  # a minute after all that files hold
 FIRST = NOW - 20 * MINUTES_A_REQUEST
 ETH = "ETH-USD"
 KILLED = str(Path(__file__).parents[1] / "killed_backfill.py")
@@ -249,11 +250,11 @@ def test_invariant_10_files_in_any_order_and_overlap_give_the_same_bytes(tmp_pat
     ]
     whole = written_csv(tmp_path / "BTC-USD_whole.csv.gz", ticks, range(NOW - 1, NOW - 601, -1))
     expected = Home(tmp_path / "whole")
-    backfill_files(expected, [whole], "", no_progress)
+    backfill_files(expected, [whole], "", LATER, no_progress)
     for number in range(6):
         home = Home(tmp_path / f"shuffled-{number}")
         order = rng.sample(files, len(files))
-        report = backfill_files(home, order, "", no_progress)
+        report = backfill_files(home, order, "", LATER, no_progress)
         assert (report.added, report.conflicting, report.candles) == (600, 0, 400 + 200 + 150 + 10)
         assert parquet(home) == parquet(expected)
 
@@ -263,9 +264,27 @@ def test_of_two_files_that_disagree_the_earlier_stays(tmp_path: Path) -> None:
     one = written_csv(tmp_path / "BTC-USD_1.csv.gz", ticks, range(NOW - 20, NOW - 5))
     two = written_csv(tmp_path / "BTC-USD_2.csv.gz", others, range(NOW - 10, NOW))
     home = Home(tmp_path / "data")
-    report = backfill_files(home, [one, two], "", no_progress)
+    report = backfill_files(home, [one, two], "", LATER, no_progress)
     assert (report.added, report.conflicting, report.candles, report.lines) == (20, 5, 25, 25)
     assert list(stored_figures(home).values())[:15] == list(candles_of(ticks).values())[:15]
+    assert "5 minutes were stored with other figures, which stay" in report.notes[0]
+    assert "BTC-USD-csv.parquet" in report.notes[0]
+
+
+def test_a_price_that_changes_its_unit_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "BTC-USD.csv"
+    rows = [f"{1_700_000_040 + 60 * i},{p},{p},{p}" for i, p in enumerate([100] * 5 + [1_000] * 5)]
+    path.write_text("\n".join(["time,low,high,close", *rows]) + "\n")
+    report = backfill_files(Home(tmp_path / "data"), [path], "", LATER, no_progress)
+    assert report.added == 10
+    assert "beyond a factor of two within a day 1 times" in report.notes[0]
+    assert "2023-11-14T22:19:00Z" in report.notes[0]
+
+
+def test_minutes_that_are_not_over_are_not_of_a_file(tmp_path: Path) -> None:
+    path = written_csv(tmp_path / "BTC-USD.csv.gz", list(trades(NOW - 20, NOW)), range(NOW - 20, NOW))
+    report = backfill_files(Home(tmp_path / "data"), [path], "", NOW - 5, no_progress)
+    assert (report.added, report.rejected) == (15, {"future": 5})
 
 
 def test_one_bad_file_among_good_ones_stores_none(tmp_path: Path) -> None:
@@ -275,23 +294,23 @@ def test_one_bad_file_among_good_ones_stores_none(tmp_path: Path) -> None:
     bad.write_bytes(good.read_bytes()[:-40])
     home = Home(tmp_path / "data")
     with pytest.raises(ImportFormatError, match="damaged or cut short"):
-        backfill_files(home, [good, bad], "", no_progress)
+        backfill_files(home, [good, bad], "", LATER, no_progress)
     assert not home.root.exists()
 
 
 def test_files_without_a_usable_row_are_a_failure_with_its_reasons(tmp_path: Path) -> None:
     path = tmp_path / "BTC-USD.csv"
-    path.write_text("time,low,high,close\n60,0,1,1\n120,1,1,2\nx,1,1,1\n")
+    path.write_text("time,low,high,close\n1700000040,0,1,1\n1700000100,1,1,2\nx,1,1,1\n")
     home = Home(tmp_path / "data")
     with pytest.raises(ImportFormatError, match=r"can be used \(non_positive 1, outside_range 1, time 1\)"):
-        backfill_files(home, [path], "", no_progress)
+        backfill_files(home, [path], "", LATER, no_progress)
     assert not home.root.exists()
 
 
 @pytest.mark.shared
 def test_the_recordings_are_stored_as_their_readme_counts_them(shared: Path, tmp_path: Path) -> None:
     home = Home(tmp_path / "data")
-    report = backfill_files(home, [shared / "data" / "minutes"], "", no_progress)
+    report = backfill_files(home, [shared / "data" / "minutes"], "", LATER, no_progress)
     assert (report.files, report.lines, report.candles, report.added) == (27, 36_493, 26_171, 26_171)
     assert (report.rejected, report.conflicting, report.products) == ({"asleep": 10_322}, 0, (PRODUCT,))
     assert (report.first, report.last) == ("2026-07-06T02:21:00Z", "2026-08-01T06:59:00Z")

@@ -95,6 +95,30 @@ def test_every_bad_row_is_counted_under_its_reason(tmp_path: Path) -> None:
     assert table.close[0] == 11.0
 
 
+def test_minutes_of_a_wrong_year_and_those_not_over_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [row(60), row(1_262_304_000 - 60), row(T0), row(T0 + 60), row(4_102_444_800)]
+    table, rejected = read_candle_csv(written(tmp_path / "BTC-USD.csv", HEADER, *rows), now=M0 + 1)
+    assert rejected == {"before_2010": 2, "future": 2}
+    assert table.minute.tolist() == [M0]
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ([T0 + second for second in range(300)], "less than a minute: 299 of 299"),
+        ([T0 + 30 * half for half in range(40)], "less than a minute"),
+        ([M0 + minute for minute in range(300)], "less than a minute"),
+        ([T0 + 61 * minute for minute in range(39)], "38 rows that do not begin with a minute, and 1"),
+        ([T0 + 60 * minute + 17 for minute in range(40)], "40 rows that do not begin with a minute, and 0"),
+    ],
+)
+def test_a_file_that_is_none_of_minutes_is_refused_whole(
+    times: list[int], reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ImportFormatError, match=reason):
+        read_candle_csv(written(tmp_path / "BTC-USD.csv", HEADER, *map(row, times)))
+
+
 @pytest.mark.parametrize("value", ["nan", "NaN", "null", "inf", "1e999", "0x10", "1_000", "１２", "9" * 70])
 def test_what_is_no_finite_decimal_is_no_price(value: str, tmp_path: Path) -> None:
     table, rejected = read_candle_csv(written(tmp_path / "BTC-USD.csv", HEADER, row(T0, high=value)))
@@ -196,7 +220,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
             st.text(st.characters(blacklist_characters="\n\r", blacklist_categories=("Cs",)), max_size=40),
             st.builds(row, st.integers(0, 2**70), st.text("0123456789.eE+-", max_size=6)),
         ),
-        max_size=12,
+        max_size=9,
     )
 )
 def test_whatever_the_rows_they_are_candles_or_counted(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from volspike.cli.options import Feed, Product, above_zero
+from volspike.cli.options import CandleSource, Product, Source, above_zero, check_source
 from volspike.cli.output import AsJson, DataDir, console, emit_json, failure_fields, show_table, tell
 
 if TYPE_CHECKING:
     from volspike.errors import LeakError
     from volspike.evaluation.leaks.finding import Finding
+    from volspike.pipeline.foreign_roles import Told
     from volspike.pipeline.leak_audit import LeakReport
 
 LEGEND = (
@@ -45,7 +46,8 @@ def audit(
         float, typer.Option(help="Seconds that labels look ahead.", callback=above_zero)
     ] = 60.0,
     product: Product = None,
-    feed: Feed = None,
+    feed: Source = None,
+    source: CandleSource = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,9 +56,11 @@ def audit(
     from volspike.pipeline.foreign_roles import Told
     from volspike.pipeline.leak_audit import audit_leaks
 
-    settings = load_settings({"data_dir": data_dir})
+    check_source(source, feed)
+    settings = load_settings({"data_dir": data_dir, "candle_source": source})
     named = tuple(filter(None, (name.strip() for name in columns.split(","))))
     told = Told(label, time, next_row, split, named, train_frac, window_s, horizon_s, settings.tau_quantile)
+    _check_meant(features, told, product, feed)
     report = audit_leaks(features or settings.data_dir, settings, told, product, feed)
     failure = _failure(report)
     if as_json:
@@ -66,6 +70,20 @@ def audit(
     if failure is not None:
         tell(failure)
         raise SystemExit(1)
+
+
+def _check_meant(features: Path | None, told: Told, product: str | None, feed: str | None) -> None:
+    """Refuse options of a file where own rows are audited, and of own rows where a file is."""
+    if features is not None and not features.is_dir():
+        own = {"--product": product, "--feed": feed}
+        if given := [name for name, value in own.items() if value is not None]:
+            words = "it chooses among volspike's own rows, and this is a file"
+            raise typer.BadParameter(words, param_hint=", ".join(given))
+        return
+    plain = dict(type(told)(tau_quantile=told.tau_quantile).options())
+    if given := [name for name, value in told.options() if value != plain[name]]:
+        words = "it says what a file's columns are; of volspike's own rows that is known"
+        raise typer.BadParameter(words, param_hint=", ".join(given))
 
 
 def _failure(report: LeakReport) -> LeakError | None:
@@ -84,6 +102,8 @@ def _show(report: LeakReport) -> None:
     title = f"{report.subject}: {report.rows:,} rows, {labelled}, base rate {figure(report.base_rate, '.3f')}"
     show_table(title, ("leak", "found", "number", "in words"), [_cells(f) for f in report.findings], words=4)
     console().print(LEGEND, markup=False)
+    for note in report.notes:
+        console().print(f"note: {note}", markup=False)
 
 
 def _cells(finding: Finding) -> tuple[object, ...]:

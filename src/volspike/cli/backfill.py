@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from volspike.cli.output import AsJson, DataDir, conclude
+from volspike.cli.output import AsJson, DataDir, conclude, say
 from volspike.cli.times import minute_given
 
 if TYPE_CHECKING:
@@ -77,15 +77,23 @@ def backfill(
         report, failure = _from_exchange(home, settings, span, as_json)
     import msgspec
 
-    conclude(f"Candles in {home.root}", msgspec.to_builtins(report), as_json, failure)
+    for note in report.notes:
+        say(f"WARNING: {note}")
+    fields = msgspec.to_builtins(report)
+    if not as_json:
+        del fields["notes"]  # told above
+    conclude(f"Candles in {home.root}", fields, as_json, failure)
 
 
 def _from_files(home: Home, files: Sequence[Path], product: str, hidden: bool) -> BackfillReport:
     from volspike.cli.progress import counting
+    from volspike.clock import SystemClock
+    from volspike.exchange.candles import MINUTE_NS
     from volspike.pipeline.backfill import backfill_files
 
+    now = SystemClock().market_ns() // MINUTE_NS
     with counting("reading", "candles", hidden) as advance:
-        return backfill_files(home, files, product, advance)
+        return backfill_files(home, files, product, now, advance)
 
 
 def _from_exchange(

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import All, Model, Product, Source, above_zero
+from volspike.cli.options import All, CandleSource, Model, Product, Source, above_zero, check_source
 from volspike.cli.output import AsJson, DataDir, emit_json, say
 from volspike.cli.times import minute_given
 
 MINUTE_NS = 60_000_000_000
+DAYS_BETWEEN = 1.0
 
 
 def evaluate(
@@ -19,6 +20,7 @@ def evaluate(
     model: Model = "",
     product: Product = None,
     feed: Source = None,
+    source: CandleSource = None,
     html: Annotated[
         Path | None,
         typer.Option(help="HTML page to write. (default: reports/evaluate-PRODUCT-MODEL.html)"),
@@ -44,8 +46,17 @@ def evaluate(
         str, typer.Option(help="Of a walk-forward: the minute after its last. (default: the end)")
     ] = "",
     every_days: Annotated[
-        float, typer.Option(help="Of a walk-forward: days between two trainings.", callback=above_zero)
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Of a walk-forward: days between two trainings. (default: 1)",
+            callback=above_zero,
+            show_default=False,
+        ),
+    ] = None,
+    allow_leaks: Annotated[
+        bool | None,
+        typer.Option("--allow-leaks", help="Of a walk-forward: score even where the audit finds a leak."),
+    ] = None,
     all_: All = False,
     as_json: AsJson = False,
 ) -> None:
@@ -55,7 +66,8 @@ def evaluate(
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
 
-    settings = load_settings({"data_dir": data_dir})
+    check_source(source, feed)
+    settings = load_settings({"data_dir": data_dir, "allow_leaks": allow_leaks, "candle_source": source})
     home, clock = Home(settings.data_dir), SystemClock()
     if walk_forward:
         from volspike.pipeline.walking import WalkRequest, walk_models
@@ -63,14 +75,21 @@ def evaluate(
         if model:
             raise typer.BadParameter("a walk-forward trains its own models", param_hint="--model")
         span = (_ns(test_from, "--test-from"), _ns(test_until, "--test-until"))
-        walk = WalkRequest(product, feed, *span, every_days, html, looks, final)
+        walk = WalkRequest(product, feed, *span, every_days or DAYS_BETWEEN, html, looks, final)
         report = walk_models(home, settings, walk, clock, say)
     else:
         from volspike.pipeline.judging import Request, evaluate_models
 
-        if test_from or test_until:
-            raise typer.BadParameter("it goes with --walk-forward", param_hint="--test-from, --test-until")
-        report = evaluate_models(home, settings, Request(model, product, feed, html, looks, final), clock)
+        given = {
+            "--test-from": test_from,
+            "--test-until": test_until,
+            "--every-days": every_days,
+            "--allow-leaks": allow_leaks,
+        }
+        if alone := [name for name, value in given.items() if value]:
+            raise typer.BadParameter("it goes with --walk-forward", param_hint=", ".join(alone))
+        request = Request(model, product, feed, html, looks, final)
+        report = evaluate_models(home, settings, request, clock, say)
     if as_json:
         emit_json(report)
         return

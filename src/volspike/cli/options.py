@@ -46,6 +46,12 @@ def finite(value: float) -> float:
     return value
 
 
+def check_source(source: str | None, feed: str | None) -> None:
+    """Refuse a source of candles where no candles are asked for."""
+    if source is not None and feed != "candles":
+        raise typer.BadParameter("it goes with --feed candles", param_hint="--source")
+
+
 def _seconds(value: float | None) -> float | None:
     if value is not None and value > LONGEST_S:
         raise typer.BadParameter(f"{value} s is more than a year")
@@ -78,6 +84,10 @@ Feed = Annotated[
 Source = Annotated[
     Literal["exchange", "advanced", "candles"] | None,
     typer.Option("--feed", help="Feed, or candles; needed where a product is stored from several."),
+]
+CandleSource = Annotated[
+    Literal["coinbase", "recorder", "csv"] | None,
+    typer.Option("--source", help="Whose candles, of several. (default: the exchange's)", show_default=False),
 ]
 Seed = Annotated[
     int | None, typer.Option(help="Seed of everything random. (default: 7)", min=0, max=MAX_SEED)

@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import Model, Product, Source, above_zero, above_zero_list, numbers
-from volspike.cli.output import AsJson, DataDir, conclude
+from volspike.cli.options import (
+    CandleSource,
+    Model,
+    Product,
+    Source,
+    above_zero,
+    above_zero_list,
+    check_source,
+    numbers,
+)
+from volspike.cli.output import AsJson, DataDir, conclude, say
 
 
 def predict(
@@ -16,6 +25,7 @@ def predict(
     model: Model = "",
     product: Product = None,
     feed: Source = None,
+    source: CandleSource = None,
     above: Annotated[
         str,
         typer.Option(
@@ -45,12 +55,13 @@ def predict(
     from volspike.pipeline.judging import open_model, predict_offline, write_predictions
     from volspike.pipeline.stored_data import dataset_for
 
-    settings = load_settings({"data_dir": data_dir})
+    check_source(source, feed)
+    settings = load_settings({"data_dir": data_dir, "candle_source": source})
     home = Home(settings.data_dir)
     home.require()
     bundle = open_model(home, model, product, feed, Server.of(settings.mlflow_uri))
     manifest = bundle.manifest
-    dataset = dataset_for(home, manifest, settings.feature_set, product, feed)
+    dataset = dataset_for(home, manifest, settings.feature_set, product, feed, settings.candle_source, say)
     offline = predict_offline(bundle, dataset, numbers(above), numbers(range_above))
     path = out or home.predictions / f"{manifest.name}-{manifest.version}.parquet"
     write_predictions(offline, path)

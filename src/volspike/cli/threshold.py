@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from volspike.cli.options import Product
-from volspike.cli.output import AsJson, DataDir, console, emit_json, show_table
+from volspike.cli.options import CandleSource, Product, check_source
+from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_table
 from volspike.cli.threshold_tables import LEGEND, tables_of, title_of
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def threshold(
         Literal["exchange", "advanced", "candles"] | None,
         typer.Option(help="Feed; needed where a product is stored from both. candles: of backfill."),
     ] = None,
+    source: CandleSource = None,
     html: Annotated[
         Path | None,
         typer.Option(help="Write the report as a page with pictures to this file too.", show_default=False),
@@ -34,9 +35,10 @@ def threshold(
     from volspike.pipeline.home import Home
     from volspike.pipeline.thresholds import compare_thresholds
 
-    settings = load_settings({"data_dir": data_dir})
+    check_source(source, feed)
+    settings = load_settings({"data_dir": data_dir, "candle_source": source})
     with counting("comparing", "thresholds", hidden=as_json) as advance:
-        analysis = compare_thresholds(Home(settings.data_dir), settings, product, feed, advance)
+        analysis = compare_thresholds(Home(settings.data_dir), settings, product, feed, advance, say)
     if html is not None:
         from volspike.cli.page import write_page
         from volspike.cli.threshold_page import threshold_page

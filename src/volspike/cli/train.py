@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from volspike.cli.options import All, Product, Seed, Source
+from volspike.cli.options import All, CandleSource, Product, Seed, Source, check_source
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 
@@ -14,6 +14,7 @@ def train(
     data_dir: DataDir = None,
     product: Product = None,
     feed: Source = None,
+    source: CandleSource = None,
     target: Annotated[
         Literal["rv", "std", "next-row"] | None, typer.Option(help="What a label measures.")
     ] = None,
@@ -45,9 +46,16 @@ def train(
     from volspike.pipeline.home import Home
     from volspike.pipeline.training import train_models
 
+    check_source(source, feed)
+    if feed == "candles":
+        of_ticks = {"--target": target, "--feature-set": feature_set, "--inputs": inputs}
+        if given := [name for name, value in of_ticks.items() if value is not None]:
+            words = "candles have one target, the range, and one set of features"
+            raise typer.BadParameter(words, param_hint=", ".join(given))
     settings = load_settings(
         {
             "data_dir": data_dir,
+            "candle_source": source,
             "target": target,
             "tau_mode": tau_mode,
             "class_weight": class_weight,

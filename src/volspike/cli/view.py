@@ -10,7 +10,7 @@ from rich.text import Text
 from volspike.alerts.sinks import state_text
 from volspike.cli.figures import count_text, duration_text, mid_text
 from volspike.cli.summary import gaps_text
-from volspike.cli.view_market import market_view
+from volspike.cli.view_market import flags_text, market_view
 from volspike.cli.view_scores import scoreboard_view
 from volspike.exchange.decimals import format_time_ns
 from volspike.pipeline.assembly import LiveJob
@@ -76,6 +76,7 @@ def status_line(job: LiveJob) -> str:
                 f" next 60 s {newest.sigma_bps:.1f} bps, tau {newest.tau_bps:.1f},"
                 f" p(spike) {newest.p_spike:.3f}"
             )
+            line += f" ({flags})" if (flags := flags_text(newest)) else ""
     return line
 
 

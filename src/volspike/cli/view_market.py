@@ -109,7 +109,7 @@ def _probability(newest: Prediction, bar_cells: int) -> Text:
 
 
 def _notes(job: LiveJob, first_ns: Mapping[str, int]) -> Iterator[Text]:
-    """Say why a product has no prediction."""
+    """Say why a product has no prediction, or what to think of the one it has."""
     for product, row in sorted(job.pipeline.newest.items()):
         hours = (row.event_ns - first_ns.get(product, row.event_ns)) / HOUR_NS
         scoring = job.pipeline.scoring.get(product)
@@ -120,3 +120,14 @@ def _notes(job: LiveJob, first_ns: Mapping[str, int]) -> Iterator[Text]:
             covered_s = min((row.event_ns - row.covered_since_ns) / 1e9, 60)
             words = f"{product}: window filling, {covered_s:.0f} of 60 s, {row.ticks} ticks"
             yield Text(words, "dim")
+        elif newest.out_of_distribution or newest.stale:
+            yield Text(f"{product}: {flags_text(newest)}", "yellow")
+
+
+def flags_text(newest: Prediction) -> str:
+    """Return in words what a prediction is marked with; empty if nothing."""
+    flags = {
+        "unlike the rows of training": newest.out_of_distribution,
+        "model past its expiry": newest.stale,
+    }
+    return ", ".join(words for words, is_set in flags.items() if is_set)

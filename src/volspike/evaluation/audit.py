@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ from volspike.evaluation.leaks.finding import Finding
 from volspike.evaluation.leaks.later_tau import LATER
 from volspike.evaluation.leaks.untold import untold
 from volspike.evaluation.scores import Scores
+from volspike.exchange.candles import CandleTable
 from volspike.features.table import FeatureTable
 from volspike.features.window import SECOND_NS
 from volspike.labels.dataset import Dataset, fixed_tau
@@ -64,7 +65,7 @@ def audit_training(
     bundles: Mapping[str, Bundle],
     test_scores: Mapping[str, Scores],
     refit: Refit | None = None,
-    table: FeatureTable | None = None,
+    table: FeatureTable | CandleTable | None = None,
 ) -> Audit:
     """Audit a training run.
 
@@ -78,7 +79,7 @@ def audit_training(
         Their scores on test.
     refit : callable, optional
         Trains again on the dataset it is given, with the same split and settings.
-    table : FeatureTable, optional
+    table : FeatureTable or CandleTable, optional
         The rows that the dataset was made of, to be examined themselves.
 
     Returns
@@ -103,7 +104,38 @@ def audit_training(
     return Audit(checks)
 
 
-def examine_dataset(table: FeatureTable, dataset: Dataset, split: Split) -> list[Finding]:
+def audit_folds(dataset: Dataset, splits: Sequence[Split], table: FeatureTable | CandleTable | None) -> Audit:
+    """Audit a walk-forward before it trains: all that rows and splits can show.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        All rows.
+    splits : sequence of Split
+        Of the folds, in order of time, at least one.
+    table : FeatureTable or CandleTable or None
+        The rows that the dataset was made of.
+
+    Returns
+    -------
+    Audit
+        ``order`` and ``purge`` of all folds, ``target``, and with a table what ``examine_own`` looks for, by
+        the last fold.
+    """
+    order = [_order(dataset, split) for split in splits]
+    purge = [_purge(dataset, split) for split in splits]
+    checks = {
+        "order": next((check for check in order if not check.passed), order[0]),
+        "purge": next((check for check in purge if not check.passed), purge[0]),
+        "target": _target(dataset),
+    }
+    if table is not None:
+        found = examine_own(table, dataset, splits[-1])
+        checks |= {name: _as_check(finding) for name, finding in found.items()}
+    return Audit(checks)
+
+
+def examine_dataset(table: FeatureTable | CandleTable, dataset: Dataset, split: Split) -> list[Finding]:
     """Return what the audit finds in rows alone, without a model: every leak of docs/leaks.md."""
     tau = _tau(dataset, split)
     rows = [*examine_own(table, dataset, split).values()]

@@ -45,6 +45,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         Event times of the part's first and last row.
     rows, clusters, windows, enough_data : int, int, int, bool
         How much evidence it holds.
+    leaks : tuple of str
+        Checks of the audit that found a leak: such scores say nothing of the future.
     models : dict of str to LookedAt
         The models scored.
     reference : str
@@ -65,6 +67,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     clusters: int
     windows: int
     enough_data: bool
+    leaks: tuple[str, ...] = ()
     models: dict[str, LookedAt]
     reference: str
     reference_scores: dict[str, float | None]
@@ -100,6 +103,7 @@ def look_at(
         clusters=reference.clusters,
         windows=reference.windows,
         enough_data=reference.enough_data,
+        leaks=() if evaluation.audit is None else tuple(evaluation.audit.leaks),
         models={name: LookedAt(version=versions[name], scores=_headlines(of)) for name, of in scores.items()},
         reference=evaluation.reference,
         reference_scores=_headlines(reference),

@@ -13,6 +13,7 @@ from volspike.evaluation.judgement import Judgement, judge
 from volspike.evaluation.missing_labels import SigmaBin, unlabelled_by_sigma
 from volspike.evaluation.plots import plot_confusion, plot_precision_recall
 from volspike.evaluation.scores import Scores, score
+from volspike.exchange.candles import CandleTable
 from volspike.features.table import FeatureTable
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
@@ -129,7 +130,7 @@ def evaluate(
     champion: str,
     plots: Path | None = None,
     refit: Refit | None = None,
-    table: FeatureTable | None = None,
+    table: FeatureTable | CandleTable | None = None,
 ) -> Evaluation:
     """Score models and their reference on every part of a dataset.
 
@@ -150,7 +151,7 @@ def evaluate(
         Directory for a confusion matrix and a precision-recall curve of each model on its last graded part.
     refit : callable, optional
         Trains again on the dataset it is given, for the leak audit.
-    table : FeatureTable, optional
+    table : FeatureTable or CandleTable, optional
         The rows that the dataset was made of, for the leak audit.
 
     Raises
@@ -220,7 +221,7 @@ def _audit(
     split: Split,
     models: Table,
     refit: Refit | None,
-    table: FeatureTable | None,
+    table: FeatureTable | CandleTable | None,
 ) -> Audit | None:
     if any(b.manifest.provenance.dataset_sha256 != dataset.sha256 for b in bundles.values()):
         return None

@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 MINUTE_NS = 60_000_000_000
 MINUTE_S = 60
+DAY_MINUTES = 1_440
+EARLIEST_MINUTE = 21_038_400  # 2010-01-01: none of these markets is older
+JUMP = 2.0  # as of ticks: a price beyond this factor of what lies around it is none
 
 # Every column but the minute, in the order of a candle and of a file.
 FIGURES = (
@@ -112,6 +115,13 @@ class CandleTable:
         """How many minutes from the first to the last have no candle."""
         return int(self.minute[-1] - self.minute[0]) + 1 - len(self) if len(self) else 0
 
+    @property
+    def jumps(self) -> Integers:
+        """Return the minutes whose close is beyond a factor of two of the one before, on the same day."""
+        moved = np.abs(np.diff(np.log(self.close))) > np.log(JUMP)
+        found: Integers = self.minute[1:][moved & (np.diff(self.minute) < DAY_MINUTES)]
+        return found
+
     def take(self, index: npt.NDArray[Any]) -> CandleTable:
         """Return the candles at an index or where a mask is true, as copies."""
         return replace(self, **{name: getattr(self, name)[index] for name in ("minute", *FIGURES)})
@@ -173,7 +183,8 @@ def assemble(product: str, source: str, candles: Sequence[Candle], rejected: Cou
         As read; of one minute the first stays.
     rejected : Counter
         What is left out is counted here: ``repeated`` (a minute again with the same figures),
-        ``contradictory`` (with others) and ``out_of_order``, as few as will leave the rest in order.
+        ``contradictory`` (with others), ``out_of_order``, as few as will leave the rest in order, and
+        ``jump`` (a high or low beyond a factor of two of both neighbours).
     """
     first: dict[int, Candle] = {}
     for candle in candles:
@@ -183,7 +194,29 @@ def assemble(product: str, source: str, candles: Sequence[Candle], rejected: Cou
     kept = max((_in_order(list(first.values())), _in_order(list(first.values())[::-1])), key=len)
     if len(kept) < len(first):
         rejected["out_of_order"] += len(first) - len(kept)
-    return CandleTable.of(product, source, kept)
+    table = CandleTable.of(product, source, kept)
+    jumps = _jumping(table)
+    if np.any(jumps):
+        rejected["jump"] += int(np.count_nonzero(jumps))
+        table = table.take(~jumps)
+    return table
+
+
+def _jumping(table: CandleTable) -> npt.NDArray[np.bool_]:
+    """Return which candles have a high or a low beyond a factor of two of both neighbours (bool[n]).
+
+    The first and the last have two on one side. Neighbours a day away, or more, tell nothing.
+    """
+    n = len(table)
+    if n < 3:
+        return np.zeros(n, np.bool_)
+    at = np.arange(n)
+    before, after = np.where(at > 0, at - 1, 2), np.where(at < n - 1, at + 1, n - 3)
+    high = np.maximum(table.high[before], table.high[after])
+    low = np.minimum(table.low[before], table.low[after])
+    near = np.maximum(np.abs(table.minute[before] - table.minute), np.abs(table.minute[after] - table.minute))
+    beyond = (table.high > JUMP * high) | (table.low < low / JUMP)
+    return np.asarray(beyond & (near < DAY_MINUTES), np.bool_)
 
 
 def _are_equal(one: Candle, other: Candle) -> bool:

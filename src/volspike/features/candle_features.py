@@ -28,6 +28,9 @@ F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
 
 LEAST_COVER_FRAC = 0.5
+# The season looks back furthest, from the minute after.
+LONGEST_GAP_MINUTES = (SEASON_DAYS + 4) * DAY_MINUTES
+assert LONGEST_GAP_MINUTES - DAY_MINUTES > SEASON_DAYS * DAY_MINUTES + 2 * SEASON_REACH_MINUTES + 1
 _FIXED = 2.0**20
 _LARGEST = 1e9  # a day of it still fits
 _PARKINSON = 1e4 / np.sqrt(4.0 * np.log(2.0))
@@ -36,6 +39,9 @@ _PARKINSON = 1e4 / np.sqrt(4.0 * np.log(2.0))
 @dataclass(frozen=True, slots=True, eq=False)
 class MinuteGrid:
     """Every minute from the first candle to the last; NaN where there is none.
+
+    Of a gap longer than anything looks back, whole days are left out: no feature, lag, tau or label at a
+    candle changes by that, and a candle of another year costs no more than one of another month.
 
     Attributes
     ----------
@@ -68,13 +74,21 @@ def minute_grid(table: CandleTable, increment: float) -> MinuteGrid:
     increment : float
         Quote increment in quote currency: no minute has a range of less than one of it.
     """
-    row = table.minute - table.minute[0]
+    row = _rows(table.minute)
     columns = [np.full(int(row[-1]) + 1, np.nan) for _ in range(4)]
     for column, values in zip(columns, (table.high, table.low, table.close, table.volume), strict=True):
         column[row] = values
     high, low, close, volume = columns
     sigma_bps = np.maximum(range_sigma_bps(high, low), range_sigma_bps(close + increment, close))
     return MinuteGrid(int(table.minute[0]), row, high, low, close, volume, sigma_bps)
+
+
+def _rows(minute: I8) -> I8:
+    """Return the place of each minute, gaps of more than 18 days cut by whole days to between 17 and 18."""
+    steps = np.diff(minute, prepend=minute[:1])
+    surplus = np.maximum(steps - LONGEST_GAP_MINUTES, 0)
+    row: I8 = np.cumsum(steps - -(-surplus // DAY_MINUTES) * DAY_MINUTES)
+    return row
 
 
 def range_sigma_bps(high: F8, low: F8) -> F8:

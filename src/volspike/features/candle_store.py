@@ -191,6 +191,11 @@ def spans_without(wanted: Span, known: Sequence[Span]) -> tuple[Span, ...]:
     return tuple((first, end) for first, end in missing if first < end)
 
 
+def stored_sources(directory: Path, product: str | None) -> tuple[tuple[str, str], ...]:
+    """Return product and source of every file of candles, of one product or of all."""
+    return tuple((match["product"], match["source"]) for _, match in _files(directory, product, None))
+
+
 def read_candles(directory: Path, product: str | None, source: str | None = None) -> CandleTable:
     """Read the stored candles of one product from one source.
 
@@ -208,13 +213,7 @@ def read_candles(directory: Path, product: str | None, source: str | None = None
     FeatureError
         If there are none, several products or sources are there and none was chosen, or the file is damaged.
     """
-    found = [
-        (path, match)
-        for path in sorted(directory.glob(f"*{_SUFFIX}"))
-        if (match := _NAME.fullmatch(path.name)) is not None
-        and product in (None, match["product"])
-        and source in (None, match["source"])
-    ]
+    found = _files(directory, product, source)
     if not found:
         wanted = " ".join(filter(None, (product, source)))
         what = f"there are no candles of {wanted}" if wanted else "there are no candles"
@@ -223,9 +222,21 @@ def read_candles(directory: Path, product: str | None, source: str | None = None
         names = sorted({match[option] for _, match in found})
         if len(names) > 1:
             raise FeatureError(
-                str(directory), f"it holds several {option}s: {', '.join(names)}", f"choose one {option}"
+                str(directory),
+                f"it holds several {option}s: {', '.join(names)}",
+                f"choose one with --{option}",
             )
     return _read(found[0][0])[0]
+
+
+def _files(directory: Path, product: str | None, source: str | None) -> list[tuple[Path, re.Match[str]]]:
+    return [
+        (path, match)
+        for path in sorted(directory.glob(f"*{_SUFFIX}"))
+        if (match := _NAME.fullmatch(path.name)) is not None
+        and product in (None, match["product"])
+        and source in (None, match["source"])
+    ]
 
 
 def _read(path: Path) -> tuple[CandleTable, tuple[Span, ...]]:

@@ -38,6 +38,13 @@ class LiveMetrics(Collector):
             "alert": counts.alerts,
         }
         yield counters("volspike_records_made", "Records made; alerts count when they open.", "kind", made)
+        flagged = {"out_of_distribution": pipeline.out_of_distribution, "stale": counts.stale}
+        yield counters(
+            "volspike_predictions_flagged",
+            "Predictions of rows unlike those of training, and of a model past its expiry.",
+            "flag",
+            flagged,
+        )
         unlabelled = dict(counts.unlabelled)
         yield counters("volspike_outcomes_unlabelled", "Outcomes without a grade.", "reason", unlabelled)
         yield histogram(

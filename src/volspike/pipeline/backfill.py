@@ -57,6 +57,8 @@ class BackfillReport(msgspec.Struct, kw_only=True):
         The earliest and latest minute stored of these products from this source, RFC 3339; empty without.
     missing_minutes : int
         Minutes between the first and last of each product that have no candle.
+    notes : tuple of str
+        What to look at before anything is trained on them.
     """
 
     files: int = 0
@@ -71,6 +73,7 @@ class BackfillReport(msgspec.Struct, kw_only=True):
     first: str = ""
     last: str = ""
     missing_minutes: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class _Books:
@@ -108,7 +111,24 @@ class _Books:
             self.report.first = format_time_ns(min(int(table.minute[0]) for table in filled) * MINUTE_NS)
             self.report.last = format_time_ns(max(int(table.minute[-1]) for table in filled) * MINUTE_NS)
         self.report.missing_minutes = sum(table.missing_minutes for table in filled)
+        self.report.notes = tuple(self._notes())
         return self.report
+
+    def _notes(self) -> Iterator[str]:
+        if self.report.conflicting:
+            files = ", ".join(store.path.name for store in self._stores.values())
+            yield (
+                f"{self.report.conflicting:,} minutes were stored with other figures, which stay: if the new "
+                f"ones are right, remove {files} in {self._directory} and run it again"
+            )
+        for store in self._stores.values():
+            jumps = store.table.jumps
+            if len(jumps):
+                yield (
+                    f"{store.path.name}: the price moves beyond a factor of two within a day {len(jumps):,} "
+                    f"times, first at {format_time_ns(int(jumps[0]) * MINUTE_NS)}: is it one product in one "
+                    "unit? Models would be made of these moves"
+                )
 
 
 @contextmanager
@@ -131,7 +151,9 @@ def _sole_writer(home: Home) -> Iterator[None]:
             home.root.rmdir()
 
 
-def backfill_files(home: Home, paths: Sequence[Path], product: str, progress: Progress) -> BackfillReport:
+def backfill_files(
+    home: Home, paths: Sequence[Path], product: str, now: int, progress: Progress
+) -> BackfillReport:
     """Bring in CSV files, or directories of them; nothing is stored unless every file can be read.
 
     Parameters
@@ -142,6 +164,8 @@ def backfill_files(home: Home, paths: Sequence[Path], product: str, progress: Pr
         Files and directories; of one minute, what the earlier file says stays.
     product : str
         Of rows that name none; empty where they all do.
+    now : int
+        Minute since 1970 that is not over: a file knows nothing of it or of later ones.
     progress : callable
         Told now and then how many more candles were read.
 
@@ -155,7 +179,7 @@ def backfill_files(home: Home, paths: Sequence[Path], product: str, progress: Pr
     files, _ = recording_files(paths, home.root)
     found = []
     for path in files:
-        found.append(read_candle_csv(path, product, progress))
+        found.append(read_candle_csv(path, product, progress, now))
     if not any(len(table) for table, _ in found):
         reasons: Counter[str] = sum((Counter(rejected) for _, rejected in found), Counter())
         told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))

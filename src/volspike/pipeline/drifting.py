@@ -221,7 +221,14 @@ def _stored(home: Home, settings: Settings, request: DriftRequest) -> _Stored:
         dataset = training_data(home, settings, request.product, request.feed).dataset
         scored = None
     else:
-        dataset = dataset_for(home, champion.manifest, settings.feature_set, request.product, request.feed)
+        dataset = dataset_for(
+            home,
+            champion.manifest,
+            settings.feature_set,
+            request.product,
+            request.feed,
+            settings.candle_source,
+        )
         scored = champion.predictor.predict_batch(dataset)
     if dataset.feed == CANDLES:
         return _Stored(dataset, rows_of_candles(dataset), champion, scored)

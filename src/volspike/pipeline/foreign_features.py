@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from volspike.errors import FeatureError, NotEnoughDataError
 from volspike.evaluation.leaks.rows import AuditRows, number_stretches
 from volspike.pipeline.foreign_roles import Roles, Told, assign_roles
+from volspike.pipeline.foreign_split import read_split
+from volspike.recording.field_names import RECEIVE_TIME, normal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,12 +23,14 @@ I8 = npt.NDArray[np.int64]
 
 FEWEST_ROWS = 100
 NO_TIME = np.iinfo(np.int64).min
+LATEST_NS = 2**62
 # Below these, a number of a time is in units of so many ns.
 UNITS = ((1e11, 1e9), (1e14, 1e6), (1e17, 1e3), (np.inf, 1.0))
-TRAIN, TEST = (
-    frozenset({"train", "fit", "training", "0", "false"}),
-    frozenset({"test", "1", "true", "holdout"}),
-)
+ODD_NS = 50 * 366 * 86_400 * 10**9  # further from the median than any recording is long
+LEAST_PRICED_FRAC = 0.5
+# What differs where two recorders wrote the same tick down; as ``normal`` spells them.
+ROW_NUMBER = ("row", "rowid", "rownumber", "rownum", "rowindex", "index", "idx", "unnamed:0", "level0", "")
+RECORDER = ("file", "filename", "path", "source", "sourcefile", "recorder", "host", "hostname", "session")
 
 
 def read_foreign(path: Path, told: Told) -> AuditRows:
@@ -46,13 +51,13 @@ def read_foreign(path: Path, told: Told) -> AuditRows:
             str(path), "no column of it is a feature", "name the model's columns with --features"
         )
     time_ns = _times(path, frame, roles.time)
-    known = time_ns != NO_TIME
+    known, notes = _plausible(time_ns, roles.time)
     frame, time_ns = frame.filter(known), time_ns[known]
     if len(frame) < FEWEST_ROWS:
         raise NotEnoughDataError(str(path), f"{len(frame)} rows with a time", f"give {FEWEST_ROWS} or more")
     products, product = _products(frame, roles.product)
     order = np.lexsort((time_ns, product))
-    return _rows(path, frame[order], roles, told, products, product[order], time_ns[order])
+    return _rows(path, frame[order], roles, told, products, product[order], time_ns[order], notes)
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -72,7 +77,8 @@ def _read(path: Path) -> pl.DataFrame:
 def _times(path: Path, frame: pl.DataFrame, name: str) -> I8:
     """Return a column of times in ns; ``NO_TIME`` where there is none.
 
-    Numbers are seconds, ms, us or ns, by the size of the largest, since 1970 or since the file's own start.
+    Numbers are seconds, ms, us or ns, by their median size, since 1970 or since the file's own start; one
+    that overflows counts as the latest there is.
     """
     import polars as pl
 
@@ -85,12 +91,33 @@ def _times(path: Path, frame: pl.DataFrame, name: str) -> I8:
         raise FeatureError(str(path), f"{name!r} holds no times", "name the column of times with --time")
     values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
     known = np.isfinite(values)
-    factor = next(factor for limit, factor in UNITS if np.max(np.abs(values[known]), initial=0.0) < limit)
+    usual = float(np.median(np.abs(values[known]))) if np.any(known) else 0.0
+    factor = next(factor for limit, factor in UNITS if usual < limit)
+    fits = known & (np.abs(values) * factor < LATEST_NS)
     if column.dtype.is_integer():
-        whole = column.fill_null(0).to_numpy().astype(np.int64) * int(factor)
+        whole = np.where(fits, column.fill_null(0).to_numpy(), 0).astype(np.int64) * int(factor)
     else:
-        whole = np.rint(np.where(known, values, 0.0) * factor).astype(np.int64)
-    return np.where(known, whole, NO_TIME)
+        whole = np.rint(np.where(fits, values, 0.0) * factor).astype(np.int64)
+    return np.where(fits, whole, np.where(known, LATEST_NS, NO_TIME))
+
+
+def _plausible(time_ns: I8, name: str) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
+    """Return which rows have a time within half a century of the median, and how many have an odd one."""
+    known = time_ns != NO_TIME
+    if not np.any(known):
+        return known, _counted(~known, "rows are left out, for they have no time")
+    middle = int(np.median(time_ns[known]))
+    odd = known & ((time_ns > middle + ODD_NS) | (time_ns < middle - ODD_NS))
+    notes = (
+        *_counted(~known, f"rows are left out, for they have no {name}"),
+        *_counted(odd, f"rows are left out for their odd {name}"),
+    )
+    return known & ~odd, notes
+
+
+def _counted(chosen: npt.NDArray[np.bool_], what: str) -> tuple[str, ...]:
+    count = int(np.count_nonzero(chosen))
+    return (f"{count:,} {what}",) if count else ()
 
 
 def _products(frame: pl.DataFrame, name: str) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
@@ -108,7 +135,11 @@ def _rows(
     products: tuple[str, ...],
     product: npt.NDArray[np.int32],
     time_ns: I8,
+    notes: tuple[str, ...],
 ) -> AuditRows:
+    values, infinite = _features(frame, roles.features)
+    mid, unpriced = _mid(frame, roles.mid)
+    in_test, unsplit = read_split(frame, roles.split) if roles.split else (None, ())
     label, target = _labels(path, frame, roles, told, product, time_ns)
     return AuditRows(
         subject=str(path),
@@ -117,21 +148,22 @@ def _rows(
         time_ns=time_ns,
         stretch=number_stretches(product, time_ns),
         names=roles.features,
-        values=_numbers(frame, roles.features),
+        values=values,
         label=label,
         levels=roles.levels,
         target=target,
         target_name=roles.target,
         label_name=roles.label or told.next_row,
-        mid=_numbers(frame, roles.mid).mean(axis=1) if roles.mid else None,
+        mid=mid,
         receive_ns=_times(path, frame, roles.receive) if roles.receive else None,
         clock=roles.clock,
         trade_id=_whole_numbers(frame, roles.trade_id) if roles.trade_id else None,
-        whole_rows=(frame.hash_rows(seed=0).to_numpy() >> 1).astype(np.int64),
-        in_test=_split(frame, roles.split),
+        whole_rows=_hashed(frame, roles),
+        in_test=in_test,
         train_frac=told.train_frac,
         window_s=told.window_s,
         horizon_s=told.horizon_s,
+        notes=(*notes, *infinite, *unpriced, *unsplit),
     )
 
 
@@ -142,6 +174,39 @@ def _numbers(frame: pl.DataFrame, names: tuple[str, ...]) -> F8:
         return np.empty((len(frame), 0))
     columns = [frame[name].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy() for name in names]
     return np.column_stack(columns)
+
+
+def _features(frame: pl.DataFrame, names: tuple[str, ...]) -> tuple[F8, tuple[str, ...]]:
+    """Return the features, an infinite value as a missing one, and how many of those each column has."""
+    values = _numbers(frame, names)
+    infinite = np.isinf(values)
+    notes = (
+        _counted(infinite[:, index], f"infinite values of {name} are taken for missing")
+        for index, name in enumerate(names)
+    )
+    return np.where(infinite, np.nan, values), tuple(chain.from_iterable(notes))
+
+
+def _mid(frame: pl.DataFrame, names: tuple[str, ...]) -> tuple[F8 | None, tuple[str, ...]]:
+    """Return the prices, NaN where there is none above 0; none at all where that is most rows."""
+    if not names:
+        return None, ()
+    mid = _numbers(frame, names).mean(axis=1)
+    priced = np.isfinite(mid) & (mid > 0.0)
+    notes = _counted(~priced, f"rows have no price above 0 ({', '.join(names)})")
+    if np.mean(priced) < LEAST_PRICED_FRAC:
+        return None, (*notes, "so few prices are not used: what takes them can't be told")
+    return np.where(priced, mid, np.nan), notes
+
+
+def _hashed(frame: pl.DataFrame, roles: Roles) -> I8:
+    """Return a hash of each row without what two recorders of one market write differently."""
+    left_out = [name for name in frame.columns if name == roles.receive or _is_recorders(name)]
+    return (frame.drop(left_out).hash_rows(seed=0).to_numpy() >> 1).astype(np.int64)
+
+
+def _is_recorders(name: str) -> bool:
+    return normal(name) in (*RECEIVE_TIME, *ROW_NUMBER, *RECORDER)
 
 
 def _whole_numbers(frame: pl.DataFrame, name: str) -> I8:
@@ -190,10 +255,3 @@ def _spikes(sigma: F8, time_ns: I8, told: Told) -> npt.NDArray[np.int8]:
     seen = known & (time_ns <= early[max(0, round(told.train_frac * len(early)) - 1)])
     tau = np.quantile(sigma[seen], told.tau_quantile)
     return np.where(known, sigma >= tau, -1).astype(np.int8)
-
-
-def _split(frame: pl.DataFrame, name: str) -> npt.NDArray[np.int8] | None:
-    if not name:
-        return None
-    words = frame[name].cast(str).str.to_lowercase().fill_null("").to_list()
-    return np.array([1 if word in TEST else 0 if word in TRAIN else -1 for word in words], np.int8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +53,11 @@ class Told:
     window_s: float = 60.0
     horizon_s: float = 60.0
     tau_quantile: float = 0.95
+
+    def options(self) -> Iterator[tuple[str, object]]:
+        """Yield what can be said on the command line, by its option."""
+        for name in ("label", "time", "next_row", "split", "features", "train_frac", "window_s", "horizon_s"):
+            yield f"--{name.replace('_', '-')}", getattr(self, name)
 
 
 @dataclass(frozen=True, slots=True)

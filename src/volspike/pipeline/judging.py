@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from volspike.models.predictor import Predictor
 from volspike.models.resolving import resolve_model
 from volspike.models.shelf import bundle_paths
 from volspike.pipeline.home import Home
+from volspike.pipeline.stored_candles import silent
 from volspike.pipeline.stored_data import dataset_for
 
 NS = 1_000_000_000
@@ -107,13 +108,21 @@ class Request:
     final: bool = False
 
 
-def evaluate_models(home: Home, settings: Settings, request: Request, clock: Clock) -> dict[str, Any]:
+def evaluate_models(
+    home: Home,
+    settings: Settings,
+    request: Request,
+    clock: Clock,
+    say: Callable[[str], None] = silent,
+) -> dict[str, Any]:
     """Score a model, and those trained on the same rows beside it, on the stored rows.
 
     Parameters
     ----------
     clock : Clock
         Dates a look.
+    say : callable
+        Told which candles are taken where there is a choice.
 
     Returns
     -------
@@ -129,7 +138,8 @@ def evaluate_models(home: Home, settings: Settings, request: Request, clock: Clo
     check_page(page)
     if request.final:
         check_appendable(log)
-    dataset = dataset_for(home, manifest, settings.feature_set, request.product, request.feed)
+    rows = (settings.feature_set, request.product, request.feed, settings.candle_source)
+    dataset = dataset_for(home, manifest, *rows, say)
     split = split_for(dataset, manifest)
     family = _siblings(home, chosen)
     evaluation = evaluate(family, dataset, split, manifest.name, home.reports)

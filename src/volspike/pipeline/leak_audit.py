@@ -13,13 +13,13 @@ from volspike.evaluation.audit import examine_dataset
 from volspike.evaluation.leaks.examine import examine
 from volspike.evaluation.leaks.finding import Finding, worst_first
 from volspike.features.store import finished_files, is_feature_file, read_features
-from volspike.features.table import FeatureTable
+from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import build_dataset
 from volspike.labels.splits import chronological_split
 from volspike.pipeline.foreign_features import read_foreign
 from volspike.pipeline.foreign_roles import Told
 from volspike.pipeline.home import Home
-from volspike.pipeline.stored_data import stored_table, tau_spec
+from volspike.pipeline.stored_data import Stored, stored_table, tau_spec, training_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class LeakReport:
         The columns taken for features.
     findings : tuple of Finding
         One a leak, worst first.
+    notes : tuple of str
+        What of the rows could not be used, in words.
     """
 
     subject: str
@@ -47,6 +49,7 @@ class LeakReport:
     base_rate: float | None
     features: tuple[str, ...]
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def leaks(self) -> tuple[str, ...]:
@@ -62,6 +65,7 @@ class LeakReport:
             "labelled": self.labelled,
             "base_rate": self.base_rate,
             "features": list(self.features),
+            "notes": list(self.notes),
             "passed": not self.leaks,
             "checks": {finding.leak: finding.as_dict() for finding in self.findings},
         }
@@ -81,7 +85,7 @@ def audit_leaks(
     told : Told
         What is known of a foreign file.
     product, feed : str, optional
-        Which own rows, where there are several.
+        Which own rows, where there are several; the feed ``candles`` means stored candles.
 
     Raises
     ------
@@ -92,6 +96,8 @@ def audit_leaks(
     """
     if source == settings.data_dir:
         Home(source).require()
+    if feed == CANDLES:
+        return _audit_own(source, training_data(Home(source), settings, product, feed))
     if not source.is_dir():
         if is_feature_file(source):
             remedy = "give its directory: labels need the files before and after too"
@@ -103,7 +109,8 @@ def audit_leaks(
         table = stored_table(Home(source), settings.feature_set, product, feed)
     else:
         raise FeatureError(str(source), "it holds no features", "give a file, or run volspike replay first")
-    return _audit_own(source, table, settings)
+    dataset = build_dataset([table], settings.target, tau_spec(settings))
+    return _audit_own(source, Stored(dataset, "", table))
 
 
 def _audit_foreign(source: Path, told: Told) -> LeakReport:
@@ -117,19 +124,20 @@ def _audit_foreign(source: Path, told: Told) -> LeakReport:
         base_rate=float(np.mean(rows.label[labelled] == 1)) if np.any(labelled) else None,
         features=rows.names,
         findings=tuple(worst_first(examine(rows))),
+        notes=rows.notes,
     )
 
 
-def _audit_own(source: Path, table: FeatureTable, settings: Settings) -> LeakReport:
-    dataset = build_dataset([table], settings.target, tau_spec(settings))
+def _audit_own(source: Path, stored: Stored) -> LeakReport:
+    dataset = stored.dataset
     split = chronological_split(dataset)
     labelled = dataset.spike >= 0
     return LeakReport(
-        subject=f"{source}, {table.product}",
-        label=f"{settings.target}, {settings.tau_mode} tau",
+        subject=f"{source}, {dataset.product}",
+        label=f"{dataset.target}, {dataset.tau.mode} tau",
         rows=len(dataset),
         labelled=int(np.count_nonzero(labelled)),
         base_rate=float(np.mean(dataset.spike[labelled])) if np.any(labelled) else None,
         features=dataset.columns,
-        findings=tuple(worst_first(examine_dataset(table, dataset, split))),
+        findings=tuple(worst_first(examine_dataset(stored.table, dataset, split))),
     )

@@ -55,6 +55,7 @@ class LiveCounts:
 
     features: int = 0
     predictions: int = 0
+    stale: int = 0
     outcomes: int = 0
     alerts: int = 0
     unlabelled: Counter[str] = field(default_factory=Counter)
@@ -123,6 +124,11 @@ class LivePipeline:
     def failure(self) -> VolspikeError | None:
         """The first of ``failures``, or None where everything was kept."""
         return next(iter(self._stopped().values()), None)
+
+    @property
+    def out_of_distribution(self) -> int:
+        """How many predictions were made of rows unlike those of training."""
+        return sum(each.scorer.out_of_distribution for each in self.scoring.values())
 
     def _stopped(self) -> dict[str, VolspikeError]:
         stopped = {
@@ -214,7 +220,8 @@ class LivePipeline:
             "predictions": counts.predictions,
             "outcomes": counts.outcomes,
             "unlabelled": dict(sorted(counts.unlabelled.items())),
-            "out_of_distribution": sum(each.scorer.out_of_distribution for each in self.scoring.values()),
+            "out_of_distribution": self.out_of_distribution,
+            "stale": counts.stale,
             "bands": {
                 product: scoring.scorer.band.as_dict() for product, scoring in sorted(self.scoring.items())
             },
@@ -258,6 +265,7 @@ class LivePipeline:
         if prediction is not None:
             scoring.prediction = prediction
             self.counts.predictions += 1
+            self.counts.stale += prediction.stale
             self._put(PREDICTIONS, prediction)
         self._alert(tick, prediction)
         if prediction is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from volspike.config import Settings
 from volspike.errors import ModelError, NotEnoughDataError
-from volspike.features.candle_store import read_candles
-from volspike.features.store import FeatureTable, newest_rows, read_features, stored_kinds
+from volspike.exchange.candles import CandleTable
+from volspike.features.candle_store import stored_sources
+from volspike.features.store import FeatureTable, finished_files, newest_rows, read_features, stored_kinds
 from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.candles import candle_dataset
 from volspike.labels.dataset import Dataset, Inputs, build_dataset, with_fixed_tau_of
@@ -19,6 +21,7 @@ from volspike.models.bundle import check_fits, takes_rows
 from volspike.models.manifest import Manifest
 from volspike.pipeline.evidence_words import describe_candles, describe_rows
 from volspike.pipeline.home import Home
+from volspike.pipeline.stored_candles import silent, stored_candles
 
 # Tau and the trailing features of a row look back a day and an hour at most.
 TRAILING_NS = 25 * 3_600_000_000_000
@@ -26,11 +29,11 @@ TRAILING_NS = 25 * 3_600_000_000_000
 
 @dataclass(frozen=True)
 class Stored:
-    """A dataset, and what it was made of: in words, and the table of its ticks (None of candles)."""
+    """A dataset, and what it was made of: in words, and the table of its ticks or candles."""
 
     dataset: Dataset
     words: str
-    table: FeatureTable | None
+    table: FeatureTable | CandleTable
 
 
 def tau_spec(settings: Settings) -> TauSpec:
@@ -39,7 +42,12 @@ def tau_spec(settings: Settings) -> TauSpec:
 
 
 def training_data(
-    home: Home, settings: Settings, product: str | None, feed: str | None, since_ns: int = 0
+    home: Home,
+    settings: Settings,
+    product: str | None,
+    feed: str | None,
+    since_ns: int = 0,
+    say: Callable[[str], None] = silent,
 ) -> Stored:
     """Return what the settings train on: stored rows of ticks, or of the feed ``candles`` stored candles.
 
@@ -47,6 +55,8 @@ def training_data(
     ----------
     since_ns : int
         Older rows (event time, ns) are left out.
+    say : callable
+        Told which candles are taken where there is a choice.
 
     Raises
     ------
@@ -55,9 +65,9 @@ def training_data(
     """
     tau = tau_spec(settings)
     if feed == CANDLES:
-        candles = read_candles(home.candles, product)
+        candles = stored_candles(home, product, settings.candle_source, say)
         made = _recent(candle_dataset(candles, tau), since_ns)
-        return Stored(made, describe_candles(candles, made), None)
+        return Stored(made, describe_candles(candles, made), candles)
     table = stored_table(home, settings.feature_set, product, feed, max(0, since_ns - TRAILING_NS))
     made = _recent(build_dataset([table], settings.target, tau, inputs=settings.inputs), since_ns)
     return Stored(made, describe_rows(table, made), table)
@@ -73,7 +83,13 @@ def _recent(dataset: Dataset, since_ns: int) -> Dataset:
 
 
 def dataset_for(
-    home: Home, manifest: Manifest, feature_set: str, product: str | None = None, feed: str | None = None
+    home: Home,
+    manifest: Manifest,
+    feature_set: str,
+    product: str | None = None,
+    feed: str | None = None,
+    source: str = "",
+    say: Callable[[str], None] = silent,
 ) -> Dataset:
     """Return what is stored, labelled as a model was trained: its target, its tau, its increment.
 
@@ -85,6 +101,8 @@ def dataset_for(
         Of the stored rows, where the model takes those of any ticks.
     product, feed : str, optional
         Other than the model's own; one that serves either feed takes the other where its own is not stored.
+    source, say : str, callable
+        Whose candles, for a model of candles, and told which those are: see ``stored_candles``.
 
     Raises
     ------
@@ -100,7 +118,7 @@ def dataset_for(
                 f"it is made of candles, not of the feed {feed}",
                 f"leave the feed out, or use a model that was trained on {feed}",
             )
-        candles = read_candles(home.candles, product)
+        candles = stored_candles(home, product, source, say)
         check_fits(manifest, CANDLES, candles.product, manifest.feature_set)
         return candle_dataset(candles, tau.spec(), tau.fixed_bps, manifest.increment)
     has_own = takes_rows(manifest, manifest.feature_set)
@@ -121,6 +139,10 @@ def stored_table(
         If there are none.
     """
     home.require()
+    if not finished_files(home.features) and stored_sources(home.candles, product):
+        raise NotEnoughDataError(
+            str(home.root), "it holds candles, and no rows of ticks", "say --feed candles, or record ticks"
+        )
     table = read_features(home.features, product, feed, feature_set, since_ns)
     if not len(table.event_ns):
         raise NotEnoughDataError(
@@ -146,7 +168,7 @@ class StoredKind:
     newest_ns: int
 
 
-def newest_kind(home: Home, product: str | None, feed: str | None) -> StoredKind:
+def newest_kind(home: Home, product: str | None, feed: str | None, source: str = "") -> StoredKind:
     """Return the product and feed that is meant among those stored.
 
     Raises
@@ -155,6 +177,6 @@ def newest_kind(home: Home, product: str | None, feed: str | None) -> StoredKind
         If nothing is stored, or several are and none was chosen.
     """
     if feed == CANDLES:
-        candles = read_candles(home.candles, product)
+        candles = stored_candles(home, product, source)
         return StoredKind(candles.product, CANDLES, (int(candles.minute[-1]) + 1) * 60 * 1_000_000_000)
     return StoredKind(*newest_rows(home.features, product, feed))

@@ -102,7 +102,7 @@ def train_models(
     if settings.target in LEAKING_TARGETS:
         say(f"WARNING: the target {settings.target} leaks: {LEAKING_TARGETS[settings.target]}")
     say("reading and labelling what is stored")
-    stored = training_data(home, settings, product, feed, since_ns)
+    stored = training_data(home, settings, product, feed, since_ns, say)
     dataset = stored.dataset
     split = chronological_split(dataset)
     say(stored.words)

@@ -12,11 +12,13 @@ import numpy as np
 
 from volspike.clock import Clock
 from volspike.config import Settings
-from volspike.errors import NotEnoughDataError
+from volspike.errors import ConfigError, LeakError, NotEnoughDataError
+from volspike.evaluation.audit import Audit, audit_folds
 from volspike.evaluation.lives import score_lives
 from volspike.evaluation.looks import append_look, check_appendable, look_at, looks_at, read_looks
 from volspike.evaluation.page import About, check_page, render_page, write_page
-from volspike.evaluation.walk_forward import walk_forward
+from volspike.evaluation.report import Evaluation
+from volspike.evaluation.walk_forward import folds, walk_forward
 from volspike.evaluation.walk_report import compare_rules, report_walk, score_alerts
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
@@ -25,10 +27,12 @@ from volspike.models.online import OnlinePredictor
 from volspike.models.settings import TrainSettings
 from volspike.models.train import train
 from volspike.pipeline.home import Home
-from volspike.pipeline.stored_data import training_data
+from volspike.pipeline.stored_data import Stored, training_data
 
 DAY_S = 86_400
+NS = 1_000_000_000
 FIRST_FIT_FRAC = 0.3
+MOST_FOLDS = 1_000
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,13 @@ def walk_models(
     ------
     NotEnoughDataError
         When no row lies in the span, or a fold has nothing to train on.
+    ConfigError
+        If the folds are shorter than a row's step, or more than a thousand.
+    LeakError
+        If the audit of the rows finds a leak and the settings do not allow it; then nothing is trained.
     """
     log = request.looks or home.looks
-    stored = training_data(home, settings, request.product, request.feed)
+    stored = training_data(home, settings, request.product, request.feed, say=say)
     dataset = stored.dataset
     page = request.page or home.reports / f"walk-forward-{dataset.product}-{dataset.feed}.html"
     before = read_looks(log)
@@ -87,17 +95,20 @@ def walk_models(
         check_appendable(log)
     say(stored.words)
     how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight)
-    first_ns = int(dataset.event_ns[int(FIRST_FIT_FRAC * len(dataset))])
+    from_ns, until_ns = _span(dataset, request)
+    every_s = _step_s(dataset, request.every_days, until_ns - from_ns)
+    audit = _audited(stored, (from_ns, until_ns, every_s), settings.allow_leaks, say)
     walk = walk_forward(
         dataset,
-        first_ns if request.from_ns is None else request.from_ns,
-        int(dataset.event_ns[-1]) + 1 if request.until_ns is None else request.until_ns,
-        round(request.every_days * DAY_S),
+        from_ns,
+        until_ns,
+        every_s,
         lambda rows, split: train(rows, split, how),
         say,
         lambda rows, split: _started(rows, split, how, say),
     )
     evaluation, split = report_walk(walk)
+    evaluation = _with_audit(evaluation, audit)
     versions = {name: f"{len(walk.chosen)} trainings" for name in evaluation.models}
     look = None
     if request.final:
@@ -133,3 +144,57 @@ def _started(rows: Dataset, split: Split, how: TrainSettings, say: Callable[[str
         return None
     assert isinstance(online, OnlinePredictor)
     return online
+
+
+def _span(dataset: Dataset, request: WalkRequest) -> tuple[int, int]:
+    """Return from when to before when the test rows lie, ns."""
+    first_ns = int(dataset.event_ns[int(FIRST_FIT_FRAC * len(dataset))])
+    return (
+        first_ns if request.from_ns is None else request.from_ns,
+        int(dataset.event_ns[-1]) + 1 if request.until_ns is None else request.until_ns,
+    )
+
+
+def _step_s(dataset: Dataset, every_days: float, span_ns: int) -> int:
+    """Return the length of a fold in seconds: at least a row's step, and not so many of them."""
+    every_s = round(every_days * DAY_S)
+    least_s = max(dataset.step_s, -(-span_ns // (MOST_FOLDS * NS)))
+    if every_s < least_s:
+        raise ConfigError(
+            "--every-days",
+            f"{every_days:g} days are {every_s} s: rows are {dataset.step_s} s apart, to predict are "
+            f"{span_ns / NS:,.0f} s",
+            f"give {least_s / DAY_S:.3g} or more: a step of the rows, and {MOST_FOLDS:,} trainings at most",
+        )
+    return every_s
+
+
+def _audited(
+    stored: Stored, span: tuple[int, int, int], allow_leaks: bool, say: Callable[[str], None]
+) -> Audit:
+    """Look for leaks before anything is trained; tell them, and refuse them where they are not allowed."""
+    splits = list(folds(stored.dataset.event_ns, *span))
+    if not splits:
+        raise NotEnoughDataError(
+            stored.dataset.product, "no row in the span to test on", "choose another span"
+        )
+    say("looking for leaks in the rows")
+    audit = audit_folds(stored.dataset, splits, stored.table)
+    for name, words in audit.leaks.items():
+        say(f"LEAK {name}: {words}")
+    if audit.leaks and not allow_leaks:
+        raise LeakError(
+            "leak audit",
+            f"it found {', '.join(audit.leaks)}; nothing was trained or scored",
+            "mend what it says, or look all the same with --allow-leaks",
+        )
+    return audit
+
+
+def _with_audit(evaluation: Evaluation, audit: Audit) -> Evaluation:
+    """Return the evaluation with its audit, and each model marked where that found a leak."""
+    if not audit.leaks:
+        return replace(evaluation, audit=audit)
+    note = f"leaks, scored for study: {', '.join(audit.leaks)}"
+    notes = {name: (*evaluation.notes.get(name, ()), note) for name in evaluation.models}
+    return replace(evaluation, audit=audit, notes=notes)

@@ -17,7 +17,15 @@ import msgspec
 import numpy as np
 
 from volspike.errors import ImportFormatError, ProtocolError
-from volspike.exchange.candles import FIGURES, MINUTE_NS, Candle, CandleTable, assemble, fault_of
+from volspike.exchange.candles import (
+    EARLIEST_MINUTE,
+    FIGURES,
+    MINUTE_NS,
+    Candle,
+    CandleTable,
+    assemble,
+    fault_of,
+)
 from volspike.exchange.decimals import INT64_MAX
 from volspike.recording.field_names import PRODUCT, normal
 from volspike.recording.foreign_file import ForeignFile
@@ -58,6 +66,7 @@ _IN_NAME = re.compile(r"([A-Z0-9]{2,20}-[A-Z]{3,20})(?![A-Za-z0-9-])")
 _WITHOUT_SECONDS = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}")
 _PRODUCT = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,80}")
 _ENOUGH_TO_TELL_STEP = 10
+_MOST_SHORT_FRAC = 0.1
 _PROGRESS_ROWS = 2_000
 _LAST_MINUTE = INT64_MAX // MINUTE_NS
 _COLUMNS = "give a CSV whose header row names time, low, high, open, close, volume"
@@ -66,7 +75,10 @@ _decode_row = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def read_candle_csv(
-    path: Path, product: str = "", progress: Callable[[int], None] | None = None
+    path: Path,
+    product: str = "",
+    progress: Callable[[int], None] | None = None,
+    now: int | None = None,
 ) -> tuple[CandleTable, dict[str, int]]:
     """Read the minute candles of a CSV file, plain, gzip or zstd.
 
@@ -82,6 +94,8 @@ def read_candle_csv(
         are rejected.
     progress : callable, optional
         Told now and then how many more candles were read.
+    now : int, optional
+        Minute since 1970 that is not over: it and all that follow are rejected.
 
     Returns
     -------
@@ -89,21 +103,23 @@ def read_candle_csv(
         What can be used, in order of time.
     rejected : dict of str to int
         What can't, by reason: ``columns`` (another number of them than the header), ``asleep``, ``missing``,
-        ``number``, ``time``, ``off_minute``, ``product``, ``other_product``, and those of ``fault_of`` and
-        ``assemble``. With ``len(table)`` they add up to the rows that are not blank.
+        ``number``, ``time``, ``off_minute``, ``before_2010``, ``future``, ``product``, ``other_product``,
+        and those of ``fault_of`` and ``assemble``. With ``len(table)`` they add up to the rows that are not
+        blank.
 
     Raises
     ------
     ImportFormatError
         If the file can't be read, has no such columns, names no product or several, or its candles are not
-        of a minute.
+        of a minute: of less or more, or most of them do not begin with one.
     """
-    rows = _Rows(path, product)
+    rows = _Rows(path, product, now)
     candles = []
     for number, candle in enumerate(rows.candles(), start=1):
         candles.append(candle)
         if progress is not None and number % _PROGRESS_ROWS == 0:
             progress(_PROGRESS_ROWS)
+    rows.check_minutes(len(candles))
     table = assemble(rows.product, rows.source, candles, rows.rejected)
     _check_step(path, table)
     return table, dict(sorted(rows.rejected.items()))
@@ -120,8 +136,11 @@ class _Rows:
         Rows by the reason they can't be used for.
     """
 
-    def __init__(self, path: Path, product: str) -> None:
+    def __init__(self, path: Path, product: str, now: int | None) -> None:
         self.product = product
+        self._now = now
+        self._before_ns: int | None = None
+        self._steps: Counter[bool] = Counter()  # by whether they are shorter than a minute
         self.source = PLAIN
         self.rejected: Counter[str] = Counter()
         self._path = path
@@ -163,6 +182,10 @@ class _Rows:
             raise ProtocolError("asleep")
         figures = {name: _figure(name, cells[name]) if name in cells else nan for name in FIGURES}
         candle = Candle(self._minute(cells), **figures)
+        if candle.minute < EARLIEST_MINUTE:
+            raise ProtocolError("before_2010")
+        if self._now is not None and candle.minute >= self._now:
+            raise ProtocolError("future")
         if fault := fault_of(candle, close_is_traded=self.source != RECORDER):
             raise ProtocolError(fault)
         return candle
@@ -223,7 +246,30 @@ class _Rows:
             if not is_minute:
                 raise ProtocolError("missing" if _is_absent(text) else "time", text)
             return int(text)
-        return minute_of(cells["time"], self._times)
+        time_ns = _time_ns(cells["time"], self._times)
+        if self._before_ns not in (None, time_ns):
+            self._steps[abs(time_ns - (self._before_ns or 0)) < MINUTE_NS] += 1
+        self._before_ns = time_ns
+        return _whole_minute(cells["time"], time_ns)
+
+    def check_minutes(self, sound: int) -> None:
+        """Refuse what is no file of minutes, of which the odd row would pass for one.
+
+        Parameters
+        ----------
+        sound : int
+            How many candles could be used.
+        """
+        short, off = self._steps[True], self.rejected["off_minute"]
+        if self._steps.total() >= _ENOUGH_TO_TELL_STEP and short > _MOST_SHORT_FRAC * self._steps.total():
+            reason = f"has candles of less than a minute: {short:,} of {self._steps.total():,} steps"
+        elif off > max(sound, _ENOUGH_TO_TELL_STEP):
+            reason = f"has {off:,} rows that do not begin with a minute, and {sound:,} that do"
+        else:
+            return
+        raise ImportFormatError(
+            str(self._path), reason, "give candles of 60 s: times in s, ms, us, ns or ISO"
+        )
 
 
 def minute_of(text: str, times: TimeReader) -> int:
@@ -246,11 +292,19 @@ def minute_of(text: str, times: TimeReader) -> int:
     ProtocolError
         Reason ``missing``, ``time`` (it is none) or ``off_minute``.
     """
+    return _whole_minute(text, _time_ns(text, times))
+
+
+def _time_ns(text: str, times: TimeReader) -> int:
     if _is_absent(text):
         raise ProtocolError("missing")
     if _WITHOUT_SECONDS.fullmatch(text):
         text += ":00"
-    minute, rest_ns = divmod(times.read(text, guess_unit(text)), MINUTE_NS)
+    return times.read(text, guess_unit(text))
+
+
+def _whole_minute(text: str, time_ns: int) -> int:
+    minute, rest_ns = divmod(time_ns, MINUTE_NS)
     if rest_ns:
         raise ProtocolError("off_minute", text)
     return minute

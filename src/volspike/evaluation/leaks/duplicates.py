@@ -24,7 +24,9 @@ def duplicates(rows: AuditRows, match: Match | None) -> Finding:
     same_rows = 0.0 if rows.whole_rows is None else _repeated(rows.product.astype(np.int64), rows.whole_rows)
     if same_rows >= SHARE:
         return TWICE.found(
-            same_rows, f"{same_rows:.1%} of the rows repeat another in every column: ticks count twice"
+            same_rows,
+            f"{same_rows:.1%} of the rows repeat another in every column but the recorder's own: "
+            "ticks count twice",
         )
     if rows.trade_id is not None:
         same_ids = _repeated(rows.product.astype(np.int64), rows.trade_id)

@@ -34,7 +34,7 @@ def persistence(rows: AuditRows, match: Match | None) -> Finding:
     if known is None or not has_both(rows.is_spike[known]):
         name, given = _best(rows, rows.is_spike, np.ones(len(rows.sample), np.bool_))
         words = f"{name} alone scores {given:.3f} at base rate {np.mean(rows.is_spike):.3f}"
-        needed = "prices, with" if rows.mid is None else "more rows that have"
+        needed = "prices, with" if rows.mid is None and rows.came is None else "more rows that have"
         return EASIER.unknown(
             f"{words}; its score under the true label takes {needed} a whole minute after", given
         )

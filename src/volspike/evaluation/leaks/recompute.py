@@ -112,7 +112,7 @@ def _same_window(table: FeatureTable, ticks: I8, row: int) -> bool:
     changed, _ = _computed(table, ticks[first:stop], move)
     columns = [column_index(table.feature_set, name) for name in features.names]
     stored = table.values[ticks[row], columns]
-    return _same(stored, cut[-1]) and _same(stored, changed[row - first])
+    return same_bits(stored, cut[-1]) and same_bits(stored, changed[row - first])
 
 
 def _moves(table: FeatureTable, ticks: I8, rng: np.random.Generator) -> I8:
@@ -121,7 +121,8 @@ def _moves(table: FeatureTable, ticks: I8, rng: np.random.Generator) -> I8:
     return moved
 
 
-def _same(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> bool:
+def same_bits(one: npt.NDArray[np.generic], other: npt.NDArray[np.generic]) -> bool:
+    """Tell whether two arrays are the same to the bit."""
     return np.ascontiguousarray(one).tobytes() == np.ascontiguousarray(other).tobytes()
 
 
@@ -134,7 +135,7 @@ def _state_that_moves(table: FeatureTable, dataset: Dataset, ticks: I8) -> str:
         # The table may hold rows in front of the dataset's, for what trails behind it.
         first = int(np.searchsorted(again.event_ns, dataset.event_ns[0]))
         for name in STATE:
-            if not _same(getattr(dataset, name)[: at + 1], getattr(again, name)[first : first + at + 1]):
+            if not same_bits(getattr(dataset, name)[: at + 1], getattr(again, name)[first : first + at + 1]):
                 return f"the rows' {name}"
     return ""
 

@@ -57,10 +57,13 @@ class AuditRows:
         The recorder's clock, where that is a column besides ``time_ns``.
     clock : {"exchange", "either", "receive"}
         Whose clock ``time_ns`` is, by its name.
+    came : float64[n] or None
+        The volatility of the horizon after each row, in units of ``tau``, where it is known otherwise than
+        from ``mid``.
     trade_id : int64[n] or None
         Numbers that occur once in a product.
     whole_rows : int64[n] or None
-        Hash of all columns of a row.
+        Hash of all columns of a row but the time of receipt, the row's number and the recorder's name.
     in_test : int8[n] or None
         Of a given split: 1 test, 0 training, -1 neither.
     tau : float64[n] or None
@@ -71,6 +74,8 @@ class AuditRows:
         Share of the rows, from the first on, that training may see.
     window_s, horizon_s : float
         How far features look back and labels ahead.
+    notes : tuple of str
+        What of the file could not be used, in words.
     """
 
     subject: str
@@ -88,6 +93,7 @@ class AuditRows:
     mid: F8 | None = None
     receive_ns: I8 | None = None
     clock: Literal["exchange", "either", "receive"] = "exchange"
+    came: F8 | None = None
     trade_id: I8 | None = None
     whole_rows: I8 | None = None
     in_test: npt.NDArray[np.int8] | None = None
@@ -96,6 +102,7 @@ class AuditRows:
     train_frac: float = 0.7
     window_s: float = 60.0
     horizon_s: float = 60.0
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -32,6 +32,7 @@ class TickReturns:
         returns[~np.isfinite(returns)] = 0.0
         begins = np.diff(stretch, prepend=-1) != 0
         returns[begins] = 0.0
+        self._returns = returns
         self._sum = np.concatenate(([0.0], np.cumsum(returns)))
         self._square = np.concatenate(([0.0], np.cumsum(returns * returns)))
         first = np.flatnonzero(begins)
@@ -57,6 +58,44 @@ class TickReturns:
         stop = self._place(at, until)
         begin = self._place(at, self._time_ns[at])
         return np.where(whole, self._std(begin, stop), np.nan)
+
+    def is_whole(self, at: I8, from_ns: int, until_ns: int) -> npt.NDArray[np.bool_]:
+        """Return whether the stretch of each row at ``at`` reaches from one time around it to another."""
+        now = self._time_ns[at]
+        starts = self._time_ns[self._first[at]] <= now + from_ns
+        whole: npt.NDArray[np.bool_] = starts & (self._time_ns[self._end[at] - 1] >= now + until_ns)
+        return whole
+
+    def between(self, at: I8, from_ns: int, until_ns: int) -> tuple[F8, F8, F8, F8]:
+        """Return what the price did from one time around each row at ``at`` to another.
+
+        Parameters
+        ----------
+        at : int64[m]
+            Rows, ascending.
+        from_ns, until_ns : int
+            Relative to the row: (from, until]. At 0 a window ends with, or begins after, the row itself, of
+            rows with the same stamp too.
+
+        Returns
+        -------
+        volatility, deviation, deviation_of_all, move : float64[m]
+            Square root of the sum of squared returns; the standard deviation of the returns between the rows
+            inside, and that with the return to the first of them (NaN of fewer than the least number of
+            ticks); their sum.
+        """
+        begin, stop = (
+            at + 1 if bound_ns == 0 else self._place(at, self._time_ns[at] + bound_ns)
+            for bound_ns in (from_ns, until_ns)
+        )
+        squares = np.maximum(self._square[stop] - self._square[begin], 0.0)
+        inside, of_all = self._std(begin, stop), self._std(begin - 1, stop)
+        return np.sqrt(squares), inside, of_all, self._sum[stop] - self._sum[begin]
+
+    def next_return(self, at: I8) -> F8:
+        """Return the return from each row at ``at`` to the next one; 0 at the end of a stretch."""
+        later: F8 = np.append(self._returns, 0.0)[at + 1]
+        return later
 
     def _place(self, at: I8, bound_ns: I8) -> I8:
         """Return the first position after a time, within the stretch of each row."""

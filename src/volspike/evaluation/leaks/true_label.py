@@ -16,8 +16,10 @@ def future_volatility(rows: AuditRows) -> list[F8]:
     """Return two measures of the horizon after each sampled row, basis points, float64[m]; NaN where unknown.
 
     The realised volatility on the 1 s grid, and the deviation of the returns from row to row; neither without
-    prices.
+    prices. Where the rows say what came, that alone.
     """
+    if rows.came is not None:
+        return [rows.came[rows.sample]]
     if rows.seconds is None or rows.tick_returns is None:
         return []
     realised = rows.seconds.volatility_bps(rows.sample, 0, rows.horizon_s)
