@@ -52,6 +52,10 @@ FULL_LEGEND = (
     "PR-AUC within sessions, of onsets (onset) and of all other spikes (cont.). R2 log: of log sigma; band: "
     "share of rows in the 90 % band; Winkler: its interval score in bps, lower is better."
 )
+OPEN_LEGEND = (
+    "onset rec.: share of onsets for which an alert opened; open: share at which an older one was still open."
+)
+ALERT_LEGEND = f"{OPEN_LEGEND} ref.: recall of the reference; ahead: share of the minute's r^2 still to come."
 GAINS = {
     "log_loss": "log-loss",
     "qlike": "QLIKE",
@@ -80,7 +84,8 @@ def show_judgement(report: dict[str, Any]) -> None:
     """Print what is said of the models on test beyond their scores, and where the page is."""
     champion = report["champion"]
     _show_gains(report["gains"])
-    _show_budgets(champion, report["budgets"][champion], report["reference"]["budgets"])
+    if report["budgets"][champion]:
+        _show_budgets(champion, report["budgets"][champion], report["reference"]["budgets"])
     out = console()
     for name, judged in (*report["reliability"].items(), ("reference", report["reference"]["reliability"])):
         out.print(f"calibration of {name}: {_calibration(judged)}", markup=False)
@@ -103,13 +108,12 @@ def show_rules(report: dict[str, Any]) -> None:
     ]
     console().print()
     show_table(f"Gains of {best} over each simple rule, and 95 % intervals", ("rule", *GAINS.values()), rows)
-    if not report["alerts"]:
-        return
-    columns = ("model", "onset rec.", "med. lead", "false/h", "duty", "onsets")
+    columns = ("model", "onset rec.", "open", "med. lead", "false/h", "duty", "onsets")
     alerts = [
         (
             name,
             figure(of["onset_recall"], ".0%"),
+            figure(of["already_open"] / of["onsets"] if of["onsets"] else None, ".0%"),
             figure(of["lead_s"], ".0f", " s"),
             figure(of["false_alarms_per_hour"], ".2f"),
             figure(of["duty_frac"], ".1%"),
@@ -119,6 +123,7 @@ def show_rules(report: dict[str, Any]) -> None:
     ]
     console().print()
     show_table("Alerts, by the thresholds that each training chose", columns, alerts)
+    console().print(OPEN_LEGEND, markup=False)
 
 
 def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
@@ -149,20 +154,22 @@ def _show_budgets(model: str, ours: list[dict[str, Any]], theirs: list[dict[str,
             figure(point["false_alarms_per_hour"], ".1f"),
             figure(point["onset_recall"], ".0%"),
             figure(other["onset_recall"], ".0%"),
+            figure(point["already_open_frac"], ".0%"),
             figure(point["lead_s"], ".0f", " s"),
             figure(point["ahead_frac"], ".0%"),
             figure(point["duty_frac"], ".1%"),
         )
         for point, other in zip(ours, theirs, strict=True)
-        if not point["reason"]
+        if point["open_at"] is not None
     ]
     console().print()
-    columns = ("allowed/h", "false/h", "onset rec.", "ref.", "med. lead", "ahead", "duty")
+    columns = ("allowed/h", "false/h", "onset rec.", "ref.", "open", "med. lead", "ahead", "duty")
     if rows:
         show_table(f"Alerts of {model} on test, thresholds of calibrate", columns, rows)
+        console().print(ALERT_LEGEND, markup=False)
     for reason in reasons:
         lacking = ", ".join(f"{point['budget_per_hour']:g}" for point in ours if point["reason"] == reason)
-        console().print(f"no alert threshold for {lacking} false alarms an hour: {reason}", markup=False)
+        console().print(f"alerts for {lacking} false alarms an hour: {reason}", markup=False)
 
 
 def _calibration(judged: dict[str, Any]) -> str:

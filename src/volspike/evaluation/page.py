@@ -15,6 +15,7 @@ from volspike.errors import ConfigError
 from volspike.evaluation.bootstrap import Gain
 from volspike.evaluation.days import worst_day
 from volspike.evaluation.enough import MIN_BLOCKS, MIN_CLUSTERS, MIN_WINDOWS
+from volspike.evaluation.episodes import EpisodeScores, score_episodes
 from volspike.evaluation.judgement import Judgement
 from volspike.evaluation.page_charts import (
     budget_chart,
@@ -25,8 +26,8 @@ from volspike.evaluation.page_charts import (
 )
 from volspike.evaluation.report import Evaluation
 from volspike.evaluation.score_words import GAIN_NAMES, SCORE_WORDS, TERMS, ScoreWords
-from volspike.evaluation.scores import Scores
-from volspike.evaluation.timeline import Timeline, make_timeline
+from volspike.evaluation.scores import Scores, graded_seconds
+from volspike.evaluation.timeline import Timeline, alerts_for, make_timeline
 from volspike.exchange.decimals import format_time_ns
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
@@ -157,16 +158,17 @@ def _context(evaluation: Evaluation, dataset: Dataset, split: Split, about: Abou
         "charts": (
             precision_recall_chart(test, split.test, sides),
             reliability_chart(sides),
-            budget_chart(sides),
+            *(() if evaluation.alerts else (budget_chart(sides),)),
             sigma_chart(test, split.test, chosen, evaluation.judged[chosen]),
         ),
+        "alert_rows": _alert_rows(evaluation, test),
         "sides": sides,
         "budget_rows": [
             points
             for points in zip(
                 evaluation.judged[chosen].budgets, evaluation.reference_judged.budgets, strict=True
             )
-            if not all(point.reason for point in points)
+            if any(point.open_at is not None for point in points)
         ],
         "no_thresholds": tuple(_no_thresholds({name: sides[name][1] for name in (chosen, reference)})),
         "reference": reference,
@@ -244,7 +246,7 @@ def _gain(gain: Gain, digits: int, reach: float) -> GainCell:
 
 
 def _no_thresholds(sides: Mapping[str, Judgement]) -> Iterator[tuple[str, str, str]]:
-    """Yield a side, the budgets that calibrate gave it no threshold for, and why not."""
+    """Yield a side, the budgets for which calibrate did not choose its thresholds by onsets, and why not."""
     for name, side in sides.items():
         for reason in sorted({point.reason for point in side.budgets if point.reason}):
             budgets = [point.budget_per_hour for point in side.budgets if point.reason == reason]
@@ -252,12 +254,23 @@ def _no_thresholds(sides: Mapping[str, Judgement]) -> Iterator[tuple[str, str, s
 
 
 def _timeline(evaluation: Evaluation, test: Dataset, split: Split) -> Timeline:
-    chosen, reference = evaluation.judged[evaluation.champion], evaluation.reference_judged
+    name = evaluation.champion
+    if evaluation.alerts:
+        return make_timeline(test, [(name, evaluation.alerts[name], "")])
+    ours, theirs = evaluation.judged[name], evaluation.reference_judged
     return make_timeline(
         test,
-        (evaluation.champion, chosen.scored.p_spike[split.test], chosen.budgets),
-        (evaluation.reference, reference.scored.p_spike[split.test], reference.budgets),
+        [
+            (who, *alerts_for(test, side.scored.p_spike[split.test], side.budgets))
+            for who, side in ((name, ours), (evaluation.reference, theirs))
+        ],
     )
+
+
+def _alert_rows(evaluation: Evaluation, test: Dataset) -> list[tuple[str, EpisodeScores]]:
+    """Return how the alerts of a walk-forward fared; none elsewhere."""
+    rows = graded_seconds(test)
+    return [(name, score_episodes(rows, alerts)) for name, alerts in evaluation.alerts.items()]
 
 
 def _form(value: float | None, digits: int = 3, sign: str = "", unit: str = "") -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from volspike.evaluation.audit import Audit, Refit, audit_training
+from volspike.evaluation.episodes import AlertSpan
 from volspike.evaluation.judgement import Judgement, judge
 from volspike.evaluation.missing_labels import SigmaBin, unlabelled_by_sigma
 from volspike.evaluation.plots import plot_confusion, plot_precision_recall
@@ -75,6 +76,8 @@ class Evaluation:
         What is said beyond scores of each model, and of the reference, on test.
     unlabelled : tuple of SigmaBin
         Which of all rows have no label, by current volatility.
+    alerts : dict of str to tuple of AlertSpan
+        Of a walk-forward: the alerts of each model on test, by the thresholds that each training chose.
     audit : Audit or None
         The leak audit; None where these are other rows than the models were trained on.
     """
@@ -90,6 +93,7 @@ class Evaluation:
     unlabelled: tuple[SigmaBin, ...]
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     plots: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    alerts: dict[str, tuple[AlertSpan, ...]] = field(default_factory=dict)
     audit: Audit | None = None
 
     def summary(self, name: str) -> dict[str, dict[str, float | int | bool | None]]:

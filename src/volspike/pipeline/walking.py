@@ -109,6 +109,7 @@ def walk_models(
         "rules": compare_rules(walk),
         "lives": score_lives(walk),
         "alerts": score_alerts(walk),
+        "not_fitted": walk.left_out,
         "folds": [
             {"champion": champion, "reference": reference, "rows": int(np.count_nonzero(walk.fold == fold))}
             for fold, (champion, reference) in enumerate(walk.chosen)
