@@ -83,7 +83,7 @@ def show_report(report: dict[str, Any], everything: bool = False) -> None:
 def show_judgement(report: dict[str, Any]) -> None:
     """Print what is said of the models on test beyond their scores, and where the page is."""
     champion = report["champion"]
-    _show_gains(report["gains"])
+    _show_gains(report["gains"], _has_enough(report))
     if report["budgets"][champion]:
         _show_budgets(champion, report["budgets"][champion], report["reference"]["budgets"])
     out = console()
@@ -103,7 +103,7 @@ def show_rules(report: dict[str, Any]) -> None:
     scored = {name: parts["test"] for name, parts in report["models"].items()}
     best = min(scored, key=lambda name: (scored[name]["log_loss"] is None, scored[name]["log_loss"] or 0.0))
     rows = [
-        (rule, *(gain_text(of["gains"][best][score]) for score in GAINS))
+        (rule, *(gain_text(of["gains"][best][score], _has_enough(report)) for score in GAINS))
         for rule, of in report["rules"].items()
     ]
     console().print()
@@ -126,8 +126,13 @@ def show_rules(report: dict[str, Any]) -> None:
     console().print(OPEN_LEGEND, markup=False)
 
 
-def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
-    rows = [(name, *(gain_text(of[score]) for score in GAINS)) for name, of in gains.items()]
+def _has_enough(report: dict[str, Any]) -> bool:
+    """Tell whether a figure of the test part can carry a claim."""
+    return bool(report["reference"]["parts"]["test"]["enough_data"])
+
+
+def _show_gains(gains: dict[str, dict[str, Any]], enough: bool) -> None:
+    rows = [(name, *(gain_text(of[score], enough) for score in GAINS)) for name, of in gains.items()]
     console().print()
     if not any(gain for of in gains.values() for gain in of.values()):
         console().print("Gains over the reference: not enough data, test has fewer than 10 blocks")
@@ -135,14 +140,14 @@ def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
     show_table("Gains over the reference on test, and 95 % intervals", ("model", *GAINS.values()), rows)
 
 
-def gain_text(gain: dict[str, float] | None) -> str:
-    """Return a gain, and below it its interval."""
+def gain_text(gain: dict[str, float] | None, enough: bool) -> str:
+    """Return a gain, marked where its rows are not enough data for a claim, and below it its interval."""
     if gain is None:
-        return "-"
+        return "too few"
     low, value, high = (
         f"{'+' if gain[key] > 0 else ''}{short_text(gain[key])}" for key in ("low", "value", "high")
     )
-    return f"{value}\n{low} {high}"
+    return f"{value}{'' if enough else ' !'}\n{low} {high}"
 
 
 def _show_budgets(model: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:

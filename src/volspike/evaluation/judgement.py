@@ -56,8 +56,7 @@ def judge(
     Parameters
     ----------
     dataset, split : Dataset, Split
-        The rows and their parts. Of calibrate the alert thresholds are made, all else is of test; without
-        rows of calibrate there is no alert-budget curve.
+        The rows and their parts. Of calibrate the alert thresholds are made, all else is of test.
     scored : ScoredRows
         Predictions of all rows.
     reference : ScoredRows, optional
@@ -70,7 +69,7 @@ def judge(
     return Judgement(
         scored=scored,
         reliability=judge_reliability(test, ours.p_spike),
-        budgets=budget_curve(calibrate, p[split.calibrate], test, ours.p_spike) if len(calibrate) else (),
+        budgets=budget_curve(calibrate, p[split.calibrate], test, ours.p_spike),
         gains={} if theirs is None else compare(test, ours, theirs),
         days=() if theirs is None else score_days(test, ours, theirs),
     )

@@ -154,7 +154,7 @@ def _context(evaluation: Evaluation, dataset: Dataset, split: Split, about: Abou
         "names": (*names, reference),
         "models": names,
         "score_rows": [(words, [_score(scores[name], words) for name in scores]) for words in SCORE_WORDS],
-        "gain_rows": _gain_rows([evaluation.judged[name] for name in names]),
+        "gain_rows": _gain_rows([evaluation.judged[name] for name in names], scores[reference].enough_data),
         "charts": (
             precision_recall_chart(test, split.test, sides),
             reliability_chart(sides),
@@ -228,18 +228,19 @@ def _score(scores: Scores, words: ScoreWords) -> str:
     return _form(getattr(scores, words.field), words.digits)
 
 
-def _gain_rows(judged: Sequence[Judgement]) -> list[tuple[str, list[GainCell | None]]]:
+def _gain_rows(judged: Sequence[Judgement], enough: bool) -> list[tuple[str, list[GainCell | None]]]:
     rows = []
     for field, (name, digits) in GAIN_NAMES.items():
         gains = [judgement.gains[field] for judgement in judged]
         reach = max((max(abs(g.low), abs(g.high), abs(g.value)) for g in gains if g), default=0.0) or 1.0
         shown = min(MOST_DIGITS, max(digits, 1 - math.floor(math.log10(reach))))
-        rows.append((name, [None if gain is None else _gain(gain, shown, reach) for gain in gains]))
+        rows.append((name, [None if gain is None else _gain(gain, shown, reach, enough) for gain in gains]))
     return rows
 
 
-def _gain(gain: Gain, digits: int, reach: float) -> GainCell:
-    tone = "better" if gain.low > 0.0 else "worse" if gain.high < 0.0 else "open"
+def _gain(gain: Gain, digits: int, reach: float, enough: bool) -> GainCell:
+    """Return a cell; without enough data nothing is better or worse, whatever the interval says."""
+    tone = "better" if enough and gain.low > 0.0 else "worse" if enough and gain.high < 0.0 else "open"
     low, at, high = (round(BAR * value / reach, 1) for value in (gain.low, gain.value, gain.high))
     interval = f"{_form(gain.low, digits, '+')} to {_form(gain.high, digits, '+')}"
     return GainCell(_form(gain.value, digits, "+"), interval, tone, low, at, high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,10 @@ def report_walk(walk: WalkForward) -> tuple[Evaluation, Split]:
         champion=CHAMPION,
         tau=tau_of(walk.rows),
         gaps={},
-        judged={name: judge(walk.rows, split, walk.models[name], reference) for name in names},
-        reference_judged=judge(walk.rows, split, reference),
+        judged={
+            name: replace(judge(walk.rows, split, walk.models[name], reference), budgets=()) for name in names
+        },
+        reference_judged=replace(judge(walk.rows, split, reference), budgets=()),
         unlabelled=unlabelled_by_sigma(walk.rows),
         alerts={name: tuple(_alerts(walk, name)) for name in walk.open_at},
     )
