@@ -46,8 +46,9 @@ FULL = (
 )
 LEGEND = (
     "* champion, ( ) reference, ! not enough data for any claim. Lower log-loss and QLIKE are better, higher "
-    "PR-AUC is; lift = PR-AUC / base rate of spikes; ref. = PR-AUC of the reference."
+    "PR-AUC is; lift = PR-AUC / base rate of spikes."
 )
+SHORT_LEGEND = "ref.: PR-AUC of the reference."
 FULL_LEGEND = (
     "PR-AUC within sessions, of onsets (onset) and of all other spikes (cont.). R2 log: of log sigma; band: "
     "share of rows in the 90 % band; Winkler: its interval score in bps, lower is better."
@@ -74,9 +75,9 @@ def show_report(report: dict[str, Any], everything: bool = False) -> None:
             _show("Scores" if index == 0 else "and", scored, parts[::-1], columns)
     elif parts:
         _show(f"Scores on the {parts[0]} part (--all: every part)", scored, parts[:1], SHORT)
-    console().print(LEGEND, markup=False)
-    if everything:
-        console().print(FULL_LEGEND, markup=False)
+    console().print(LEGEND, FULL_LEGEND if everything else SHORT_LEGEND, markup=False)
+    if "champion_reason" in report:
+        console().print(f"champion: {report['champion']}, {report['champion_reason']}", markup=False)
     _show_words(report)
 
 
@@ -143,7 +144,7 @@ def _show_gains(gains: dict[str, dict[str, Any]], enough: bool) -> None:
 def gain_text(gain: dict[str, float] | None, enough: bool) -> str:
     """Return a gain, marked where its rows are not enough data for a claim, and below it its interval."""
     if gain is None:
-        return "too few"
+        return "not enough\ndata"
     low, value, high = (
         f"{'+' if gain[key] > 0 else ''}{short_text(gain[key])}" for key in ("low", "value", "high")
     )
@@ -248,11 +249,16 @@ def _show_words(report: dict[str, Any]) -> None:
     )
     _show_lines(
         "Leak audit",
-        (
-            f"{name}: {'ok' if check['passed'] else 'FAIL'}, {check['detail']}"
-            for name, check in report["audit"]["checks"].items()
-        ),
+        (f"{name}: {_verdict(check)}" for name, check in report["audit"]["checks"].items()),
     )
+
+
+def _verdict(check: dict[str, Any]) -> str:
+    """Return what a check of the audit found: one verdict and its reason."""
+    detail = check["detail"]
+    if check["passed"] and detail.startswith("can't tell"):
+        return str(detail)
+    return f"{'ok' if check['passed'] else 'FAIL'}, {detail}"
 
 
 def _show_lines(heading: str, lines: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from volspike.cli.options import Product
-from volspike.cli.output import AsJson, DataDir, console, emit_json, show_table
+from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_table
 from volspike.cli.threshold_tables import LEGEND, tables_of, title_of
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def threshold(
         from volspike.cli.threshold_page import threshold_page
 
         write_page(threshold_page(analysis), html)
+        say(f"page: {html}")
     if as_json:
         from volspike.evaluation.threshold.words import in_words
 

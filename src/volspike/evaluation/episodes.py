@@ -162,7 +162,8 @@ def hits(onsets: I8, alerts: Sequence[AlertSpan]) -> Iterator[tuple[int, float]]
 def _is_open(alerts: Sequence[AlertSpan], second: float) -> bool:
     """Tell whether the last alert opened at or before a second was still open at it."""
     last = bisect_right(alerts, second, key=lambda alert: alert.open_second) - 1
-    return last >= 0 and (alerts[last].close_second is None or alerts[last].close_second > second)
+    closed = None if last < 0 else alerts[last].close_second
+    return last >= 0 and (closed is None or closed > second)
 
 
 def _covered_spans(rows: GradedSeconds) -> list[tuple[float, float]]:

@@ -47,7 +47,7 @@ SUMMARY = (
     "enough_data",
 )
 JUDGED = ("gains", "reliability", "budgets", "days")
-SMALL_GAP = 0.1
+SMALL_GAP = 0.03  # of ROC AUC
 
 
 @dataclass(frozen=True)
@@ -199,18 +199,19 @@ def evaluate(
 def describe_gap(fit: Scores, test: Scores) -> str:
     """Say in words how a model's scores change from fit to test.
 
-    Lift is compared, not PR-AUC: that moves with the base rate.
+    ROC AUC is compared: PR-AUC and lift move with the base rate of spikes, it does not.
     """
-    if fit.lift is None or test.lift is None:
+    if fit.roc_auc is None or test.roc_auc is None:
         return _undefined(fit, test)
-    change = test.lift / fit.lift - 1.0
+    change = test.roc_auc - fit.roc_auc
     if abs(change) <= SMALL_GAP:
-        verdict = "holds from fit to test"
+        verdict = "ranks on test as on fit"
     elif change < 0.0:
-        verdict = f"loses {-change:.0%} of its lift from fit to test: overfitted, or the market changed"
+        verdict = "ranks worse on test than on fit: overfitted, or the market changed"
     else:
-        verdict = f"gains {change:.0%} of lift from fit to test: the test part is easier, or thin"
+        verdict = "ranks better on test than on fit: the test part is easier, or thin"
     numbers = (
+        f"ROC AUC {fit.roc_auc:.3f} and {test.roc_auc:.3f}; "
         f"PR-AUC {fit.pr_auc:.3f} at base rate {fit.base_rate:.3f} on fit, "
         f"{test.pr_auc:.3f} at {test.base_rate:.3f} on test"
     )
@@ -233,9 +234,9 @@ def _audit(
 
 
 def _undefined(fit: Scores, test: Scores) -> str:
-    part, scores = ("fit", fit) if fit.lift is None else ("test", test)
+    part, scores = ("fit", fit) if fit.roc_auc is None else ("test", test)
     counts = f"{scores.positives} spikes in {scores.rows} labelled rows"
-    return f"not enough data: PR-AUC is undefined on {part}, {counts}"
+    return f"not enough data: ROC AUC is undefined on {part}, {counts}"
 
 
 def score_parts(
