@@ -26,7 +26,7 @@ MAX_FALSE_ALARMS_PER_HOUR = 2.0
 OPEN_S_PER_FALSE_ALARM = 180.0
 CLOSE_FRACS = (0.6, 0.95)
 MIN_ONSETS = 20
-LEAST_LIFT = 2.0
+LEAST_OPEN = 0.1  # twice the share of minutes that tau's quantile, 0.95, calls spikes
 DEFAULT_OPEN = 0.5
 DEFAULT_CLOSE = 0.3
 COOLDOWN_S = 60
@@ -279,8 +279,8 @@ def choose_thresholds(
     -------
     AlertThresholds
         Of equal recall, the fewest false alarms, then the highest threshold. With fewer than 20 onsets, by
-        which recall tells nothing, the lowest threshold within the budget that is at least twice the base
-        rate; the defaults where there is none. Both with the reason.
+        which recall tells nothing, the lowest threshold from 0.1 on whose alerts are open for no more than
+        the 180 s an hour; the defaults where there is none. Both with the reason.
     """
     return choose_for_budgets(rows, p_spike, (max_false_alarms_per_hour,))[0]
 
@@ -292,20 +292,14 @@ def choose_for_budgets(
     labelled = rows.spike[rows.spike >= 0]
     if not len(labelled):
         return [_default("no labelled row on the calibrate slice")] * len(budgets_per_hour)
-    base_rate, least = float(np.mean(labelled == 1)), LEAST_LIFT * _smoothed_rate(labelled, rows.step_s)
+    base_rate = float(np.mean(labelled == 1))
     onsets = int(np.count_nonzero(onset_mask(rows)))
     tried = [
         (thresholds, scores)
         for open_at in _candidates(p_spike)
         for thresholds, scores in (_try(rows, p_spike, open_at, close) for close in CLOSE_FRACS)
     ]
-    return [_best_within(budget, onsets, base_rate, least, tried) for budget in budgets_per_hour]
-
-
-def _smoothed_rate(labelled: npt.NDArray[np.int8], step_s: int) -> float:
-    """Return the base rate with half a window of spikes and half a calm one added: no spike is not never."""
-    windows = len(labelled) * step_s / HORIZON_S
-    return (float(np.mean(labelled == 1)) * windows + 0.5) / (windows + 1.0)
+    return [_best_within(budget, onsets, base_rate, tried) for budget in budgets_per_hour]
 
 
 Tried = tuple[AlertThresholds, EpisodeScores]
@@ -317,18 +311,17 @@ def _try(rows: GradedSeconds, p_spike: F8, open_at: float, close_frac: float) ->
     return AlertThresholds(open_at, close_at, "", scores), scores
 
 
-def _best_within(
-    budget: float, onsets: int, base_rate: float, least: float, tried: Sequence[Tried]
-) -> AlertThresholds:
-    max_duty_frac = base_rate + budget * OPEN_S_PER_FALSE_ALARM / 3600.0
-    within = [
+def _best_within(budget: float, onsets: int, base_rate: float, tried: Sequence[Tried]) -> AlertThresholds:
+    open_frac = budget * OPEN_S_PER_FALSE_ALARM / 3600.0
+    if onsets < MIN_ONSETS:
+        return _unusual(budget, onsets, open_frac, tried)
+    warning = [
         (thresholds, scores)
         for thresholds, scores in tried
-        if (scores.false_alarms_per_hour or 0.0) <= budget and (scores.duty_frac or 0.0) <= max_duty_frac
+        if scores.hits
+        and (scores.false_alarms_per_hour or 0.0) <= budget
+        and (scores.duty_frac or 0.0) <= base_rate + open_frac
     ]
-    if onsets < MIN_ONSETS:
-        return _above_usual(onsets, least, within)
-    warning = [pair for pair in within if pair[1].hits]
     if not warning:
         return _default("no threshold warns of an onset within the budget of false alarms and open time")
     return max(warning, key=_merit)[0]
@@ -339,15 +332,24 @@ def _merit(pair: Tried) -> tuple[float, float, float]:
     return scores.onset_recall or 0.0, -(scores.false_alarms_per_hour or 0.0), thresholds.open_at
 
 
-def _above_usual(onsets: int, least: float, within: Sequence[Tried]) -> AlertThresholds:
-    """Return the lowest threshold within the budget from ``least`` on: onsets are too few to choose by."""
+def _unusual(budget: float, onsets: int, open_frac: float, tried: Sequence[Tried]) -> AlertThresholds:
+    """Return the lowest threshold that is seldom reached: onsets are too few to choose by."""
     found = f"{onsets} onset{'' if onsets == 1 else 's'} on the calibrate slice"
     few = f"{found}, {MIN_ONSETS} are needed to choose by"
-    usual = [thresholds for thresholds, _ in within if thresholds.open_at >= least]
-    if not usual:
-        return _default(f"{few}, and none from twice the base rate on keeps the budget")
-    lowest = min(usual, key=lambda thresholds: (thresholds.open_at, -thresholds.close_at))
-    reason = f"{few}: the lowest within the budget from twice the base rate on"
+    # One false alarm in a quarter of an hour is no rate: where there are few onsets there is little time too.
+    seldom = [
+        thresholds
+        for thresholds, scores in tried
+        if thresholds.open_at >= LEAST_OPEN
+        and scores.false_alarms <= max(budget * scores.hours, 1.0)
+        and (scores.duty_frac or 0.0) <= open_frac
+    ]
+    if not seldom:
+        return _default(f"{few}, and none from {LEAST_OPEN:g} on keeps the budget")
+    lowest = min(seldom, key=lambda thresholds: (thresholds.open_at, -thresholds.close_at))
+    reason = (
+        f"{few}: the lowest from {LEAST_OPEN:g} on with alerts open for {open_frac:.1%} of the time at most"
+    )
     return AlertThresholds(lowest.open_at, lowest.close_at, reason, lowest.episodes)
 
 
