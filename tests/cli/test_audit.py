@@ -84,18 +84,21 @@ def test_a_column_of_the_next_row_can_be_the_label(tmp_path: Path) -> None:
         (("{rows}", "--next-row", "name"), "'name' holds no numbers"),
         (("{rows}", "--label", "one"), "'one' holds one class"),
         (("{text}", "--label", "spiked"), "can't be read as Parquet or CSV"),
+        (("{recording}",), "it is a recording of frames or rows, no file of features"),
         (("{folder}",), "it holds no features"),
         (("--data-dir", "{none}"), "no such data directory"),
     ],
 )
 def test_bad_input_is_told_in_one_line(tmp_path: Path, arguments: tuple[str, ...], reason: str) -> None:
     (tmp_path / "folder").mkdir()
+    (tmp_path / "day.ndjson.gz").write_bytes(b"")
     (tmp_path / "broken.parquet").write_bytes(b"no parquet")
     names = {
         "none": tmp_path / "none",
         "rows": made(tmp_path),
         "text": tmp_path / "broken.parquet",
         "folder": tmp_path / "folder",
+        "recording": tmp_path / "day.ndjson.gz",
     }
     assert reason in one_line_failure(volspike("audit", *(word.format(**names) for word in arguments)))
 

@@ -72,5 +72,5 @@ def test_training_says_what_became_of_the_ticks_and_what_each_part_lacks(trained
     text = " ".join(lines)
     for part in PARTS:
         assert f"{part}: {split[part]:,} rows selected, " in text
-    assert "of 20 blocks: about " in text
+    assert "of 20 blocks: at least " in text
     assert "more hours of recording" in text

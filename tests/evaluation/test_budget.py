@@ -12,21 +12,24 @@ from volspike.evaluation.episodes import choose_thresholds
 from volspike.evaluation.scores import graded_seconds
 from volspike.labels.dataset import Dataset
 
+HOURS = 8
 
-def hour(onsets: tuple[int, ...], seed: int) -> tuple[Dataset, np.ndarray]:
-    """Return an hour with 40 s of spikes from each onset on, and probabilities that see most of it coming."""
-    spike = np.zeros(3_600, int)
-    p = 0.02 + 0.02 * np.random.default_rng(seed).random(3_600)
+
+def hours(onsets: tuple[int, ...], seed: int) -> tuple[Dataset, np.ndarray]:
+    """Return eight hours alike, 40 s of spikes from each onset on, which most probabilities see coming."""
+    spike, rise = np.zeros(3_600, int), np.zeros(3_600)
     for k, onset in enumerate(onsets):
         spike[onset : onset + 40] = 1
-        p[onset - 20 : onset + 30] = 0.9 - 0.15 * k
+        rise[onset - 20 : onset + 30] = 0.9 - 0.15 * k
     for k, false in enumerate(range(200, 3_400, 400)):
-        p[false : false + 5] += 0.08 * (k + 1)
-    return dataset(spike.tolist()), p
+        rise[false : false + 5] += 0.08 * (k + 1)
+    p = 0.02 + 0.02 * np.random.default_rng(seed).random(3_600 * HOURS)
+    rises = np.tile(rise, HOURS)
+    return dataset(np.tile(spike, HOURS).tolist()), np.where(rises > 0.0, rises, p)
 
 
-CALIBRATE = hour((700, 1_500, 2_700), 1)
-TEST = hour((450, 1_900, 2_500), 2)
+CALIBRATE = hours((700, 1_500, 2_700), 1)
+TEST = hours((450, 1_900, 2_500), 2)
 
 
 def test_a_curve_has_a_point_a_budget_chosen_as_training_chooses() -> None:
@@ -48,8 +51,8 @@ def test_test_rows_are_scored_with_the_thresholds_of_calibrate() -> None:
     assert point.open_at == pytest.approx(0.6)
     assert (point.calibrate_onset_recall, point.calibrate_false_alarms_per_hour) == (1.0, 1.0)
     # The others are warned of 20 s before they begin, so 80 s before the present shows them.
-    assert (point.onsets, point.onset_recall, point.lead_s) == (3, pytest.approx(2 / 3), 80.0)
-    assert (point.alerts, point.false_alarms_per_hour) == (3, 1.0)
+    assert (point.onsets, point.onset_recall, point.lead_s) == (3 * HOURS, pytest.approx(2 / 3), 80.0)
+    assert (point.alerts, point.false_alarms_per_hour) == (3 * HOURS, 1.0)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -73,15 +76,25 @@ def test_no_threshold_depends_on_a_row_of_test(seed: int) -> None:
 
 
 def test_without_thresholds_nothing_is_scored_and_it_is_said_why() -> None:
-    quiet, p = hour((), 3)
+    quiet, p = hours((), 3)
     for calibrate, p_calibrate, reason in (
-        (quiet, p, "no onset"),
-        (quiet.rows(np.arange(0)), p[:0], "no onset"),
-        (CALIBRATE[0], np.zeros(3_600), "no threshold warns"),
+        (quiet, np.full(len(p), 0.3), "0 onsets"),
+        (quiet.rows(np.arange(0)), p[:0], "no labelled row"),
+        (CALIBRATE[0], np.zeros(3_600 * HOURS), "no threshold warns"),
     ):
         for point in budget_curve(calibrate, p_calibrate, *TEST):
             assert reason in point.reason
             assert (point.open_at, point.onset_recall, point.alerts, point.duty_frac) == (None,) * 4
+
+
+def test_with_few_onsets_on_calibrate_there_is_a_curve_and_a_reason() -> None:
+    quiet, p = hours((), 3)
+    for point in budget_curve(quiet, p, *TEST, (2.0, 4.0)):
+        assert point.reason.startswith("0 onsets on the calibrate slice, 20 are needed")
+        assert point.open_at is not None
+        assert point.calibrate_false_alarms_per_hour is not None
+        assert point.calibrate_false_alarms_per_hour <= point.budget_per_hour
+        assert point.onset_recall is not None
 
 
 def test_a_row_a_minute_is_enough() -> None:
@@ -89,11 +102,12 @@ def test_a_row_a_minute_is_enough() -> None:
     spike[[100, 300, 301, 500]] = 1
     p = np.full(600, 0.05)
     p[[99, 300, 500]] = 0.8  # a minute early, and twice with the onset
-    made = dataset(spike.tolist())
-    minutes = replace(made, step_s=60, event_ns=np.arange(1, 601, dtype=np.int64) * 60 * NS)
+    made = dataset(np.tile(spike, 7).tolist())
+    p = np.tile(p, 7)
+    minutes = replace(made, step_s=60, event_ns=np.arange(1, 4_201, dtype=np.int64) * 60 * NS)
     (point,) = budget_curve(minutes, p, minutes, p, (1.0,))
-    assert (point.onsets, point.onset_recall, point.lead_s, point.ahead_frac) == (3, 1.0, 60.0, 1.0)
-    assert point.false_alarms_per_hour == 0.0
+    assert (point.onsets, point.onset_recall, point.lead_s, point.ahead_frac) == (21, 1.0, 60.0, 1.0)
+    assert (point.false_alarms_per_hour, point.reason) == (0.0, "")
 
 
 def moving(returns_bps: np.ndarray) -> Dataset:

@@ -24,6 +24,8 @@ def test_a_logarithmic_axis_has_equal_room_for_equal_ratios() -> None:
     axis = Axis("x", 1.0, 100.0, log=True)
     assert axis.share(10.0) == pytest.approx(0.5)
     assert axis.values() == (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+    # So many that their labels would run into each other: the decades alone.
+    assert Axis("x", 0.002, 100.0, log=True).values() == (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
 @given(st.lists(FINITE, min_size=1, max_size=20), st.booleans())

@@ -26,7 +26,7 @@ MINUTE_NS = 60 * NS
 ORIGIN_NS = FIRST * MINUTE_NS
 SETTINGS = TrainSettings(rounds=10, patience=5, learning_rate=0.3)
 EVERY_S = 12 * 3600
-FROM_NS, UNTIL_NS = ORIGIN_NS + 2 * DAY * MINUTE_NS, ORIGIN_NS + 3 * DAY * MINUTE_NS + 3600 * NS
+FROM_NS, UNTIL_NS = ORIGIN_NS + 2 * DAY * MINUTE_NS, ORIGIN_NS + 3 * DAY * MINUTE_NS + 2 * 3600 * NS
 READ = ("features", "rv_bps", "mid", "har_bps", "tau_bps", "sigma_future_bps")
 
 
@@ -73,7 +73,7 @@ def test_folds_tile_the_span_and_train_on_what_was_over_before_them(
     tested = np.concatenate([np.zeros(0, np.int64), *(split.test for split in found)])
     assert tested.tolist() == np.flatnonzero((event_ns >= from_ns) & (event_ns < until_ns)).tolist()
     for split in found:
-        assert int(event_ns[split.test[-1]] - event_ns[split.test[0]]) < every_s * NS
+        assert 10 * int(event_ns[split.test[-1]] - event_ns[split.test[0]]) < 11 * every_s * NS
         start_ns = from_ns + int(event_ns[split.test[0]] - from_ns) // (every_s * NS) * every_s * NS
         parts = [part for _, part in split.parts()]
         known = np.concatenate(parts[:3])
@@ -157,6 +157,29 @@ def test_invariant_09_the_fixed_tau_of_a_fold_reads_its_fit_rows_alone(dataset: 
     assert with_fixed_tau_of(spoiled(dataset, fit), fit).fixed_tau_bps != (
         with_fixed_tau_of(dataset, fit).fixed_tau_bps
     )
+
+
+def test_a_rest_of_less_than_a_tenth_of_a_fold_goes_to_the_fold_before() -> None:
+    event_ns = np.arange(100, dtype=np.int64) * NS
+    counts = [
+        [len(split.test) for split in folds(event_ns, 20 * NS, until * NS, 30, 0)]
+        for until in (81, 82, 83, 21)
+    ]
+    assert counts == [[30, 31], [30, 32], [30, 30, 3], [1]]
+
+
+def test_a_model_that_a_fold_lacks_is_named_with_the_fold_and_the_reason(dataset: Dataset) -> None:
+    def calm_at_first(rows: Dataset, split: Split) -> TrainResult:
+        if int(rows.event_ns[split.test[0]]) > FROM_NS + EVERY_S * NS // 2:
+            return trained(rows, split)
+        calm = np.where(rows.spike >= 0, 0, rows.spike).astype(np.int8)
+        return trained(replace(rows, spike=calm), split)
+
+    walk = walk_forward(dataset, FROM_NS, FROM_NS + 2 * EVERY_S * NS, EVERY_S, train=calm_at_first, say=quiet)
+    assert set(walk.open_at) == {"zscore", CHAMPION}
+    assert set(walk.left_out) == {"logistic", "xgboost", "blend", "log-har-logit"}
+    for reason in walk.left_out.values():
+        assert reason.startswith("fold 1 of 2: not enough data: the fit slice has")
 
 
 @pytest.mark.parametrize("fold", [0, 1])

@@ -73,9 +73,11 @@ def test_the_gap_is_said_in_words_with_the_mark(report) -> None:
 
 def test_gap_words_follow_the_lift(report) -> None:
     fit = replace(report.models["zscore"]["fit"], lift=4.0, enough_data=True)
-    assert "holds" in describe_gap(fit, replace(fit, lift=3.8))
-    assert "loses 50%" in describe_gap(fit, replace(fit, lift=2.0))
-    assert "gains 50%" in describe_gap(fit, replace(fit, lift=6.0))
+    assert "ranks on test as on fit" in describe_gap(fit, replace(fit, roc_auc=fit.roc_auc - 0.02))
+    assert "ranks worse" in describe_gap(fit, replace(fit, roc_auc=fit.roc_auc - 0.05))
+    assert "ranks better" in describe_gap(fit, replace(fit, roc_auc=fit.roc_auc + 0.05))
+    # Another base rate moves PR-AUC and lift, and is no overfitting.
+    assert "ranks on test as on fit" in describe_gap(fit, replace(fit, lift=2.0, pr_auc=0.9, base_rate=0.4))
     assert "not enough" not in describe_gap(fit, replace(fit, lift=6.0))
 
 
@@ -89,7 +91,7 @@ def test_thin_and_one_class_parts_are_marked_not_hidden(settings, tmp_path: Path
     assert scores.pr_auc is None
     assert not scores.enough_data
     assert report.models["zscore"]["calibrate"].rows == 0
-    assert "not enough data: PR-AUC is undefined on test" in report.gaps["zscore"]
+    assert "not enough data: ROC AUC is undefined on test" in report.gaps["zscore"]
     assert len(report.plots["zscore"]) == 2
     json.dumps(report.as_dict())
 

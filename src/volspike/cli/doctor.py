@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from volspike.cli.output import AsJson, DataDir, emit_json, failure_fields, show_table, tell
+from volspike.cli.output import AsJson, DataDir, emit_json, failure_fields, say, show_table, tell
 
 if TYPE_CHECKING:
     from volspike.pipeline.checkup import Finding
@@ -28,6 +28,7 @@ def doctor(
     from volspike.pipeline.checkup import check_exchange, check_machine
 
     settings = load_settings({"data_dir": data_dir, "exchange_url": exchange_url})
+    say("checking; the first time this compiles the window kernel, which takes half a minute")
     findings = check_machine(settings)
     if exchange:
         findings.append(check_exchange(settings))

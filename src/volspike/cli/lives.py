@@ -31,7 +31,11 @@ def show_lives(report: dict[str, Any]) -> None:
     ]
     console().print()
     show_table("Frozen, retrained, online", ("life", *(heading for _, heading in SCORES), ""), rows)
-    gains = [(_pair(name), *(gain_text(of[score]) for score in GAINS)) for name, of in lives["gains"].items()]
+    enough = all(scores["enough_data"] for scores in lives["scores"].values())
+    gains = [
+        (_pair(name), *(gain_text(of[score], enough) for score in GAINS))
+        for name, of in lives["gains"].items()
+    ]
     console().print()
     show_table("Gains of one over another, and 95 % intervals", ("lives", *GAINS.values()), gains)
 

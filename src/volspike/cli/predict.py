@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from volspike.cli.options import (
     numbers,
 )
 from volspike.cli.output import AsJson, DataDir, conclude, say
+
+if TYPE_CHECKING:
+    from volspike.pipeline.judging import Offline
 
 
 def predict(
@@ -66,11 +69,12 @@ def predict(
     path = out or home.predictions / f"{manifest.name}-{manifest.version}.parquet"
     write_predictions(offline, path)
     p50, p99 = (float(value) for value in np.quantile(offline.row_us, [0.5, 0.99]))
+    p_above = {name: float(np.mean(column)) for name, column in offline.p_above.items()}
     report = {
         "rows": len(offline.dataset),
         "in_sample_rows": int(offline.in_sample.sum()),
         "out_of_distribution_frac": float(np.mean(offline.scored.outside > 0.0)),
-        "p_above_mean": {name: float(np.mean(column)) for name, column in offline.p_above.items()},
+        "p_above_mean": p_above,
         "seconds": offline.seconds,
         "microseconds_per_row": {"p50": p50, "p99": p99},
         "model": manifest.name,
@@ -80,6 +84,25 @@ def predict(
     slow = ModelError(
         manifest.name, f"one row takes {p99:.1f} us at p99, above {max_latency_us} us", "use a smaller model"
     )
-    conclude(
-        "Predictions", report, as_json, slow if max_latency_us is not None and p99 > max_latency_us else None
+    failure = slow if max_latency_us is not None and p99 > max_latency_us else None
+    if as_json:
+        conclude("Predictions", report, as_json, failure)
+        return
+    shown = {key: value for key, value in report.items() if key != "p_above_mean"}
+    means = {name.replace("p_above", "mean p above"): value for name, value in p_above.items()}
+    conclude("Predictions", {**shown, **means, "newest": _newest(offline)}, as_json, failure)
+
+
+def _newest(offline: Offline) -> str:
+    """Return the last prediction in words."""
+    from volspike.exchange.decimals import format_time_ns
+
+    if not len(offline.dataset):
+        return "none"
+    of, tau_bps = offline.scored, float(offline.dataset.tau_bps[-1])
+    when = format_time_ns(int(offline.dataset.event_ns[-1]), 0)
+    band = f"{of.sigma_low_bps[-1]:.2f} to {of.sigma_high_bps[-1]:.2f}"
+    return (
+        f"{when}: next minute {of.sigma_bps[-1]:.2f} bps (90 % band {band}), "
+        f"p(spike) {of.p_spike[-1]:.3f} at tau {tau_bps:.2f} bps"
     )

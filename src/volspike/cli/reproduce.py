@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from volspike.cli.options import OnlyProduct
-from volspike.cli.output import AsJson, console, emit_json, show_table
+from volspike.cli.output import AsJson, console, emit_json, say, show_table
 from volspike.cli.reproduction import PARTS, remarks_on, tables_of, title_of
 
 
@@ -51,6 +51,7 @@ def reproduce(
         from volspike.cli.reproduction_page import reproduction_page
 
         write_page(reproduction_page(report), html)
+        say(f"page: {html}")
     if as_json:
         emit_json(report)
     else:

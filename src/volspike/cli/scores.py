@@ -46,12 +46,17 @@ FULL = (
 )
 LEGEND = (
     "* champion, ( ) reference, ! not enough data for any claim. Lower log-loss and QLIKE are better, higher "
-    "PR-AUC is; lift = PR-AUC / base rate of spikes; ref. = PR-AUC of the reference."
+    "PR-AUC is; lift = PR-AUC / base rate of spikes."
 )
+SHORT_LEGEND = "ref.: PR-AUC of the reference."
 FULL_LEGEND = (
     "PR-AUC within sessions, of onsets (onset) and of all other spikes (cont.). R2 log: of log sigma; band: "
     "share of rows in the 90 % band; Winkler: its interval score in bps, lower is better."
 )
+OPEN_LEGEND = (
+    "onset rec.: share of onsets for which an alert opened; open: share at which an older one was still open."
+)
+ALERT_LEGEND = f"{OPEN_LEGEND} ref.: recall of the reference; ahead: share of the minute's r^2 still to come."
 GAINS = {
     "log_loss": "log-loss",
     "qlike": "QLIKE",
@@ -70,17 +75,18 @@ def show_report(report: dict[str, Any], everything: bool = False) -> None:
             _show("Scores" if index == 0 else "and", scored, parts[::-1], columns)
     elif parts:
         _show(f"Scores on the {parts[0]} part (--all: every part)", scored, parts[:1], SHORT)
-    console().print(LEGEND, markup=False)
-    if everything:
-        console().print(FULL_LEGEND, markup=False)
+    console().print(LEGEND, FULL_LEGEND if everything else SHORT_LEGEND, markup=False)
+    if "champion_reason" in report:
+        console().print(f"champion: {report['champion']}, {report['champion_reason']}", markup=False)
     _show_words(report)
 
 
 def show_judgement(report: dict[str, Any]) -> None:
     """Print what is said of the models on test beyond their scores, and where the page is."""
     champion = report["champion"]
-    _show_gains(report["gains"])
-    _show_budgets(champion, report["budgets"][champion], report["reference"]["budgets"])
+    _show_gains(report["gains"], _has_enough(report))
+    if report["budgets"][champion]:
+        _show_budgets(champion, report["budgets"][champion], report["reference"]["budgets"])
     out = console()
     for name, judged in (*report["reliability"].items(), ("reference", report["reference"]["reliability"])):
         out.print(f"calibration of {name}: {_calibration(judged)}", markup=False)
@@ -98,18 +104,17 @@ def show_rules(report: dict[str, Any]) -> None:
     scored = {name: parts["test"] for name, parts in report["models"].items()}
     best = min(scored, key=lambda name: (scored[name]["log_loss"] is None, scored[name]["log_loss"] or 0.0))
     rows = [
-        (rule, *(gain_text(of["gains"][best][score]) for score in GAINS))
+        (rule, *(gain_text(of["gains"][best][score], _has_enough(report)) for score in GAINS))
         for rule, of in report["rules"].items()
     ]
     console().print()
     show_table(f"Gains of {best} over each simple rule, and 95 % intervals", ("rule", *GAINS.values()), rows)
-    if not report["alerts"]:
-        return
-    columns = ("model", "onset rec.", "med. lead", "false/h", "duty", "onsets")
+    columns = ("model", "onset rec.", "open", "med. lead", "false/h", "duty", "onsets")
     alerts = [
         (
             name,
             figure(of["onset_recall"], ".0%"),
+            figure(of["already_open"] / of["onsets"] if of["onsets"] else None, ".0%"),
             figure(of["lead_s"], ".0f", " s"),
             figure(of["false_alarms_per_hour"], ".2f"),
             figure(of["duty_frac"], ".1%"),
@@ -119,10 +124,16 @@ def show_rules(report: dict[str, Any]) -> None:
     ]
     console().print()
     show_table("Alerts, by the thresholds that each training chose", columns, alerts)
+    console().print(OPEN_LEGEND, markup=False)
 
 
-def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
-    rows = [(name, *(gain_text(of[score]) for score in GAINS)) for name, of in gains.items()]
+def _has_enough(report: dict[str, Any]) -> bool:
+    """Tell whether a figure of the test part can carry a claim."""
+    return bool(report["reference"]["parts"]["test"]["enough_data"])
+
+
+def _show_gains(gains: dict[str, dict[str, Any]], enough: bool) -> None:
+    rows = [(name, *(gain_text(of[score], enough) for score in GAINS)) for name, of in gains.items()]
     console().print()
     if not any(gain for of in gains.values() for gain in of.values()):
         console().print("Gains over the reference: not enough data, test has fewer than 10 blocks")
@@ -130,14 +141,14 @@ def _show_gains(gains: dict[str, dict[str, Any]]) -> None:
     show_table("Gains over the reference on test, and 95 % intervals", ("model", *GAINS.values()), rows)
 
 
-def gain_text(gain: dict[str, float] | None) -> str:
-    """Return a gain, and below it its interval."""
+def gain_text(gain: dict[str, float] | None, enough: bool) -> str:
+    """Return a gain, marked where its rows are not enough data for a claim, and below it its interval."""
     if gain is None:
-        return "-"
+        return "not enough\ndata"
     low, value, high = (
         f"{'+' if gain[key] > 0 else ''}{short_text(gain[key])}" for key in ("low", "value", "high")
     )
-    return f"{value}\n{low} {high}"
+    return f"{value}{'' if enough else ' !'}\n{low} {high}"
 
 
 def _show_budgets(model: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
@@ -149,20 +160,22 @@ def _show_budgets(model: str, ours: list[dict[str, Any]], theirs: list[dict[str,
             figure(point["false_alarms_per_hour"], ".1f"),
             figure(point["onset_recall"], ".0%"),
             figure(other["onset_recall"], ".0%"),
+            figure(point["already_open_frac"], ".0%"),
             figure(point["lead_s"], ".0f", " s"),
             figure(point["ahead_frac"], ".0%"),
             figure(point["duty_frac"], ".1%"),
         )
         for point, other in zip(ours, theirs, strict=True)
-        if not point["reason"]
+        if point["open_at"] is not None
     ]
     console().print()
-    columns = ("allowed/h", "false/h", "onset rec.", "ref.", "med. lead", "ahead", "duty")
+    columns = ("allowed/h", "false/h", "onset rec.", "ref.", "open", "med. lead", "ahead", "duty")
     if rows:
         show_table(f"Alerts of {model} on test, thresholds of calibrate", columns, rows)
+        console().print(ALERT_LEGEND, markup=False)
     for reason in reasons:
         lacking = ", ".join(f"{point['budget_per_hour']:g}" for point in ours if point["reason"] == reason)
-        console().print(f"no alert threshold for {lacking} false alarms an hour: {reason}", markup=False)
+        console().print(f"alerts for {lacking} false alarms an hour: {reason}", markup=False)
 
 
 def _calibration(judged: dict[str, Any]) -> str:
@@ -236,11 +249,16 @@ def _show_words(report: dict[str, Any]) -> None:
     )
     _show_lines(
         "Leak audit",
-        (
-            f"{name}: {'ok' if check['passed'] else 'FAIL'}, {check['detail']}"
-            for name, check in report["audit"]["checks"].items()
-        ),
+        (f"{name}: {_verdict(check)}" for name, check in report["audit"]["checks"].items()),
     )
+
+
+def _verdict(check: dict[str, Any]) -> str:
+    """Return what a check of the audit found: one verdict and its reason."""
+    detail = check["detail"]
+    if check["passed"] and detail.startswith("can't tell"):
+        return str(detail)
+    return f"{'ok' if check['passed'] else 'FAIL'}, {detail}"
 
 
 def _show_lines(heading: str, lines: Iterable[str]) -> None:

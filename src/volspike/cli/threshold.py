@@ -44,6 +44,7 @@ def threshold(
         from volspike.cli.threshold_page import threshold_page
 
         write_page(threshold_page(analysis), html)
+        say(f"page: {html}")
     if as_json:
         from volspike.evaluation.threshold.words import in_words
 

@@ -73,6 +73,6 @@ def train(
         return
     show_report(report, all_)
     champion = report["champion"]
-    console().print(f"champion: {champion}, {report['champion_reason']}", markup=False)
+    console().print(f"\n{report['succession']}", markup=False)
     console().print(f"bundle: {report['bundles'][champion]}", markup=False, soft_wrap=True)
     console().print(f"MLflow: {report['mlflow'][champion] or 'not told yet'}", markup=False)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from volspike.cli.figures import count_text, figure
-from volspike.models.manifest import Manifest
+from volspike.models.manifest import Manifest, calibration_is_proven
 from volspike.scoring.scoreboard import ScoreboardSnapshot, SideScores
 
 NOT_BETTER = "does not beat the reference"
@@ -42,7 +42,9 @@ def model_words(manifest: Manifest) -> str:
     --------
     ``logistic``, or ``logistic (uncalibrated, does not beat the reference on tune)``
     """
-    remarks = [] if manifest.calibration.calibrated else ["uncalibrated"]
+    remarks = []
+    if not calibration_is_proven(manifest):
+        remarks.append("calibrated on too little" if manifest.calibration.calibrated else "uncalibrated")
     if any(NOT_BETTER in note for note in manifest.notes):
         remarks.append(f"{NOT_BETTER} on tune")
     return f"{manifest.name} ({', '.join(remarks)})" if remarks else manifest.name

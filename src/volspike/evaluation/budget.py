@@ -45,13 +45,14 @@ class BudgetPoint:
         How they fared where they were chosen.
     onsets, alerts : int or None
         On test.
-    onset_recall, lead_s, ahead_frac : float or None
-        Share of onsets warned of; of these the median lead in seconds, and the median share of the minute's
-        r^2 still ahead at the opening (None where the rows don't tell).
+    onset_recall, already_open_frac, lead_s, ahead_frac : float or None
+        Share of onsets warned of, and of those at which an older alert was still open; of the former the
+        median lead in seconds, and the median share of the minute's r^2 still ahead at the opening (None
+        where the rows don't tell).
     duty_frac, false_alarms_per_hour : float or None
         Share of the time with an alert open, and what the budget came to.
     reason : str
-        Why there are no thresholds; empty where there are.
+        Why they were not chosen by onsets; empty where they were.
     """
 
     budget_per_hour: float
@@ -62,6 +63,7 @@ class BudgetPoint:
     onsets: int | None = None
     alerts: int | None = None
     onset_recall: float | None = None
+    already_open_frac: float | None = None
     lead_s: float | None = None
     ahead_frac: float | None = None
     duty_frac: float | None = None
@@ -114,8 +116,10 @@ def _score(budget: float, chosen: AlertThresholds, test: Dataset, p_test: F8) ->
         onsets=scores.onsets,
         alerts=scores.alerts,
         onset_recall=scores.onset_recall,
+        already_open_frac=scores.already_open / scores.onsets if scores.onsets else None,
         lead_s=scores.lead_s,
         ahead_frac=float(np.median(ahead)) if ahead else None,
         duty_frac=scores.duty_frac,
         false_alarms_per_hour=scores.false_alarms_per_hour,
+        reason=chosen.reason,
     )

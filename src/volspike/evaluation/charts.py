@@ -11,6 +11,7 @@ WIDTH, HEIGHT = 460.0, 340.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 448.0, 14.0, 292.0
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 DECADES = (1.0, 2.0, 5.0)
+MOST_TICKS = 8
 
 
 class Point(NamedTuple):
@@ -115,7 +116,8 @@ def _even(low: float, high: float) -> tuple[float, ...]:
 
 
 def _decades(low: float, high: float) -> tuple[float, ...]:
-    """Return the values 1, 2 and 5 of each decade from ``low`` to ``high``."""
+    """Return the values 1, 2 and 5 of each decade from ``low`` to ``high``; of many decades 1 alone."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [round(factor * 10.0**k, 12) for k in decades for factor in DECADES]
+    factors = DECADES if len(DECADES) * math.log10(high / low) <= MOST_TICKS else DECADES[:1]
+    values = [round(factor * 10.0**k, 12) for k in decades for factor in factors]
     return tuple(value for value in values if low <= value <= high)

@@ -9,6 +9,7 @@ By c trailing volatility has crossed the same tau, so a rule that only watches t
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,12 +22,17 @@ from volspike.labels.targets import HORIZON_S
 ONSET_QUIET_S = 60
 STALE_ALERT_S = 600
 MAX_FALSE_ALARMS_PER_HOUR = 2.0
-CLOSE_FRAC = 0.6
+# An alert that is open nearly always warns of nothing: so much open time an allowed false alarm may cost.
+OPEN_S_PER_FALSE_ALARM = 180.0
+CLOSE_FRACS = (0.6, 0.95)
+MIN_ONSETS = 20
+LEAST_OPEN = 0.1  # twice the share of minutes that tau's quantile, 0.95, calls spikes
 DEFAULT_OPEN = 0.5
+DEFAULT_CLOSE = 0.3
 COOLDOWN_S = 60
 HOLD_S = 10
 STALE_S = 60
-MAX_CANDIDATES = 100
+MAX_CANDIDATES = 50
 
 I8 = npt.NDArray[np.int64]
 F8 = npt.NDArray[np.float64]
@@ -58,8 +64,9 @@ class EpisodeScores:
 
     Attributes
     ----------
-    onsets, hits : int
-        Onsets, and those with an alert opened in [o - 60, o + 60).
+    onsets, hits, already_open : int
+        Onsets, those with an alert opened in [o - 60, o + 60), and those of the others at which an older
+        alert was still open: no hit, since it told nothing new, but no silence either.
     onset_recall : float or None
         hits / onsets.
     lead_s : float or None
@@ -79,6 +86,7 @@ class EpisodeScores:
 
     onsets: int
     hits: int
+    already_open: int
     onset_recall: float | None
     lead_s: float | None
     alerts: int
@@ -116,7 +124,8 @@ def score_episodes(rows: GradedSeconds, alerts: Sequence[AlertSpan]) -> EpisodeS
         Alerts in order of opening.
     """
     onsets = rows.second[onset_mask(rows)]
-    leads = tuple(onset + HORIZON_S - opened for onset, opened in hits(onsets, alerts))
+    warned = dict(hits(onsets, alerts))
+    leads = tuple(onset + HORIZON_S - opened for onset, opened in warned.items())
     spans = _covered_spans(rows)
     covered_s = sum(end - start for start, end in spans)
     last = float(rows.second[-1]) + rows.step_s if len(rows.second) else 0.0
@@ -128,6 +137,7 @@ def score_episodes(rows: GradedSeconds, alerts: Sequence[AlertSpan]) -> EpisodeS
     return EpisodeScores(
         onsets=len(onsets),
         hits=len(leads),
+        already_open=sum(onset not in warned and _is_open(alerts, onset) for onset in onsets.tolist()),
         onset_recall=len(leads) / len(onsets) if len(onsets) else None,
         lead_s=float(np.median(leads)) if leads else None,
         alerts=len(alerts),
@@ -147,6 +157,13 @@ def hits(onsets: I8, alerts: Sequence[AlertSpan]) -> Iterator[tuple[int, float]]
     for onset, position in zip(onsets.tolist(), first.tolist(), strict=True):
         if position < len(opened) and opened[position] < onset + HORIZON_S:
             yield onset, float(opened[position])
+
+
+def _is_open(alerts: Sequence[AlertSpan], second: float) -> bool:
+    """Tell whether the last alert opened at or before a second was still open at it."""
+    last = bisect_right(alerts, second, key=lambda alert: alert.open_second) - 1
+    closed = None if last < 0 else alerts[last].close_second
+    return last >= 0 and (closed is None or closed > second)
 
 
 def _covered_spans(rows: GradedSeconds) -> list[tuple[float, float]]:
@@ -228,9 +245,9 @@ class AlertThresholds:
     open_at, close_at : float
         Probabilities.
     reason : str
-        Why they are the defaults; empty when they were chosen by recall.
+        Why they were not chosen by recall; empty when they were.
     episodes : EpisodeScores or None
-        Scores on the slice they were chosen on.
+        Scores on the slice they were chosen on; None for the defaults.
     """
 
     open_at: float
@@ -244,7 +261,10 @@ def choose_thresholds(
     p_spike: F8,
     max_false_alarms_per_hour: float = MAX_FALSE_ALARMS_PER_HOUR,
 ) -> AlertThresholds:
-    """Choose the thresholds with the highest onset recall within the false-alarm budget.
+    """Choose the thresholds with the highest onset recall within the budget.
+
+    The budget bounds the false alarms an hour, and with them the open time: the share of spikes itself, and
+    180 s an hour for each false alarm allowed.
 
     Parameters
     ----------
@@ -258,8 +278,9 @@ def choose_thresholds(
     Returns
     -------
     AlertThresholds
-        Of equal recall, the fewest false alarms, then the highest threshold. The defaults, with the reason,
-        where the slice has no onset or no threshold keeps the budget.
+        Of equal recall, the fewest false alarms, then the highest threshold. With fewer than 20 onsets, by
+        which recall tells nothing, the lowest threshold from 0.1 on whose alerts are open for no more than
+        the 180 s an hour; the defaults where there is none. Both with the reason.
     """
     return choose_for_budgets(rows, p_spike, (max_false_alarms_per_hour,))[0]
 
@@ -268,35 +289,76 @@ def choose_for_budgets(
     rows: GradedSeconds, p_spike: F8, budgets_per_hour: Sequence[float]
 ) -> list[AlertThresholds]:
     """Choose thresholds for each of several budgets as ``choose_thresholds`` does for one."""
-    if not np.any(onset_mask(rows)):
-        return [_default("no onset on the calibrate slice")] * len(budgets_per_hour)
-    tried = [_try(rows, p_spike, open_at) for open_at in _candidates(p_spike)]
-    return [_best_within(budget, tried) for budget in budgets_per_hour]
+    labelled = rows.spike[rows.spike >= 0]
+    if not len(labelled):
+        return [_default("no labelled row on the calibrate slice")] * len(budgets_per_hour)
+    base_rate = float(np.mean(labelled == 1))
+    onsets = int(np.count_nonzero(onset_mask(rows)))
+    tried = [
+        (thresholds, scores)
+        for open_at in _candidates(p_spike)
+        for thresholds, scores in (_try(rows, p_spike, open_at, close) for close in CLOSE_FRACS)
+    ]
+    return [_best_within(budget, onsets, base_rate, tried) for budget in budgets_per_hour]
 
 
-def _try(rows: GradedSeconds, p_spike: F8, open_at: float) -> tuple[AlertThresholds, EpisodeScores]:
-    close_at = open_at * CLOSE_FRAC
+Tried = tuple[AlertThresholds, EpisodeScores]
+
+
+def _try(rows: GradedSeconds, p_spike: F8, open_at: float, close_frac: float) -> Tried:
+    close_at = open_at * close_frac
     scores = score_episodes(rows, open_alerts(rows.second, rows.run, p_spike, open_at, close_at))
     return AlertThresholds(open_at, close_at, "", scores), scores
 
 
-def _best_within(budget: float, tried: Sequence[tuple[AlertThresholds, EpisodeScores]]) -> AlertThresholds:
-    ranked = [
-        ((scores.onset_recall, -(scores.false_alarms_per_hour or 0.0), thresholds.open_at), thresholds)
+def _best_within(budget: float, onsets: int, base_rate: float, tried: Sequence[Tried]) -> AlertThresholds:
+    open_frac = budget * OPEN_S_PER_FALSE_ALARM / 3600.0
+    if onsets < MIN_ONSETS:
+        return _unusual(budget, onsets, open_frac, tried)
+    warning = [
+        (thresholds, scores)
         for thresholds, scores in tried
-        if scores.onset_recall and (scores.false_alarms_per_hour or 0.0) <= budget
+        if scores.hits
+        and (scores.false_alarms_per_hour or 0.0) <= budget
+        and (scores.duty_frac or 0.0) <= base_rate + open_frac
     ]
-    if not ranked:
-        return _default("no threshold warns of an onset within the false-alarm budget")
-    return max(ranked, key=lambda pair: pair[0])[1]
+    if not warning:
+        return _default("no threshold warns of an onset within the budget of false alarms and open time")
+    return max(warning, key=_merit)[0]
+
+
+def _merit(pair: Tried) -> tuple[float, float, float]:
+    thresholds, scores = pair
+    return scores.onset_recall or 0.0, -(scores.false_alarms_per_hour or 0.0), thresholds.open_at
+
+
+def _unusual(budget: float, onsets: int, open_frac: float, tried: Sequence[Tried]) -> AlertThresholds:
+    """Return the lowest threshold that is seldom reached: onsets are too few to choose by."""
+    found = f"{onsets} onset{'' if onsets == 1 else 's'} on the calibrate slice"
+    few = f"{found}, {MIN_ONSETS} are needed to choose by"
+    # One false alarm in a quarter of an hour is no rate: where there are few onsets there is little time too.
+    seldom = [
+        thresholds
+        for thresholds, scores in tried
+        if thresholds.open_at >= LEAST_OPEN
+        and scores.false_alarms <= max(budget * scores.hours, 1.0)
+        and (scores.duty_frac or 0.0) <= open_frac
+    ]
+    if not seldom:
+        return _default(f"{few}, and none from {LEAST_OPEN:g} on keeps the budget")
+    lowest = min(seldom, key=lambda thresholds: (thresholds.open_at, -thresholds.close_at))
+    reason = (
+        f"{few}: the lowest from {LEAST_OPEN:g} on with alerts open for {open_frac:.1%} of the time at most"
+    )
+    return AlertThresholds(lowest.open_at, lowest.close_at, reason, lowest.episodes)
 
 
 def _default(reason: str) -> AlertThresholds:
-    return AlertThresholds(DEFAULT_OPEN, DEFAULT_OPEN * CLOSE_FRAC, reason)
+    return AlertThresholds(DEFAULT_OPEN, DEFAULT_CLOSE, reason)
 
 
 def _candidates(p_spike: F8) -> list[float]:
-    """Return up to 100 distinct positive probabilities, dense at the top where thresholds matter."""
+    """Return up to 50 distinct positive probabilities, dense at the top where thresholds matter."""
     values = np.unique(p_spike[p_spike > 0.0])
     if len(values) <= MAX_CANDIDATES:
         return [float(v) for v in values]

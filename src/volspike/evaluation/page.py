@@ -15,6 +15,7 @@ from volspike.errors import ConfigError
 from volspike.evaluation.bootstrap import Gain
 from volspike.evaluation.days import worst_day
 from volspike.evaluation.enough import MIN_BLOCKS, MIN_CLUSTERS, MIN_WINDOWS
+from volspike.evaluation.episodes import EpisodeScores, score_episodes
 from volspike.evaluation.judgement import Judgement
 from volspike.evaluation.page_charts import (
     budget_chart,
@@ -25,8 +26,8 @@ from volspike.evaluation.page_charts import (
 )
 from volspike.evaluation.report import Evaluation
 from volspike.evaluation.score_words import GAIN_NAMES, SCORE_WORDS, TERMS, ScoreWords
-from volspike.evaluation.scores import Scores
-from volspike.evaluation.timeline import Timeline, make_timeline
+from volspike.evaluation.scores import Scores, graded_seconds
+from volspike.evaluation.timeline import Timeline, alerts_for, make_timeline
 from volspike.exchange.decimals import format_time_ns
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
@@ -153,20 +154,21 @@ def _context(evaluation: Evaluation, dataset: Dataset, split: Split, about: Abou
         "names": (*names, reference),
         "models": names,
         "score_rows": [(words, [_score(scores[name], words) for name in scores]) for words in SCORE_WORDS],
-        "gain_rows": _gain_rows([evaluation.judged[name] for name in names]),
+        "gain_rows": _gain_rows([evaluation.judged[name] for name in names], scores[reference].enough_data),
         "charts": (
             precision_recall_chart(test, split.test, sides),
             reliability_chart(sides),
-            budget_chart(sides),
+            *(() if evaluation.alerts else (budget_chart(sides),)),
             sigma_chart(test, split.test, chosen, evaluation.judged[chosen]),
         ),
+        "alert_rows": _alert_rows(evaluation, test),
         "sides": sides,
         "budget_rows": [
             points
             for points in zip(
                 evaluation.judged[chosen].budgets, evaluation.reference_judged.budgets, strict=True
             )
-            if not all(point.reason for point in points)
+            if any(point.open_at is not None for point in points)
         ],
         "no_thresholds": tuple(_no_thresholds({name: sides[name][1] for name in (chosen, reference)})),
         "reference": reference,
@@ -226,25 +228,26 @@ def _score(scores: Scores, words: ScoreWords) -> str:
     return _form(getattr(scores, words.field), words.digits)
 
 
-def _gain_rows(judged: Sequence[Judgement]) -> list[tuple[str, list[GainCell | None]]]:
+def _gain_rows(judged: Sequence[Judgement], enough: bool) -> list[tuple[str, list[GainCell | None]]]:
     rows = []
     for field, (name, digits) in GAIN_NAMES.items():
         gains = [judgement.gains[field] for judgement in judged]
         reach = max((max(abs(g.low), abs(g.high), abs(g.value)) for g in gains if g), default=0.0) or 1.0
         shown = min(MOST_DIGITS, max(digits, 1 - math.floor(math.log10(reach))))
-        rows.append((name, [None if gain is None else _gain(gain, shown, reach) for gain in gains]))
+        rows.append((name, [None if gain is None else _gain(gain, shown, reach, enough) for gain in gains]))
     return rows
 
 
-def _gain(gain: Gain, digits: int, reach: float) -> GainCell:
-    tone = "better" if gain.low > 0.0 else "worse" if gain.high < 0.0 else "open"
+def _gain(gain: Gain, digits: int, reach: float, enough: bool) -> GainCell:
+    """Return a cell; without enough data nothing is better or worse, whatever the interval says."""
+    tone = "better" if enough and gain.low > 0.0 else "worse" if enough and gain.high < 0.0 else "open"
     low, at, high = (round(BAR * value / reach, 1) for value in (gain.low, gain.value, gain.high))
     interval = f"{_form(gain.low, digits, '+')} to {_form(gain.high, digits, '+')}"
     return GainCell(_form(gain.value, digits, "+"), interval, tone, low, at, high)
 
 
 def _no_thresholds(sides: Mapping[str, Judgement]) -> Iterator[tuple[str, str, str]]:
-    """Yield a side, the budgets that calibrate gave it no threshold for, and why not."""
+    """Yield a side, the budgets for which calibrate did not choose its thresholds by onsets, and why not."""
     for name, side in sides.items():
         for reason in sorted({point.reason for point in side.budgets if point.reason}):
             budgets = [point.budget_per_hour for point in side.budgets if point.reason == reason]
@@ -252,12 +255,23 @@ def _no_thresholds(sides: Mapping[str, Judgement]) -> Iterator[tuple[str, str, s
 
 
 def _timeline(evaluation: Evaluation, test: Dataset, split: Split) -> Timeline:
-    chosen, reference = evaluation.judged[evaluation.champion], evaluation.reference_judged
+    name = evaluation.champion
+    if evaluation.alerts:
+        return make_timeline(test, [(name, evaluation.alerts[name], "")])
+    ours, theirs = evaluation.judged[name], evaluation.reference_judged
     return make_timeline(
         test,
-        (evaluation.champion, chosen.scored.p_spike[split.test], chosen.budgets),
-        (evaluation.reference, reference.scored.p_spike[split.test], reference.budgets),
+        [
+            (who, *alerts_for(test, side.scored.p_spike[split.test], side.budgets))
+            for who, side in ((name, ours), (evaluation.reference, theirs))
+        ],
     )
+
+
+def _alert_rows(evaluation: Evaluation, test: Dataset) -> list[tuple[str, EpisodeScores]]:
+    """Return how the alerts of a walk-forward fared; none elsewhere."""
+    rows = graded_seconds(test)
+    return [(name, score_episodes(rows, alerts)) for name, alerts in evaluation.alerts.items()]
 
 
 def _form(value: float | None, digits: int = 3, sign: str = "", unit: str = "") -> str:

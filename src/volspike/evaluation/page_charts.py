@@ -118,7 +118,8 @@ def sigma_chart(test: Dataset, index: npt.NDArray[np.int64], name: str, side: Ju
     realised = np.maximum(test.sigma_future_bps, test.floor_bps)[known]
     groups = list(_sigma_groups(scored, realised))
     values = [value for group in groups for value in group]
-    x, y = (axis_over(f"{what} volatility, bps", values, log=True) for what in ("predicted", "realised"))
+    x = axis_over("predicted volatility, bps", [group[0] for group in groups], log=True)
+    y = axis_over("realised volatility, bps", values, log=True)
     points = tuple(Point(group[0], group[1]) for group in groups)
     whiskers = tuple((group[0], group[2], group[3]) for group in groups)
     ends = [tuple(Point(group[0], group[at]) for group in groups) for at in (4, 5)]

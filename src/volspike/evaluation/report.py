@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from volspike.evaluation.audit import Audit, Refit, audit_training
+from volspike.evaluation.episodes import AlertSpan
 from volspike.evaluation.judgement import Judgement, judge
 from volspike.evaluation.missing_labels import SigmaBin, unlabelled_by_sigma
 from volspike.evaluation.plots import plot_confusion, plot_precision_recall
@@ -47,7 +48,7 @@ SUMMARY = (
     "enough_data",
 )
 JUDGED = ("gains", "reliability", "budgets", "days")
-SMALL_GAP = 0.1
+SMALL_GAP = 0.03  # of ROC AUC
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Evaluation:
         What is said beyond scores of each model, and of the reference, on test.
     unlabelled : tuple of SigmaBin
         Which of all rows have no label, by current volatility.
+    alerts : dict of str to tuple of AlertSpan
+        Of a walk-forward: the alerts of each model on test, by the thresholds that each training chose.
     audit : Audit or None
         The leak audit; None where these are other rows than the models were trained on.
     """
@@ -91,6 +94,7 @@ class Evaluation:
     unlabelled: tuple[SigmaBin, ...]
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     plots: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    alerts: dict[str, tuple[AlertSpan, ...]] = field(default_factory=dict)
     audit: Audit | None = None
 
     def summary(self, name: str) -> dict[str, dict[str, float | int | bool | None]]:
@@ -196,18 +200,19 @@ def evaluate(
 def describe_gap(fit: Scores, test: Scores) -> str:
     """Say in words how a model's scores change from fit to test.
 
-    Lift is compared, not PR-AUC: that moves with the base rate.
+    ROC AUC is compared: PR-AUC and lift move with the base rate of spikes, it does not.
     """
-    if fit.lift is None or test.lift is None:
+    if fit.roc_auc is None or test.roc_auc is None:
         return _undefined(fit, test)
-    change = test.lift / fit.lift - 1.0
+    change = test.roc_auc - fit.roc_auc
     if abs(change) <= SMALL_GAP:
-        verdict = "holds from fit to test"
+        verdict = "ranks on test as on fit"
     elif change < 0.0:
-        verdict = f"loses {-change:.0%} of its lift from fit to test: overfitted, or the market changed"
+        verdict = "ranks worse on test than on fit: overfitted, or the market changed"
     else:
-        verdict = f"gains {change:.0%} of lift from fit to test: the test part is easier, or thin"
+        verdict = "ranks better on test than on fit: the test part is easier, or thin"
     numbers = (
+        f"ROC AUC {fit.roc_auc:.3f} and {test.roc_auc:.3f}; "
         f"PR-AUC {fit.pr_auc:.3f} at base rate {fit.base_rate:.3f} on fit, "
         f"{test.pr_auc:.3f} at {test.base_rate:.3f} on test"
     )
@@ -230,9 +235,9 @@ def _audit(
 
 
 def _undefined(fit: Scores, test: Scores) -> str:
-    part, scores = ("fit", fit) if fit.lift is None else ("test", test)
+    part, scores = ("fit", fit) if fit.roc_auc is None else ("test", test)
     counts = f"{scores.positives} spikes in {scores.rows} labelled rows"
-    return f"not enough data: PR-AUC is undefined on {part}, {counts}"
+    return f"not enough data: ROC AUC is undefined on {part}, {counts}"
 
 
 def score_parts(

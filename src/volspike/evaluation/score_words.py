@@ -58,25 +58,26 @@ SCORE_WORDS = (
     ScoreWords("pinball_high_bps", "pinball 95 %, bps", 3, LOWER, "Pinball loss of the band's upper end."),
     ScoreWords(
         "pr_auc",
-        "average precision",
+        "PR-AUC",
         3,
         HIGHER,
-        "Mean share of true spikes among the rows ranked highest; guessing gives the base rate.",
+        "Average precision: mean share of true spikes among the rows ranked highest; guessing gives the base "
+        "rate.",
     ),
     ScoreWords("base_rate", "base rate", 3, NEITHER, "Share of labelled rows that are spikes."),
-    ScoreWords("lift", "lift", 2, HIGHER, "Average precision over base rate; 1 is guessing."),
+    ScoreWords("lift", "lift", 2, HIGHER, "PR-AUC over base rate; 1 is guessing."),
     ScoreWords(
         "within_session_pr_auc",
-        "AP within sessions",
+        "PR-AUC within sessions",
         3,
         HIGHER,
-        "Average precision of each session, weighted by its spikes: telling wild days from calm ones gains "
+        "PR-AUC of each session, weighted by its spikes: telling wild days from calm ones gains "
         "nothing here.",
     ),
     ScoreWords("sessions", "sessions in it", 0, NEITHER, "Sessions with both classes."),
     ScoreWords(
         "onset_pr_auc",
-        "onset AP",
+        "onset PR-AUC",
         4,
         HIGHER,
         "Average precision of the first spike after a calm minute alone: what a warning is for.",
@@ -84,7 +85,7 @@ SCORE_WORDS = (
     ScoreWords("onsets", "onsets", 0, NEITHER, "First spike rows after at least 60 labelled calm seconds."),
     ScoreWords(
         "continuation_pr_auc",
-        "continuation AP",
+        "continuation PR-AUC",
         3,
         HIGHER,
         "The same for all other spikes: it is volatile already, and the present shows it.",
@@ -97,8 +98,8 @@ SCORE_WORDS = (
 GAIN_NAMES = {
     "log_loss": ("log-loss", 4),
     "qlike": ("QLIKE", 4),
-    "pr_auc": ("average precision", 3),
-    "onset_pr_auc": ("onset AP", 3),
+    "pr_auc": ("PR-AUC", 3),
+    "onset_pr_auc": ("onset PR-AUC", 3),
     "brier": ("Brier", 5),
 }
 

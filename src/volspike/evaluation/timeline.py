@@ -57,33 +57,42 @@ class Timeline:
     missed: tuple[float, ...]
 
 
-def make_timeline(
-    test: Dataset,
-    model: tuple[str, F8, Sequence[BudgetPoint]],
-    reference: tuple[str, F8, Sequence[BudgetPoint]],
-) -> Timeline:
+def alerts_for(test: Dataset, p_spike: F8, budgets: Sequence[BudgetPoint]) -> tuple[Sequence[AlertSpan], str]:
+    """Return the alerts on the n rows of test for 2 false alarms an hour, and why there are none.
+
+    Parameters
+    ----------
+    test : Dataset
+        The rows.
+    p_spike : float64[n]
+        Probabilities.
+    budgets : sequence of BudgetPoint
+        The alert-budget curve.
+    """
+    for point in budgets:
+        if point.budget_per_hour == MAX_FALSE_ALARMS_PER_HOUR and point.open_at is not None:
+            assert point.close_at is not None, "thresholds come in pairs"
+            return alerts_on(test, p_spike, point.open_at, point.close_at), ""
+    return (), "no thresholds"
+
+
+def make_timeline(test: Dataset, sides: Sequence[tuple[str, Sequence[AlertSpan], str]]) -> Timeline:
     """Return the timeline of the n rows of test, at least one.
 
     Parameters
     ----------
     test : Dataset
         The rows.
-    model, reference : (str, float64[n], sequence of BudgetPoint)
-        Name, probabilities, and the alert-budget curve, whose thresholds for 2 false alarms an hour are used.
+    sides : sequence of (str, sequence of AlertSpan, str)
+        Name, alerts, and why there are none: of the model, and of the reference if it has thresholds.
     """
     rows = graded_seconds(test)
     spikes = rows.second[rows.spike == 1]
     lanes = [Lane("spikes", "spike", _bars(test, [AlertSpan(s - test.step_s, s) for s in spikes.tolist()]))]
-    raised: list[list[AlertSpan]] = []
-    for style, (name, p_spike, budgets) in (("s0", model), ("ref", reference)):
-        point = next(at for at in budgets if at.budget_per_hour == MAX_FALSE_ALARMS_PER_HOUR)
-        alerts: list[AlertSpan] = []
-        if point.open_at is not None and point.close_at is not None:
-            alerts = alerts_on(test, p_spike, point.open_at, point.close_at)
-        raised.append(alerts)
-        lanes.append(Lane(f"alerts, {name}", style, _bars(test, alerts), point.reason))
+    for style, (name, alerts, empty) in zip(("s0", "ref"), sides, strict=False):
+        lanes.append(Lane(f"alerts, {name}", style, _bars(test, alerts), empty))
     onsets = rows.second[onset_mask(rows)]
-    warned = {onset for onset, _ in hits(onsets, raised[0])}
+    warned = {onset for onset, _ in hits(onsets, sides[0][1])}
     return Timeline(
         tuple(lanes),
         tuple(_sessions(test)),

@@ -21,6 +21,7 @@ from volspike.labels.dataset import Dataset, hashed, with_fixed_tau_of
 from volspike.labels.splits import PURGE_S, Split, reach_ns, split_times
 from volspike.models.calibration import ScoredRows
 from volspike.models.learner import Learner
+from volspike.models.manifest import AlertEntry
 from volspike.models.train import TrainResult
 
 I8 = npt.NDArray[np.int64]
@@ -31,6 +32,8 @@ PAST_FRACTIONS = (0.8, 0.1, 0.1, 0.0)
 CHAMPION = "champion"
 REFERENCE = "reference"
 RULE = "rule:"
+REST_SHARE = 10
+ONE_CLASS = "not enough data: the fit slice has labels of one class"
 NS = 1_000_000_000
 
 
@@ -45,12 +48,14 @@ class WalkForward:
     models : dict of str to ScoredRows
         Predictions of each model, of each simple rule (``rule:NAME``), and of what would have been served:
         ``champion`` and ``reference``, as each fold chose them.
-    open_at : dict of str to float64[n]
-        Alert threshold of each model at each row, as its fold chose it.
+    open_at, close_at : dict of str to float64[n]
+        Alert thresholds of each model at each row, as its fold chose them.
     fold : int64[n]
         Number of the fold.
     chosen : tuple of (str, str)
         Champion and reference of each fold.
+    left_out : dict of str to str
+        Why a model or rule that some fold has is missing here: which folds lack it, and why, in words.
     first : TrainResult
         What the first fold trained.
     online : Learner or None
@@ -61,8 +66,10 @@ class WalkForward:
     rows: Dataset
     models: dict[str, ScoredRows]
     open_at: dict[str, npt.NDArray[np.float64]]
+    close_at: dict[str, npt.NDArray[np.float64]]
     fold: I8
     chosen: tuple[tuple[str, str], ...]
+    left_out: dict[str, str]
     first: TrainResult
     online: Learner | None = None
 
@@ -77,13 +84,16 @@ def folds(event_ns: I8, from_ns: int, until_ns: int, every_s: int, purge_s: int 
     from_ns, until_ns : int
         The test rows lie in [from, until).
     every_s : int
-        Length of a fold's test part in seconds.
+        Length of a fold's test part in seconds. A rest of less than a tenth of it at the end goes to the
+        fold before: no training is worth a row.
     purge_s : int
         At least so long between the end of a training label and the first test row.
     """
     reach = reach_ns(event_ns, purge_s)
-    for start_ns in range(from_ns, until_ns, every_s * NS):
-        stop_ns = min(start_ns + every_s * NS, until_ns)
+    starts_ns = list(range(from_ns, until_ns, every_s * NS))
+    if len(starts_ns) > 1 and REST_SHARE * (until_ns - starts_ns[-1]) < every_s * NS:
+        starts_ns.pop()
+    for start_ns, stop_ns in zip(starts_ns, (*starts_ns[1:], until_ns), strict=True):
         first, last = np.searchsorted(event_ns, (start_ns, stop_ns)).tolist()
         if first == last:
             continue
@@ -145,22 +155,25 @@ class _Fold:
     index: I8
     rows: Dataset
     models: Mapping[str, ScoredRows]
-    open_at: Mapping[str, float]
+    alert: Mapping[str, AlertEntry]
     chosen: tuple[str, str]
+    not_fitted: Mapping[str, str]
 
 
 def _fold(index: I8, rows: Dataset, result: TrainResult) -> _Fold:
     models = {name: bundle.predictor.predict_batch(rows) for name, bundle in result.bundles.items()}
     rules = {f"{RULE}{name}": rule.predict_batch(rows) for name, rule in result.references.items()}
-    open_at = {name: bundle.manifest.alert.open_at for name, bundle in result.bundles.items()}
+    alert = {name: bundle.manifest.alert for name, bundle in result.bundles.items()}
     served = {CHAMPION: models[result.champion], REFERENCE: rules[RULE + result.reference]}
-    open_at[CHAMPION] = open_at[result.champion]
-    return _Fold(index, rows, {**models, **served, **rules}, open_at, (result.champion, result.reference))
+    alert[CHAMPION] = alert[result.champion]
+    chosen = (result.champion, result.reference)
+    return _Fold(index, rows, {**models, **served, **rules}, alert, chosen, result.not_fitted)
 
 
 def _joined(dataset: Dataset, parts: list[_Fold], first: TrainResult, online: Learner | None) -> WalkForward:
     """Put the folds one behind the other; a model that one of them could not fit is left out."""
     names = [name for name in parts[0].models if all(name in part.models for part in parts)]
+    alerting = [name for name in names if name in parts[0].alert]
     rows = dataset.rows(np.concatenate([part.index for part in parts]))
     return WalkForward(
         rows=hashed(
@@ -171,16 +184,35 @@ def _joined(dataset: Dataset, parts: list[_Fold], first: TrainResult, online: Le
             )
         ),
         models={name: _end_to_end([part.models[name] for part in parts]) for name in names},
-        open_at={
-            name: np.concatenate([np.full(len(part.index), part.open_at[name]) for part in parts])
-            for name in names
-            if name in parts[0].open_at
-        },
+        open_at={name: _spread(parts, [part.alert[name].open_at for part in parts]) for name in alerting},
+        close_at={name: _spread(parts, [part.alert[name].close_at for part in parts]) for name in alerting},
         fold=np.repeat(np.arange(len(parts)), [len(part.index) for part in parts]),
         chosen=tuple(part.chosen for part in parts),
+        left_out=_left_out(parts),
         first=first,
         online=online,
     )
+
+
+def _left_out(parts: list[_Fold]) -> dict[str, str]:
+    """Return which folds lack a model or rule that others have or should have, and why."""
+    known = {name for part in parts for name in (*part.models, *part.not_fitted)}
+    told: dict[str, str] = {}
+    for name in sorted(known):
+        lacking = [number for number, part in enumerate(parts, 1) if name not in part.models]
+        if lacking:
+            reasons = {parts[number - 1].not_fitted.get(name, ONE_CLASS) for number in lacking}
+            numbers = ", ".join(map(str, lacking))
+            folds_ = "fold" if len(lacking) == 1 else "folds"
+            told[name.removeprefix(RULE)] = (
+                f"{folds_} {numbers} of {len(parts)}: {'; '.join(sorted(reasons))}"
+            )
+    return told
+
+
+def _spread(parts: list[_Fold], values: list[float]) -> npt.NDArray[np.float64]:
+    """Return the value of its fold at each row."""
+    return np.repeat(np.array(values, np.float64), [len(part.index) for part in parts])
 
 
 def _end_to_end(pieces: list[ScoredRows]) -> ScoredRows:

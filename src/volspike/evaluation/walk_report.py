@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from volspike.evaluation.episodes import (
-    CLOSE_FRAC,
+    DEFAULT_OPEN,
     AlertSpan,
-    GradedSeconds,
     open_alerts,
     score_episodes,
 )
@@ -20,16 +22,15 @@ from volspike.evaluation.missing_labels import unlabelled_by_sigma
 from volspike.evaluation.report import Evaluation, score_parts, tau_of
 from volspike.evaluation.scores import graded_seconds
 from volspike.evaluation.walk_forward import CHAMPION, REFERENCE, RULE, WalkForward
+from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
-from volspike.labels.targets import HORIZON_S
-
-DEFAULT_OPEN = 0.5
 
 
 def report_walk(walk: WalkForward) -> tuple[Evaluation, Split]:
     """Return the evaluation of a walk-forward, and the split of its rows: all are test.
 
-    The reference is what each fold chose. Without calibrate rows there is no alert-budget curve.
+    The reference is what each fold chose. Each training chose its own alert thresholds, so there is no
+    calibrate part to draw an alert-budget curve from: the alerts themselves are there.
     """
     none = np.empty(0, np.int64)
     split = Split(none, none, none, np.arange(len(walk.rows), dtype=np.int64))
@@ -41,14 +42,17 @@ def report_walk(walk: WalkForward) -> tuple[Evaluation, Split]:
     }
     evaluation = Evaluation(
         models=models,
-        reference=f"chosen a fold ({', '.join(sorted({chosen[1] for chosen in walk.chosen}))})",
+        reference=_reference(walk),
         reference_scores=score_parts(walk.rows, split, reference, DEFAULT_OPEN, reference),
         champion=CHAMPION,
         tau=tau_of(walk.rows),
         gaps={},
-        judged={name: judge(walk.rows, split, walk.models[name], reference) for name in names},
-        reference_judged=judge(walk.rows, split, reference),
+        judged={
+            name: replace(judge(walk.rows, split, walk.models[name], reference), budgets=()) for name in names
+        },
+        reference_judged=replace(judge(walk.rows, split, reference), budgets=()),
         unlabelled=unlabelled_by_sigma(walk.rows),
+        alerts={name: tuple(_alerts(walk, name)) for name in walk.open_at},
     )
     return evaluation, split
 
@@ -77,25 +81,37 @@ def compare_rules(walk: WalkForward) -> dict[str, dict[str, Any]]:
 
 
 def score_alerts(walk: WalkForward) -> dict[str, dict[str, Any]]:
-    """Return how the alerts of each model fared, opened and closed by the thresholds of each fold.
-
-    Nothing for candles: an alert that opens once a minute is none.
-    """
+    """Return how the alerts of each model fared, opened and closed by the thresholds of each fold."""
     rows = graded_seconds(walk.rows)
-    if rows.step_s >= HORIZON_S:
-        return {}
-    return {name: _alert_scores(walk, rows, name) for name in walk.open_at}
+    scores = {name: asdict(score_episodes(rows, _alerts(walk, name))) for name in walk.open_at}
+    return {name: {key: of[key] for key in of if key != "leads_s"} for name, of in scores.items()}
 
 
-def _alert_scores(walk: WalkForward, rows: GradedSeconds, name: str) -> dict[str, Any]:
+def _alerts(walk: WalkForward, name: str) -> list[AlertSpan]:
     spans: list[AlertSpan] = []
     for fold in range(len(walk.chosen)):
         here = walk.fold == fold
-        open_at = float(walk.open_at[name][here][0])
-        p_spike = walk.models[name].p_spike[here]
-        spans += open_alerts(rows.second[here], rows.run[here], p_spike, open_at, CLOSE_FRAC * open_at)
-    scores = asdict(score_episodes(rows, spans))
-    return {key: value for key, value in scores.items() if key != "leads_s"}
+        rows, p_spike = walk.rows, walk.models[name].p_spike[here]
+        open_at, close_at = (float(of[name][here][0]) for of in (walk.open_at, walk.close_at))
+        spans += _ended(
+            open_alerts(rows.second[here], rows.run[here], p_spike, open_at, close_at), rows, here
+        )
+    return spans
+
+
+def _ended(spans: list[AlertSpan], rows: Dataset, here: npt.NDArray[np.bool_]) -> Iterator[AlertSpan]:
+    """Yield the alerts of a fold; one still open at its end is over there, the next fold judges anew."""
+    for span in spans:
+        yield (
+            span
+            if span.close_second is not None
+            else AlertSpan(span.open_second, float(rows.second[here][-1]))
+        )
+
+
+def _reference(walk: WalkForward) -> str:
+    """Return which rules the folds chose, the most frequent first."""
+    return " / ".join(name for name, _ in Counter(chosen[1] for chosen in walk.chosen).most_common())
 
 
 def _open_at(walk: WalkForward, name: str) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from volspike.evaluation.bootstrap import Gain
 from volspike.evaluation.report import Evaluation
 from volspike.exchange.decimals import format_time_ns
-from volspike.models.manifest import Manifest
+from volspike.models.manifest import Manifest, calibration_is_proven
 
 SHOWN = {
     "log_loss": "log-loss",
@@ -51,7 +51,13 @@ def _head(manifest: Manifest) -> Iterator[str]:
     yield f"| kind | {manifest.kind}, {len(manifest.input_names)} inputs |"
     yield f"| feature set | {manifest.feature_set} {manifest.feature_set_version} |"
     yield f"| data | {manifest.product}, {manifest.feed}, {first} to {last} |"
-    clock = "the exchange's" if manifest.event_time_source == "exchange" else "the recorder's own clock"
+    clock = (
+        "ends of minutes, as the candles tell them"
+        if manifest.target == "range"
+        else "the exchange's"
+        if manifest.event_time_source == "exchange"
+        else "the recorder's own clock"
+    )
     yield f"| times | {clock} |"
     yield (
         f"| rows | fit {training.fit_rows:,}, tune {training.tune_rows:,}, "
@@ -87,7 +93,8 @@ def _scores(manifest: Manifest, evaluation: Evaluation) -> Iterator[str]:
     gains = {name: gain for name, gain in judged.gains.items() if gain is not None}
     yield f"The reference is {evaluation.reference}, the best simple rule on tune."
     if gains:
-        yield "Gains over it on test, with 95 % intervals of 2,000 draws of blocks; above 0 is better:"
+        mark = "" if summary["test"]["enough_data"] else " **Not enough data** for a claim."
+        yield f"Gains over it on test, with 95 % intervals of 2,000 draws of blocks; above 0 is better:{mark}"
         yield ""
         yield from (f"- {SHOWN.get(name, name)}: {_interval(gain)}" for name, gain in gains.items())
     else:
@@ -101,8 +108,9 @@ def _limits(manifest: Manifest, evaluation: Evaluation) -> Iterator[str]:
     yield "## Calibration"
     yield ""
     stated = manifest.calibration
+    unproven = "" if calibration_is_proven(manifest) else ", which is **not enough data** to rely on"
     yield (
-        f"Platt scaling, slope {stated.slope:.2f}, on {stated.rows:,} rows."
+        f"Platt scaling, slope {stated.slope:.2f}, on {stated.rows:,} rows{unproven}."
         if stated.calibrated
         else (f"Uncalibrated: {stated.reason}.")
     )

@@ -178,6 +178,12 @@ def file_entry(path: str, content: bytes) -> FileEntry:
     return FileEntry(path=path, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
 
+def calibration_is_proven(manifest: Manifest) -> bool:
+    """Tell whether a model was calibrated, and on a slice with enough data to rely on that."""
+    thin = any(note.startswith("calibrate: not enough data") for note in manifest.notes)
+    return manifest.calibration.calibrated and not thin
+
+
 def pretty(record: msgspec.Struct) -> bytes:
     """Return a record as indented JSON with a line end."""
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"

@@ -403,7 +403,7 @@ def _bundle(
     if band.part != "calibrate":
         notes.append(f"90 % band taken on {band.part}: calibrate has {len(slices.calibrate)} rows")
     if alert.reason:
-        notes.append(f"default alert thresholds: {alert.reason}")
+        notes.append(f"alert thresholds: {alert.reason}")
     manifest = msgspec.structs.replace(
         draft,
         name=name,

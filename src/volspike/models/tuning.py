@@ -50,7 +50,8 @@ def tune_settings(
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # A trial on folds too thin is told by the error it raises, not by a traceback in a log.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows = dataset.rows(np.concatenate((split.fit, split.tune)))
 
     def loss(trial: Trial) -> float:

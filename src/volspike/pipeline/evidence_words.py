@@ -13,6 +13,7 @@ from volspike.evaluation.enough import (
     MIN_CLUSTERS,
     MIN_WINDOWS,
     WINDOW_S,
+    Evidence,
     count_evidence,
 )
 from volspike.exchange.candles import CandleTable
@@ -63,14 +64,24 @@ def _evidence(part: Dataset, share: float) -> str:
     found = count_evidence(part.second, part.run, part.spike)
     if found.enough_data:
         return "enough data"
-    lacking_s = max(
-        (MIN_BLOCKS - found.blocks) * BLOCK_S,
-        (MIN_WINDOWS - found.windows) * WINDOW_S,
-    )
     counts = (
         f"{found.clusters} of {MIN_CLUSTERS} clusters, {found.windows} of {MIN_WINDOWS} windows, "
         f"{found.blocks} of {MIN_BLOCKS} blocks"
     )
-    if lacking_s <= 0:
-        return f"{counts}: more spikes are needed"
-    return f"{counts}: about {lacking_s / HOUR_S / share:,.0f} more hours of recording"
+    return f"{counts}: {_lacking(found, share)}"
+
+
+def _lacking(found: Evidence, share: float) -> str:
+    """Say how much more recording a part needs: clusters at the pace of those found, if there are any."""
+    pace_s = found.windows * WINDOW_S / found.clusters if found.clusters else 0.0
+    lacking_s = max(
+        (MIN_BLOCKS - found.blocks) * BLOCK_S,
+        (MIN_WINDOWS - found.windows) * WINDOW_S,
+        (MIN_CLUSTERS - found.clusters) * pace_s,
+        0.0,
+    )
+    hours = f"at least {lacking_s / HOUR_S / share:,.0f} more hours of recording"
+    if found.clusters:
+        return hours
+    none = "no cluster yet to tell the pace of spikes by"
+    return f"{hours}; {none}" if lacking_s else f"more spikes are needed; {none}"

@@ -22,6 +22,7 @@ F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
 
 FEWEST_ROWS = 100
+RECORDINGS = {".ndjson", ".jsonl"}
 NO_TIME = np.iinfo(np.int64).min
 LATEST_NS = 2**62
 # Below these, a number of a time is in units of so many ns.
@@ -63,6 +64,9 @@ def read_foreign(path: Path, told: Told) -> AuditRows:
 def _read(path: Path) -> pl.DataFrame:
     import polars as pl
 
+    if RECORDINGS & {suffix.lower() for suffix in path.suffixes} and path.is_file():
+        remedy = "volspike import it, then volspike replay, then volspike audit without a file"
+        raise FeatureError(str(path), "it is a recording of frames or rows, no file of features", remedy)
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return pl.read_parquet(path)

@@ -30,6 +30,7 @@ from volspike.models.manifest import Manifest
 from volspike.models.mlflow_client import Server
 from volspike.models.predictor import Predictor
 from volspike.models.resolving import resolve_model
+from volspike.models.settings import KINDS
 from volspike.models.shelf import bundle_paths
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_candles import silent
@@ -173,7 +174,12 @@ def _siblings(home: Home, chosen: Bundle) -> dict[str, Bundle]:
             continue  # a damaged neighbour is `volspike models`' business
         if bundle.manifest.training == chosen.manifest.training:
             family.setdefault(bundle.manifest.name, bundle)
-    return family
+    return {name: family[name] for name in sorted(family, key=_place)}
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Return where a model stands in a report: in the order of training, then by name."""
+    return (KINDS.index(name) if name in KINDS else len(KINDS)), name
 
 
 @dataclass(frozen=True)

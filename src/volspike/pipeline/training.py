@@ -22,7 +22,7 @@ from volspike.models.mlflow_run import Registered
 from volspike.models.registry import Crown, register
 from volspike.models.settings import KINDS, ON_REQUEST, TrainSettings
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import champions, crown_champion
+from volspike.models.standing import Standing, champions, crown_champion, standing_of
 from volspike.models.train import TrainResult, train, with_note, with_scores
 from volspike.models.tuning import tune_settings
 from volspike.pipeline.evidence_words import describe_parts
@@ -48,6 +48,8 @@ class Trained:
         Bundle directories by model.
     registered : dict of str to Registered
         MLflow versions by model; none while MLflow is away.
+    succession : str
+        Who was champion before, and who is it now, in words.
     """
 
     dataset: Dataset
@@ -56,6 +58,7 @@ class Trained:
     evaluation: Evaluation
     saved: dict[str, Path]
     registered: dict[str, Registered]
+    succession: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report under the names of the command line."""
@@ -66,6 +69,7 @@ class Trained:
             "dataset_sha256": self.dataset.sha256,
             "not_fitted": self.result.not_fitted,
             "champion_reason": self.result.champion_reason,
+            "succession": self.succession,
             "reference_reason": self.result.reference_reason,
             "bundles": {name: str(path) for name, path in self.saved.items()},
             "mlflow": {
@@ -140,6 +144,7 @@ def train_models(
     reason = f"its audit found {', '.join(leaks)}" if leaks else _only_for_study(champion)
     if crown is crown_champion and not reason:
         reason = _is_thinner(champion, home.models)
+    before = standing_of(home.models, champion.product, champion.feed)
     registration = register(
         result,
         evaluation,
@@ -152,7 +157,24 @@ def train_models(
         say(f"WARNING: {registration.waiting.words}")
     if reason:
         say(f"the champion stays what it was: {reason}")
-    return Trained(dataset, split, result, evaluation, saved, registration.models)
+    after = standing_of(home.models, champion.product, champion.feed)
+    succession = _succession(before, after, champion)
+    return Trained(dataset, split, result, evaluation, saved, registration.models, succession)
+
+
+def _succession(before: Standing, after: Standing, candidate: Manifest) -> str:
+    """Say who serves from now on, and whom that replaces."""
+    was, now = (f"{each.name} {each.version}" if each.name else "" for each in (before, after))
+    if (after.name, after.version) != (candidate.name, candidate.version):
+        return f"{candidate.name} {candidate.version} does not serve: {now or 'no model'} is champion"
+    if was == now:
+        return f"{now} stays champion: the same model came out"
+    if not was:
+        return f"{now} is champion, the first of {candidate.product} on {candidate.feed}"
+    return (
+        f"{now} is champion and replaces {was}, unproven against it: a training by hand crowns the newest; "
+        f"volspike rollback brings {was} back, volspike retrain would have put it on trial first"
+    )
 
 
 def _tuned(

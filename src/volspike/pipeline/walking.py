@@ -20,6 +20,7 @@ from volspike.evaluation.page import About, check_page, render_page, write_page
 from volspike.evaluation.report import Evaluation
 from volspike.evaluation.walk_forward import folds, walk_forward
 from volspike.evaluation.walk_report import compare_rules, report_walk, score_alerts
+from volspike.exchange.decimals import format_time_ns
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
 from volspike.models.learner import Learner
@@ -88,7 +89,7 @@ def walk_models(
     log = request.looks or home.looks
     stored = training_data(home, settings, request.product, request.feed, say=say)
     dataset = stored.dataset
-    page = request.page or home.reports / f"walk-forward-{dataset.product}-{dataset.feed}.html"
+    page = request.page or home.reports / f"{_page_name(dataset, request)}.html"
     before = read_looks(log)
     check_page(page)
     if request.final:
@@ -120,6 +121,7 @@ def walk_models(
         "rules": compare_rules(walk),
         "lives": score_lives(walk),
         "alerts": score_alerts(walk),
+        "not_fitted": walk.left_out,
         "folds": [
             {"champion": champion, "reference": reference, "rows": int(np.count_nonzero(walk.fold == fold))}
             for fold, (champion, reference) in enumerate(walk.chosen)
@@ -133,6 +135,16 @@ def walk_models(
         "looks_log": str(log),
         "look": None if look is None else msgspec.to_builtins(look),
     }
+
+
+def _page_name(dataset: Dataset, request: WalkRequest) -> str:
+    """Return a name of its own for each market, tau and span: no page takes the place of another."""
+    span = (
+        "" if ns is None else f"-{word}-{format_time_ns(ns, 0)[:16].replace(':', '')}"
+        for word, ns in (("from", request.from_ns), ("until", request.until_ns))
+    )
+    every = "" if request.every_days == 1.0 else f"-every-{request.every_days:g}-days"
+    return f"walk-forward-{dataset.product}-{dataset.feed}-{dataset.tau.mode}{''.join(span)}{every}"
 
 
 def _started(rows: Dataset, split: Split, how: TrainSettings, say: Callable[[str], None]) -> Learner | None:

@@ -117,9 +117,12 @@ def part_balance(part: Dataset) -> Balance:
 
 
 def _floor_frac(candidate: Candidate, labelled: Dataset, split: Split) -> float:
-    """Return the share of rows whose tau is the floor: that of adaptive mode, or one quote increment."""
+    """Return the share of rows whose tau is the floor: that of adaptive mode, or one quote increment.
+
+    A constant has none.
+    """
     if candidate.constant_bps is not None:
-        return 1.0
+        return 0.0
     floor_bps = candidate.spec.floor_bps
     if candidate.spec.mode == "fixed":
         floor_bps = increment_bps(labelled.increment, float(np.median(labelled.mid[split.fit])))
