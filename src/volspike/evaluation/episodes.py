@@ -249,7 +249,7 @@ def choose_thresholds(
     Parameters
     ----------
     rows : GradedSeconds
-        Rows of the calibrate slice, n of them.
+        The n rows to choose them on: calibrate, and slices before it where that is thin.
     p_spike : float64[n]
         Calibrated probabilities.
     max_false_alarms_per_hour : float
@@ -259,7 +259,7 @@ def choose_thresholds(
     -------
     AlertThresholds
         Of equal recall, the fewest false alarms, then the highest threshold. The defaults, with the reason,
-        where the slice has no onset or no threshold keeps the budget.
+        where the rows have no onset or no threshold keeps the budget.
     """
     return choose_for_budgets(rows, p_spike, (max_false_alarms_per_hour,))[0]
 
@@ -269,7 +269,7 @@ def choose_for_budgets(
 ) -> list[AlertThresholds]:
     """Choose thresholds for each of several budgets as ``choose_thresholds`` does for one."""
     if not np.any(onset_mask(rows)):
-        return [_default("no onset on the calibrate slice")] * len(budgets_per_hour)
+        return [_default("no onset in the rows to choose them on")] * len(budgets_per_hour)
     tried = [_try(rows, p_spike, open_at) for open_at in _candidates(p_spike)]
     return [_best_within(budget, tried) for budget in budgets_per_hour]
 

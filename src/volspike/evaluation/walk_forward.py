@@ -5,7 +5,8 @@
     fold 3    fit ...................... tune calibrate   | purge | test
 
 All models, rules, thresholds and taus are fitted anew in each fold, on rows whose label ends five minutes
-before the fold's test rows begin.
+before the fold's test rows begin. The 90 % bands of models are those that serving would have recorded: each
+training begins at its own, and its outcomes in the fold move it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from volspike.errors import NotEnoughDataError
 from volspike.labels.dataset import Dataset, hashed, with_fixed_tau_of
 from volspike.labels.splits import PURGE_S, Split, reach_ns, split_times
+from volspike.models.adaptive_band import adapted
 from volspike.models.calibration import ScoredRows
 from volspike.models.train import TrainResult
 
@@ -32,6 +34,34 @@ RULE = "rule:"
 NS = 1_000_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class FoldTraining:
+    """What the training of a fold said of itself.
+
+    Attributes
+    ----------
+    champion, champion_reason, reference, reference_reason : str
+        What it chose, and how.
+    fixed_bps : float
+        Its fixed tau: that of its own fit slice.
+    enough_data : bool
+        Whether its fit slice was enough for any claim.
+    notes : dict of str to tuple of str
+        What is thin, uncalibrated or guessed, by model.
+    not_fitted : dict of str to str
+        Why a model could not be fitted, by name.
+    """
+
+    champion: str
+    champion_reason: str
+    reference: str
+    reference_reason: str
+    fixed_bps: float
+    enough_data: bool
+    notes: dict[str, tuple[str, ...]]
+    not_fitted: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class WalkForward:
     """Out-of-sample predictions of all folds, in time order.
@@ -39,7 +69,7 @@ class WalkForward:
     Attributes
     ----------
     rows : Dataset
-        The n test rows, each with the tau that its fold knew.
+        The n test rows, each with the tau that its fold knew; their fixed tau is the folds' median.
     models : dict of str to ScoredRows
         Predictions of each model, of each simple rule (``rule:NAME``), and of what would have been served:
         ``champion`` and ``reference``, as each fold chose them.
@@ -47,15 +77,20 @@ class WalkForward:
         Alert threshold of each model at each row, as its fold chose it.
     fold : int64[n]
         Number of the fold.
-    chosen : tuple of (str, str)
-        Champion and reference of each fold.
+    trainings : tuple of FoldTraining
+        Of each fold.
     """
 
     rows: Dataset
     models: dict[str, ScoredRows]
     open_at: dict[str, npt.NDArray[np.float64]]
     fold: I8
-    chosen: tuple[tuple[str, str], ...]
+    trainings: tuple[FoldTraining, ...]
+
+    @property
+    def chosen(self) -> tuple[tuple[str, str], ...]:
+        """Return champion and reference of each fold."""
+        return tuple((training.champion, training.reference) for training in self.trainings)
 
 
 def folds(event_ns: I8, from_ns: int, until_ns: int, every_s: int, purge_s: int = PURGE_S) -> Iterator[Split]:
@@ -106,7 +141,7 @@ def walk_forward(
     Raises
     ------
     NotEnoughDataError
-        When no row lies in the span, or a fold has nothing to train on.
+        When no row lies in the span, or a fold has nothing at all to train on; thin folds say so in notes.
     """
     parts: list[_Fold] = []
     for number, split in enumerate(folds(dataset.event_ns, from_ns, until_ns, every_s)):
@@ -125,16 +160,29 @@ class _Fold:
     rows: Dataset
     models: Mapping[str, ScoredRows]
     open_at: Mapping[str, float]
-    chosen: tuple[str, str]
+    training: FoldTraining
 
 
 def _fold(index: I8, rows: Dataset, result: TrainResult) -> _Fold:
-    models = {name: bundle.predictor.predict_batch(rows) for name, bundle in result.bundles.items()}
+    models = {
+        name: adapted(bundle.predictor.predict_batch(rows), rows).scored
+        for name, bundle in result.bundles.items()
+    }
     rules = {f"{RULE}{name}": rule.predict_batch(rows) for name, rule in result.references.items()}
     open_at = {name: bundle.manifest.alert.open_at for name, bundle in result.bundles.items()}
     served = {CHAMPION: models[result.champion], REFERENCE: rules[RULE + result.reference]}
     open_at[CHAMPION] = open_at[result.champion]
-    return _Fold(index, rows, {**models, **served, **rules}, open_at, (result.champion, result.reference))
+    training = FoldTraining(
+        champion=result.champion,
+        champion_reason=result.champion_reason,
+        reference=result.reference,
+        reference_reason=result.reference_reason,
+        fixed_bps=rows.fixed_tau_bps,
+        enough_data=all(bundle.manifest.enough_data for bundle in result.bundles.values()),
+        notes={name: bundle.manifest.notes for name, bundle in result.bundles.items()},
+        not_fitted=result.not_fitted,
+    )
+    return _Fold(index, rows, {**models, **served, **rules}, open_at, training)
 
 
 def _joined(dataset: Dataset, parts: list[_Fold]) -> WalkForward:
@@ -145,6 +193,7 @@ def _joined(dataset: Dataset, parts: list[_Fold]) -> WalkForward:
         rows=hashed(
             replace(
                 rows,
+                fixed_tau_bps=float(np.median([part.rows.fixed_tau_bps for part in parts])),
                 tau_bps=np.concatenate([part.rows.tau_bps for part in parts]),
                 spike=np.concatenate([part.rows.spike for part in parts]),
             )
@@ -156,7 +205,7 @@ def _joined(dataset: Dataset, parts: list[_Fold]) -> WalkForward:
             if name in parts[0].open_at
         },
         fold=np.repeat(np.arange(len(parts)), [len(part.index) for part in parts]),
-        chosen=tuple(part.chosen for part in parts),
+        trainings=tuple(part.training for part in parts),
     )
 
 

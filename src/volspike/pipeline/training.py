@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from volspike.config import Settings
-from volspike.errors import LeakError, ModelError, NotEnoughDataError
+from volspike.errors import LeakError, ModelError
 from volspike.evaluation.report import Evaluation, evaluate
 from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import Dataset
@@ -22,7 +22,7 @@ from volspike.models.settings import TrainSettings
 from volspike.models.shelf import save_bundle
 from volspike.models.standing import Standing, champions, crown_champion
 from volspike.models.train import TrainResult, train, with_note, with_scores
-from volspike.models.tuning import tune_settings
+from volspike.models.tuning import tuned_settings
 from volspike.pipeline.evidence_words import describe_parts
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import training_data
@@ -108,7 +108,7 @@ def train_models(
     say("fitting on the labelled rows of fit")
     how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight)
     if settings.tune_trials:
-        how = _tuned(dataset, split, how, settings.tune_trials, say)
+        how = tuned_settings(dataset, split, how, settings.tune_trials, say)
     result = train(dataset, split, how)
     say("scoring every part, and training again on spoiled rows for the leak audit")
     evaluation = evaluate(
@@ -141,18 +141,6 @@ def train_models(
     else:
         crown(home.models, champion.name, champion.version)
     return Trained(dataset, split, result, evaluation, saved, registered)
-
-
-def _tuned(
-    dataset: Dataset, split: Split, how: TrainSettings, trials: int, say: Callable[[str], None]
-) -> TrainSettings:
-    """Return settings searched for, or as they were where there is too little to search by."""
-    say(f"tuning: {trials} settings, each by walking forward inside fit and tune")
-    try:
-        return tune_settings(dataset, split, how, trials, say)
-    except NotEnoughDataError as error:
-        say(f"not tuned: {error.reason}")
-        return how
 
 
 def _with_leaks(

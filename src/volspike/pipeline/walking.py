@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.evaluation.looks import append_look, check_appendable, look_at, looks_at, read_looks
 from volspike.evaluation.page import About, check_page, render_page, write_page
 from volspike.evaluation.walk_forward import walk_forward
-from volspike.evaluation.walk_report import compare_rules, report_walk, score_alerts
+from volspike.evaluation.walk_report import compare_rules, describe_trainings, report_walk, score_alerts
+from volspike.labels.dataset import Dataset
+from volspike.labels.splits import Split
 from volspike.models.settings import TrainSettings
-from volspike.models.train import train
+from volspike.models.train import TrainResult, train
+from volspike.models.tuning import tuned_settings
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import training_data
 
@@ -81,13 +83,18 @@ def walk_models(
         check_appendable(log)
     say(stored.words)
     how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight)
+
+    def fit(rows: Dataset, split: Split) -> TrainResult:
+        tuned = tuned_settings(rows, split, how, settings.tune_trials, say) if settings.tune_trials else how
+        return train(rows, split, tuned)
+
     first_ns = int(dataset.event_ns[int(FIRST_FIT_FRAC * len(dataset))])
     walk = walk_forward(
         dataset,
         first_ns if request.from_ns is None else request.from_ns,
         int(dataset.event_ns[-1]) + 1 if request.until_ns is None else request.until_ns,
         round(request.every_days * DAY_S),
-        lambda rows, split: train(rows, split, how),
+        fit,
         say,
     )
     evaluation, split = report_walk(walk)
@@ -101,10 +108,7 @@ def walk_models(
         **evaluation.as_dict(),
         "rules": compare_rules(walk),
         "alerts": score_alerts(walk),
-        "folds": [
-            {"champion": champion, "reference": reference, "rows": int(np.count_nonzero(walk.fold == fold))}
-            for fold, (champion, reference) in enumerate(walk.chosen)
-        ],
+        **describe_trainings(walk),
         "rows": len(walk.rows),
         "split": split.counts(),
         "dataset_sha256": dataset.sha256,
