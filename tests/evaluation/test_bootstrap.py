@@ -80,9 +80,9 @@ def test_the_interval_holds_the_true_gain_as_often_as_it_says() -> None:
 
 
 def known_gain(hours: int, forgets_min: float, draws: int) -> tuple[float, list[Gain]]:
-    """Return a true gain in log-loss over ``hours`` of minutes, and its estimates on so many draws of them.
+    """Return a true gain in log-loss over ``hours`` of minutes, and estimates of it on so many draws.
 
-    The state is an AR(1) process that forgets in ``forgets_min``; both sides see it through noise, one of them
+    The state is an AR(1) process that forgets in ``forgets_min``; both sides see it through noise, one
     through more.
     """
     rng = np.random.default_rng(8)

@@ -172,7 +172,9 @@ def test_thresholds_warn_of_every_onset_within_the_budget() -> None:
 
 
 def test_defaults_say_why() -> None:
-    assert choose_thresholds(graded([0] * 500), np.zeros(500)).reason == "no onset on the calibrate slice"
+    assert (
+        choose_thresholds(graded([0] * 500), np.zeros(500)).reason == "no onset in the rows to choose them on"
+    )
     nothing = choose_thresholds(an_hour(), np.zeros(3_600))
     assert (nothing.open_at, nothing.reason) == (
         0.5,

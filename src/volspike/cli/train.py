@@ -41,6 +41,7 @@ def train(
 ) -> None:
     """Train, calibrate, score and register the models; the best on the tune slice becomes champion."""
     from volspike.cli.scores import show_report
+    from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
     from volspike.pipeline.training import train_models
@@ -58,13 +59,14 @@ def train(
             "allow_leaks": allow_leaks,
         }
     )
-    trained = train_models(Home(settings.data_dir), settings, product, feed, say)
+    trained = train_models(Home(settings.data_dir), settings, product, feed, say, clock=SystemClock())
     report = trained.as_dict()
     if as_json:
         emit_json(report)
         return
     show_report(report, all_)
     champion = report["champion"]
+    console().print(f"test part: {report['looks']} looks before this one", markup=False)
     console().print(f"champion: {champion}, {report['champion_reason']}", markup=False)
     console().print(f"bundle: {report['bundles'][champion]}", markup=False, soft_wrap=True)
     console().print(f"MLflow: {report['mlflow'][champion]}", markup=False)

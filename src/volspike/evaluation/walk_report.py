@@ -61,8 +61,8 @@ def report_walk(walk: WalkForward) -> tuple[Evaluation, Split]:
 def describe_trainings(walk: WalkForward) -> dict[str, Any]:
     """Return what each fold's training said of itself, and in a sentence each what no report may hide.
 
-    ``champion_reason`` counts how the champions were chosen, ``not_fitted`` says of each model that is missing
-    in some fold, and so has no scores, why.
+    ``champion_reason`` counts how the champions were chosen, ``not_fitted`` says why a model is missing in
+    some fold, and so has no scores.
     """
     trainings, total = walk.trainings, len(walk.trainings)
     missing: dict[str, list[str]] = {}

@@ -157,7 +157,7 @@ def fit_band(
 
 
 def _best_shift(residual: F8) -> float:
-    """Return the shift with the lowest QLIKE, residuals (float64[n], of logs) cut off at ten times typical."""
+    """Return the shift with the lowest QLIKE, log residuals (float64[n]) cut off at ten times typical."""
     held = np.minimum(residual, float(np.median(residual)) + FARTHEST)
     best = 0.5 * math.log(float(np.mean(np.exp(2.0 * held))))
     return float(np.clip(best, *np.quantile(residual, (0.1, 0.9))))

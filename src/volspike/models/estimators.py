@@ -60,9 +60,7 @@ def fit_logit(
     return line[:-1], float(line[-1])
 
 
-def _signed_logit(
-    x: F8, y: npt.NDArray[Any], weight: F8, l2: float, signs: Sequence[int], start: F8
-) -> F8:
+def _signed_logit(x: F8, y: npt.NDArray[Any], weight: F8, l2: float, signs: Sequence[int], start: F8) -> F8:
     """Return coefficients and intercept of the same loss within their signs."""
     bounds = [*((0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in signs), (None, None)]
     total = float(np.sum(weight))

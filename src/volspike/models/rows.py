@@ -29,7 +29,7 @@ STILL_INCREMENTS = 1.5  # a range of one increment comes of rounding
 
 
 def least_log_sigma(fit: Dataset) -> float:
-    """Return the log of the lowest sigma worth telling apart, bps: the 10 % quantile of moving minutes of fit.
+    """Return the log of the lowest sigma (bps) worth telling apart: the 10 % quantile of fit's moving rows.
 
     Still minutes, of one increment or less, do not count: their share says how often nobody traded, and a
     quantile that falls among them would be the increment, hundreds of times below any other volatility.

@@ -51,7 +51,7 @@ class StateWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     increment : float
         Quote increment in quote currency: no logarithm of less than one of it over the mid.
     least_bps : float
-        Nor of less than this volatility: a still minute says little, and its logarithm is far from all others.
+        Nor of less than this volatility: a still minute says little, and its logarithm is far out.
     """
 
     rule: str

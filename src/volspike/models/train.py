@@ -228,7 +228,7 @@ def _band_rows(dataset: Dataset, split: Split) -> tuple[Dataset, str]:
 
 
 def _alert_rows(dataset: Dataset, split: Split) -> tuple[Dataset, str]:
-    """Return all rows of calibrate, and as many before it as make enough data, with the names of their slices.
+    """Return all rows of calibrate, and before it as many as make enough data, with the slices' names.
 
     Earlier slices are more or less in sample, so their probabilities are a little too sure; the few onsets of
     a thin calibrate slice are worse. Of fit its end is taken, twice as much each time.
@@ -242,8 +242,9 @@ def _alert_rows(dataset: Dataset, split: Split) -> tuple[Dataset, str]:
     for part, index in tried:
         rows = dataset.rows(index)
         if len(rows) and evidence_of(rows).enough_data:
-            break
-    return rows, part
+            return rows, part
+    part, index = tried[-1]
+    return dataset.rows(index), part
 
 
 def _calibrate(heads: Heads, slices: _Slices, offset: float = 0.0) -> tuple[Calibration, SigmaBand]:

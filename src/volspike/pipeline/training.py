@@ -7,8 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import LeakError, ModelError
+from volspike.evaluation.looks import (
+    TRAIN,
+    Look,
+    append_look,
+    check_appendable,
+    look_at,
+    looks_at,
+    read_looks,
+)
 from volspike.evaluation.report import Evaluation, evaluate
 from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import Dataset
@@ -47,6 +59,10 @@ class Trained:
         Bundle directories by model.
     registered : dict of str to Registered
         MLflow versions by model.
+    looks : int or None
+        How often the test part had been looked at before; None where nobody counts.
+    look : Look or None
+        This look at it, as logged; None where it has no labelled row, or nothing dates it.
     """
 
     dataset: Dataset
@@ -55,6 +71,8 @@ class Trained:
     evaluation: Evaluation
     saved: dict[str, Path]
     registered: dict[str, Registered]
+    looks: int | None
+    look: Look | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report under the names of the command line."""
@@ -68,6 +86,8 @@ class Trained:
             "reference_reason": self.result.reference_reason,
             "bundles": {name: str(path) for name, path in self.saved.items()},
             "mlflow": {name: entry.uri for name, entry in self.registered.items()},
+            "looks": self.looks,
+            "look": None if self.look is None else msgspec.to_builtins(self.look),
         }
 
 
@@ -79,6 +99,7 @@ def train_models(
     say: Callable[[str], None],
     since_ns: int = 0,
     crown: Crown = crown_champion,
+    clock: Clock | None = None,
 ) -> Trained:
     """Train on the stored rows of one product and feed; save, register and give the best its place.
 
@@ -90,6 +111,9 @@ def train_models(
         Older rows (event time, ns) are left out.
     crown : callable
         Gives a model that may have it its place: on the throne, or in the shadow of who sits there.
+    clock : Clock, optional
+        Dates the look that scoring the test part is, in the log of the data directory; without it none is
+        counted or logged: for scores that nobody reads.
 
     Raises
     ------
@@ -105,6 +129,10 @@ def train_models(
     say(stored.words)
     for words in describe_parts(dataset, split):
         say(words)
+    before = None
+    if clock is not None:
+        before = looks_at(read_looks(home.looks), dataset.rows(split.test))
+        check_appendable(home.looks)
     say("fitting on the labelled rows of fit")
     how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight)
     if settings.tune_trials:
@@ -127,7 +155,7 @@ def train_models(
         name: save_bundle(
             with_scores(bundle, evaluation.summary(name)),
             home.models,
-            model_card(bundle.manifest, evaluation),
+            model_card(bundle.manifest, evaluation, before),
         )
         for name, bundle in result.bundles.items()
     }
@@ -140,7 +168,13 @@ def train_models(
         say(f"the champion stays what it was: {reason}")
     else:
         crown(home.models, champion.name, champion.version)
-    return Trained(dataset, split, result, evaluation, saved, registered)
+    look = None
+    if clock is not None and evaluation.reference_scores["test"].rows:
+        versions = {name: bundle.manifest.version for name, bundle in result.bundles.items()}
+        test = dataset.rows(split.test)
+        look = look_at(evaluation, dataset, test, versions, clock.market_ns(), by=TRAIN)
+        append_look(home.looks, look)
+    return Trained(dataset, split, result, evaluation, saved, registered, before, look)
 
 
 def _with_leaks(
