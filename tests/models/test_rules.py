@@ -53,7 +53,7 @@ def test_persistence_says_rv_and_ranks_by_rv_over_tau(rows, rules) -> None:
 
 
 def test_still_minutes_do_not_set_the_scale_of_a_rule(rows, rules) -> None:
-    """Three in a hundred are still, as on July's candles: a floor of one increment let them rule the shift."""
+    """Three in a hundred are still, as in July: under a floor of one increment they ruled the shift."""
     rng = np.random.default_rng(1)
     now, then = rng.random(len(rows)) < 0.03, rng.random(len(rows)) < 0.03
     har = rows.har_bps.copy()
@@ -94,7 +94,7 @@ def test_zscore_ranks_by_z_and_falls_back_to_the_fit_distribution(rows, rules) -
     scored = predict(weights, rows)
     assert (np.argsort(scored.p_spike, kind="stable") == np.argsort(rows.z, kind="stable")).all()
     unknown = replace(rows, z=np.full(len(rows), np.nan))
-    # The test market's z is taken over the whole sample, so the fallback is the same number but for the floor.
+    # The test market's z is taken over the whole sample, so the fallback is the same but for the floor.
     floored = np.log(np.maximum(rows.rv_bps, weights.least_bps))
     known = replace(rows, z=(floored - floored.mean()) / floored.std())
     np.testing.assert_allclose(predict(weights, unknown).p_spike, predict(weights, known).p_spike, rtol=1e-9)

@@ -231,7 +231,7 @@ def test_one_class_tune_and_calibrate_slices_are_said(dataset, split, settings) 
     for bundle in result.bundles.values():
         assert not bundle.manifest.calibration.calibrated
         assert any(note.startswith("uncalibrated: the calibrate slice") for note in bundle.manifest.notes)
-        # There is no onset in tune and calibrate, so the thresholds are chosen on fit as well, and that is said.
+        # There is no onset in tune and calibrate, so thresholds are chosen on fit as well, and that is said.
         assert not bundle.manifest.alert.reason
         assert any(
             note.startswith(
