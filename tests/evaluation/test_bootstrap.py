@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from volspike.evaluation.bootstrap import (
     DRAWS,
+    Gain,
     _WeightedPrecision,
     average_precision_gain,
     block_draws,
+    interval,
     make_blocks,
     mean_gain,
 )
@@ -74,6 +77,48 @@ def test_the_interval_holds_the_true_gain_as_often_as_it_says() -> None:
         inside += gain.low <= 0.3 <= gain.high
     # By rows instead of blocks it would be about one in four.
     assert 175 <= inside <= 200
+
+
+def known_gain(hours: int, forgets_min: float, draws: int) -> tuple[float, list[Gain]]:
+    """Return a true gain in log-loss over ``hours`` of minutes, and estimates of it on so many draws.
+
+    The state is an AR(1) process that forgets in ``forgets_min``; both sides see it through noise, one
+    through more.
+    """
+    rng = np.random.default_rng(8)
+    weight = np.exp(-1.0 / forgets_min)
+
+    def gained(minutes: int) -> np.ndarray:
+        innovation = np.sqrt(1.0 - weight**2) * rng.normal(size=minutes)
+        state = lfilter([1.0], [1.0, -weight], innovation)
+        y = rng.random(minutes) < 1.0 / (1.0 + np.exp(3.2 - 1.5 * state))
+        good, poor = (
+            np.logaddexp(0.0, np.where(y, -1.0, 1.0) * (state + noise * rng.normal(size=minutes) - 3.0))
+            for noise in (0.8, 1.0)
+        )
+        return poor - good
+
+    blocks = make_blocks(np.arange(hours * 60) * 60)
+    assert blocks is not None
+    true = float(np.mean(gained(1_000_000)))
+    rows = np.zeros(hours * 60)
+    return true, [mean_gain(rows, gained(hours * 60), blocks) for _ in range(draws)]
+
+
+@pytest.mark.parametrize(("hours", "blocks"), [(6, 12), (48, 12)])
+def test_twelve_blocks_hold_the_true_gain_nearly_as_often_as_they_say(hours: int, blocks: int) -> None:
+    true, gains = known_gain(hours, 60.0, 200)
+    assert {gain.blocks for gain in gains} == {blocks}
+    inside = sum(gain.low <= true <= gain.high for gain in gains)
+    # Quantiles of the draws alone hold it about 176 times in 200.
+    assert 184 <= inside <= 200
+
+
+def test_an_interval_is_wider_the_fewer_blocks_it_comes_of() -> None:
+    drawn = np.random.default_rng(9).normal(size=DRAWS)
+    few, many = (interval(0.0, drawn, blocks) for blocks in (10, 10_000))
+    assert (few[1] - few[0]) / (many[1] - many[0]) == pytest.approx(2.262 / 1.960 * np.sqrt(10 / 9), rel=1e-3)
+    assert interval(0.5, np.array([0.5, 0.5]), 10) == (0.5, 0.5)
 
 
 def test_a_better_ranking_is_certain_and_a_worse_one_is_not() -> None:

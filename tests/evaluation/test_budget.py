@@ -90,7 +90,7 @@ def test_without_thresholds_nothing_is_scored_and_it_is_said_why() -> None:
 def test_with_few_onsets_on_calibrate_there_is_a_curve_and_a_reason() -> None:
     quiet, p = hours((), 3)
     for point in budget_curve(quiet, p, *TEST, (2.0, 4.0)):
-        assert point.reason.startswith("0 onsets on the calibrate slice, 20 are needed")
+        assert point.reason.startswith("0 onsets in the rows, 20 are needed")
         assert point.open_at is not None
         assert point.calibrate_false_alarms_per_hour is not None
         assert point.calibrate_false_alarms_per_hour <= point.budget_per_hour

@@ -214,7 +214,7 @@ def test_with_few_onsets_the_threshold_is_one_that_is_seldom_reached_and_it_is_s
     chosen = choose_thresholds(rows, p)
     assert chosen.open_at == 0.3
     assert chosen.reason == (
-        "2 onsets on the calibrate slice, 20 are needed to choose by: "
+        "2 onsets in the rows, 20 are needed to choose by: "
         "the lowest from 0.1 on with alerts open for 10.0% of the time at most"
     )
     assert chosen.episodes is not None
@@ -235,7 +235,7 @@ def test_a_calm_slice_does_not_make_every_probability_unusual() -> None:
 
 
 def test_defaults_say_why() -> None:
-    assert choose_thresholds(graded([]), np.zeros(0)).reason == "no labelled row on the calibrate slice"
+    assert choose_thresholds(graded([]), np.zeros(0)).reason == "no labelled row to choose them on"
     rows, _ = seven_hours()
     late = np.where(rows.spike == 1, 0.01, 0.4)  # nothing but false alarms
     nothing = choose_thresholds(rows, late)

@@ -62,11 +62,18 @@ def test_looks_are_read_back_in_order_and_earlier_lines_stay(tmp_path: Path) -> 
         (look(201, 300), 0),
         (look(100, 200, feed="advanced"), 1),  # the same market, seen by the other feed
         (look(100, 200, product="ETH-USD"), 0),
+        (look(100, 200, product="btc-usd"), 1),
     ],
 )
 def test_a_look_at_any_of_the_time_of_a_product_counts(other: Look, counts: int) -> None:
     assert looks_at([other, other], rows(100, 200)) == 2 * counts
     assert looks_at([other], dataset([])) == 0
+
+
+def test_a_look_logged_before_trainings_were_counted_is_a_final_one(tmp_path: Path) -> None:
+    path = tmp_path / "looks.ndjson"
+    path.write_bytes(msgspec.json.encode(look(1, 2)).replace(b',"by":"evaluate --final"', b"") + b"\n")
+    assert [each.by for each in read_looks(path)] == ["evaluate --final"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +84,7 @@ def test_a_look_at_any_of_the_time_of_a_product_counts(other: Look, counts: int)
         (msgspec.json.encode(look(1, 2)), "cut off"),
         (b"\xff\xfe\n", "line 1 is no look"),
         (b"\n", "line 1 is no look"),
+        (msgspec.json.encode(look(1, 2)).replace(b'"v":1', b'"v":2') + b"\n", "line 1 is no look"),
     ],
 )
 def test_a_log_that_is_not_understood_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from candle_tables import DAY, FIRST, random_table
 from volspike.errors import NotEnoughDataError
 from volspike.evaluation.walk_forward import CHAMPION, REFERENCE, WalkForward, folds, walk_forward
+from volspike.evaluation.walk_report import describe_trainings, report_walk
 from volspike.labels.candles import candle_dataset
 from volspike.labels.dataset import Dataset, fixed_tau, with_fixed_tau_of
 from volspike.labels.splits import PURGE_S, Split, reach_ns
 from volspike.labels.targets import HORIZON_S
 from volspike.labels.tau import TauSpec
+from volspike.models.adaptive_band import adapted
+from volspike.models.calibration import ScoredRows
 from volspike.models.settings import TrainSettings
 from volspike.models.train import TrainResult, train
 
@@ -125,6 +128,58 @@ def test_each_fold_has_a_fixed_tau_of_its_own_and_the_rows_carry_it(
         ]
         taus.append(tau)
     assert len(set(taus)) == 3
+
+
+def test_the_report_gives_the_fixed_taus_of_the_folds_and_not_that_of_later_rows(
+    dataset: Dataset, whole: WalkForward
+) -> None:
+    taus = [float(whole.rows.tau_bps[whole.fold == number][0]) for number in range(3)]
+    tau = report_walk(whole)[0].tau
+    assert (tau["fixed_low_bps"], tau["fixed_bps"], tau["fixed_high_bps"]) == tuple(sorted(taus))
+    assert tau["fixed_bps"] != dataset.fixed_tau_bps
+    assert [fold["fixed_bps"] for fold in describe_trainings(whole)["folds"]] == taus
+
+
+def test_the_band_of_a_fold_is_the_one_that_serving_it_would_have_recorded(whole: WalkForward) -> None:
+    moved = 0
+    for number in range(3):
+        here = np.flatnonzero(whole.fold == number)
+        rows, scored = whole.rows.rows(here), whole.models["logistic"]
+        ratios = np.log(scored.sigma_high_bps[here] / scored.sigma_bps[here])
+        own = ScoredRows(*(column[here] for column in scored))
+        # Each training begins at the band of its own; the outcomes of the fold move it from there.
+        high = scored.sigma_bps[here] * np.exp(ratios[0])
+        low = scored.sigma_bps[here] * scored.sigma_low_bps[here][0] / scored.sigma_bps[here][0]
+        served = adapted(own._replace(sigma_low_bps=low, sigma_high_bps=high), rows).scored
+        np.testing.assert_allclose(served.sigma_high_bps, own.sigma_high_bps, rtol=1e-9)
+        np.testing.assert_allclose(served.sigma_low_bps, own.sigma_low_bps, rtol=1e-9)
+        moved += len(np.unique(ratios.round(9)))
+    assert moved > 100
+
+
+def test_thin_folds_say_not_enough_data_and_which_model_is_missing_why(dataset: Dataset) -> None:
+    calm = dataset.sigma_future_bps.copy()
+    early = dataset.event_ns < ORIGIN_NS + DAY * MINUTE_NS
+    calm[early & np.isfinite(calm)] = 3.0  # under any tau but that of rows that are all alike
+    quiet_start = replace(
+        dataset, tau=TauSpec(), tau_adaptive=np.ones(len(dataset), np.bool_), sigma_future_bps=calm
+    )
+    spike = np.where(dataset.spike < 0, -1, calm >= quiet_start.tau_bps).astype(np.int8)
+    walk = walked(
+        replace(quiet_start, spike=np.where(early & (spike == 1), 0, spike).astype(np.int8)),
+        from_ns=ORIGIN_NS + DAY * MINUTE_NS // 2,
+        until_ns=ORIGIN_NS + 2 * DAY * MINUTE_NS + DAY * MINUTE_NS // 2,
+        every_s=DAY * 60,
+    )
+    said = describe_trainings(walk)
+    assert set(said["not_fitted"]) == {"logistic", "xgboost", "blend"}
+    assert "not enough data: the fit slice has no spike" in said["not_fitted"]["logistic"]
+    assert "(the like in 1 of 2 folds)" in said["not_fitted"]["logistic"]
+    assert "the simplest one to trust: tune has not enough data" in said["champion_reason"]
+    assert [fold["enough_data"] for fold in said["folds"]] == [False, False]
+    evaluation, _ = report_walk(walk)
+    assert set(evaluation.notes) == {"zscore", CHAMPION}
+    assert all(any("fit: not enough data" in note for note in notes) for notes in evaluation.notes.values())
 
 
 def test_adaptive_rows_keep_their_tau() -> None:

@@ -205,9 +205,8 @@ def test_invariant_09_the_fixed_tau_and_the_increment_are_of_the_fit_slice() -> 
 
 def test_the_increment_is_the_products_or_the_step_of_its_prices() -> None:
     quarters = minutes_of([0.0] * 600)
-    coarse = {name: np.round(getattr(quarters, name) * 4) / 4 for name in ("high", "low", "close")}
-    coarse["close"][5] = coarse["high"][5] = 100.25
-    unknown = replace(quarters, product="NEW-USD", **coarse)
+    steps = 100.0 + np.arange(600) % 25 / 4.0
+    unknown = replace(quarters, product="NEW-USD", high=steps, low=steps, close=steps)
     assert candle_dataset(unknown, ADAPTIVE).increment == 0.25
     assert candle_dataset(replace(unknown, product="BTC-USD"), ADAPTIVE).increment == 0.01
 

@@ -50,6 +50,16 @@ def test_invariant_09_the_audit_finds_each_leak(dataset, split, trained, scores)
     assert audit(rows=replace(own, fixed_tau_bps=own.fixed_tau_bps * 1.01)) == {"tau"}
     wonder = {"xgboost": replace(scores["xgboost"], pr_auc=0.99, base_rate=0.05, enough_data=True)}
     assert audit(test=wonder) == {"plausible"}
+    # A market that repeats itself: what the simple rule has too is no wonder; a leak in the rule is.
+    own_score = replace(scores["xgboost"], base_rate=0.05, enough_data=True)
+    for pr_auc, reference, odd in (
+        (0.502, 0.494, set()),
+        (0.74, 0.70, set()),
+        (0.62, 0.3, {"plausible"}),
+        (0.99, 0.99, {"plausible"}),
+    ):
+        judged = {"logistic": replace(own_score, pr_auc=pr_auc, reference_pr_auc=reference)}
+        assert audit(test=judged) == odd, pr_auc
 
 
 def test_invariant_09_fitting_on_later_rows_is_found(dataset, split, settings, trained, scores) -> None:

@@ -157,6 +157,24 @@ def test_invariant_08_a_pickle_with_a_right_hash_is_refused(trained, models: Pat
         (lambda m: m["tau"].update(fixed_bps=-1.0), "malformed"),
         (lambda m: m["alert"].update(open_at=0.1, close_at=0.9), "malformed"),
         (lambda m: m["sigma_band"].update(low=2.0, high=-2.0), "malformed"),
+        (lambda m: m["sigma_band"].update(high=0.0), "malformed"),
+        (lambda m: m["sigma_band"].update(least=1e9), "malformed"),
+        (lambda m: m["sigma_band"].update(least=None), "malformed"),
+        (lambda m: m["tau"].update(fixed_bps=0.0), "malformed"),
+        (lambda m: m["tau"].update(fixed_bps=None), "malformed"),
+        (lambda m: m["tau"].update(quantile=2.0), "malformed"),
+        (lambda m: m["tau"].update(quantile=1.0), "malformed"),
+        (lambda m: m["tau"].update(floor_bps=-1.0), "malformed"),
+        (lambda m: m["tau"].update(mode="guess"), "malformed"),
+        (lambda m: m["calibration"].update(slope=0.0), "malformed"),
+        (lambda m: m["calibration"].update(slope=-1.0), "malformed"),
+        (lambda m: m.update(increment=0.0), "malformed"),
+        (lambda m: m.update(increment=-0.01), "malformed"),
+        (lambda m: m["alert"].update(open_at=2.0), "malformed"),
+        (lambda m: m["alert"].update(open_at=None), "malformed"),
+        (lambda m: m["alert"].update(close_at=-0.1), "malformed"),
+        (lambda m: m["training"].update(last_ns=m["training"]["first_ns"] - 1), "malformed"),
+        (lambda m: m["training"].update(fit_rows=-1), "malformed"),
     ],
 )
 def test_invariant_08_a_forged_manifest_is_refused(trained, models: Path, change, words: str) -> None:
@@ -165,6 +183,27 @@ def test_invariant_08_a_forged_manifest_is_refused(trained, models: Path, change
     with pytest.raises(ModelError, match=words) as caught:
         load_bundle(path)
     assert "\n" not in str(caught.value)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        ("tau", {"fixed_bps": NAN}),
+        ("tau", {"quantile": NAN}),
+        ("alert", {"open_at": NAN}),
+        ("calibration", {"slope": NAN}),
+        ("sigma_band", {"least": NAN}),
+        ("training", {"last_ns": 0}),
+        ("", {"increment": NAN}),
+    ],
+)
+def test_invariant_08_no_manifest_is_made_of_numbers_that_are_none(trained, part: str, values: dict) -> None:
+    manifest = trained.bundles["logistic"].manifest
+    with pytest.raises(ValueError, match=r"a |alerts|the |tau "):
+        msgspec.structs.replace(getattr(manifest, part) if part else manifest, **values)
 
 
 @pytest.mark.parametrize("number", ["null", "NaN", "Infinity", '"1"'])

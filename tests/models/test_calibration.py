@@ -70,6 +70,37 @@ def test_a_few_still_minutes_do_not_drag_the_scale_along() -> None:
     assert scored.sigma_bps.min() == pytest.approx(0.5, rel=1e-6)
 
 
+def test_a_few_rows_far_out_do_not_drag_the_scale_along_and_sigma_stays_inside_its_band() -> None:
+    rng = np.random.default_rng(4)
+    residual = rng.normal(0.0, 0.3, 6_000)
+    honest = fit_band(np.zeros(6_000), residual, 60.0, "calibrate")
+    far = residual.copy()
+    far[::50] = 7.0  # a predicted increment before an ordinary minute
+    dragged = fit_band(np.zeros(6_000), far, 60.0, "calibrate")
+    plain = 0.5 * np.log(np.mean(np.exp(2.0 * far)))
+    assert plain > 4.9
+    assert dragged.shift < honest.shift + 0.6
+    for band in (honest, dragged, fit_band(np.zeros(900), np.full(900, -0.7), 60.0, "calibrate")):
+        assert band.low <= -0.05 < 0.05 <= band.high
+
+
+@pytest.mark.parametrize(
+    "ends", [{"low": 0.0}, {"high": 0.0}, {"least": float("nan")}, {"least": float("inf")}]
+)
+def test_a_band_whose_end_is_sigma_or_whose_floor_is_no_number_is_refused(ends: dict) -> None:
+    band = fit_band(np.zeros(600), np.random.default_rng(5).normal(size=600), 60.0, "calibrate")
+    with pytest.raises(ValueError, match=r"band|least"):
+        SigmaBand(**{name: getattr(band, name) for name in band.__struct_fields__} | ends)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"slope": 0.0}, {"slope": -1.0}, {"slope": float("nan")}, {"intercept": np.inf}]
+)
+def test_a_calibration_that_turns_the_order_round_is_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="a calibration of"):
+        Calibration(**wrong)
+
+
 def test_one_calm_quarter_of_an_hour_does_not_rewrite_a_model() -> None:
     rng = np.random.default_rng(3)
     spike = (rng.random(900) < 0.05).astype(np.int8)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from volspike.models.estimators import fit_gamma, fit_ridge
+from volspike.models.estimators import fit_gamma, fit_logit, fit_ridge
 
 TRUE, LEVEL = np.array([0.8, -0.3, 0.0]), 1.2
 
@@ -91,3 +91,19 @@ def test_heavy_shrinkage_leaves_the_level() -> None:
     coefficients, intercept = fit_gamma(x, variance, l2=1e9)
     assert np.abs(coefficients).max() < 1e-4
     assert intercept == pytest.approx(0.5 * np.log(variance.mean()), abs=1e-3)
+
+
+def test_a_coefficient_of_the_wrong_sign_stands_at_zero_and_the_others_at_their_optimum() -> None:
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=(4_000, 3))
+    x[:, 1] += 0.5 * x[:, 0]
+    y = (rng.random(4_000) < 1.0 / (1.0 + np.exp(1.0 - x @ [1.0, -0.8, 0.5]))).astype(np.int8)
+    weight = rng.uniform(0.5, 2.0, 4_000)
+    free, _ = fit_logit(x, y, weight, 3.0)
+    assert free[1] < 0.0
+    same, _ = fit_logit(x, y, weight, 3.0, (1, -1, 0))
+    assert same.tolist() == free.tolist()
+    held, intercept = fit_logit(x, y, weight, 3.0, (1, 1, 0))
+    without, alone = fit_logit(x[:, [0, 2]], y, weight, 3.0)
+    np.testing.assert_allclose(held, [without[0], 0.0, without[1]], atol=1e-5)
+    assert intercept == pytest.approx(alone, abs=1e-5)

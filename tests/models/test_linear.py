@@ -8,8 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from volspike.models.fit_models import BOUND_STD, fit_linear, matrix
-from volspike.models.inputs import raw_rows
+from volspike.features.sets import get_feature_set
+from volspike.models.estimators import fit_logit
+from volspike.models.fit_models import BOUND_STD, TAU_SIGNS, fit_linear, matrix
+from volspike.models.inputs import input_spec, raw_rows
 from volspike.models.linear import LinearHeads, LinearWeights
 from volspike.models.rows import labelled
 
@@ -88,3 +90,22 @@ def test_an_input_that_never_moved_has_a_finite_weight(dataset, split, settings,
     margin, log_sigma = heads.rows(raw_rows(dataset, spec.width))
     assert np.isfinite(margin).all()
     assert np.isfinite(log_sigma).all()
+
+
+def test_the_probability_never_rises_with_tau_within_the_bounds_or_beyond(dataset, split, settings) -> None:
+    """Spikes follow tau itself in these labels, so free weights would let p rise with the threshold."""
+    likelier = dataset.tau_bps > np.quantile(dataset.tau_bps, 0.7)
+    noise = np.random.default_rng(2).random(len(dataset)) < 0.1
+    odd = replace(dataset, spike=(likelier ^ noise).astype(np.int8))
+    spec = input_spec(get_feature_set("core"), odd.increment, har=True)
+    fit = labelled(odd, split.fit)
+    names = spec.names
+    free, _ = fit_logit(matrix(fit, spec), fit.spike)
+    assert free[names.index("log_tau")] > 0.0
+    weights = fit_linear(fit, spec, settings)
+    assert all(sign * weights.margin[names.index(name)] >= 0.0 for name, sign in TAU_SIGNS.items())
+    heads, before = LinearHeads(weights, spec), None
+    for factor in np.exp(np.linspace(-4.0, 4.0, 41)):
+        margin, _ = heads.rows(raw_rows(replace(odd, tau_bps=odd.tau_bps * factor), spec.width))
+        assert before is None or (margin <= before + 1e-9).all()
+        before = margin

@@ -7,10 +7,12 @@ import pytest
 from model_rows import INCREMENT, market, of_one_class
 
 from volspike.evaluation.ranking import average_precision
+from volspike.models.calibrate import fit_band
 from volspike.models.calibration import Calibration, SigmaBand
 from volspike.models.fit_rules import HALF_LIVES_S, REFERENCES, fit_rules, fit_scale
 from volspike.models.inputs import raw_rows
 from volspike.models.predictor import CalibratedPredictor
+from volspike.models.rows import least_log_sigma, log_realised
 from volspike.models.state import STATE, StateHeads, StateWeights, ewma_shares, state_matrix
 
 
@@ -39,12 +41,52 @@ def test_every_reference_is_fitted_and_finite(rows, rules) -> None:
 
 
 def test_persistence_says_rv_and_ranks_by_rv_over_tau(rows, rules) -> None:
-    scored = predict(rules["persistence"].weights, rows)
-    np.testing.assert_allclose(scored.sigma_bps, rows.rv_bps, rtol=1e-9)
+    weights = rules["persistence"].weights
+    scored = predict(weights, rows)
+    assert np.quantile(rows.rv_bps, 0.03) < weights.least_bps < np.quantile(rows.rv_bps, 0.5)
+    floored = np.maximum(rows.rv_bps, weights.least_bps)
+    np.testing.assert_allclose(scored.sigma_bps, floored, rtol=1e-9)
     spike = rows.spike == 1
     assert average_precision(spike, scored.p_spike) == pytest.approx(
-        average_precision(spike, rows.rv_bps / rows.tau_bps), abs=1e-9
+        average_precision(spike, floored / rows.tau_bps), abs=1e-9
     )
+
+
+def test_still_minutes_do_not_set_the_scale_of_a_rule(rows, rules) -> None:
+    """Three in a hundred are still, as in July: under a floor of one increment they ruled the shift."""
+    rng = np.random.default_rng(1)
+    now, then = rng.random(len(rows)) < 0.03, rng.random(len(rows)) < 0.03
+    har = rows.har_bps.copy()
+    har[now, 0] = 0.0
+    still = replace(
+        rows,
+        rv_bps=np.where(now, 0.0, rows.rv_bps),
+        har_bps=har,
+        sigma_future_bps=np.where(then, 0.0, rows.sigma_future_bps),
+    )
+    least = least_log_sigma(still)
+    assert least == pytest.approx(least_log_sigma(rows), abs=0.05)
+    fitted = fit_rules(still, fit_scale(still))
+    for name in ("persistence", "ewma", "zscore", "log-har-ols", "log-har-gamma"):
+        heads = StateHeads(fitted[name].weights)
+        raw = CalibratedPredictor("rule", "", "core", "rv", heads, Calibration(), SigmaBand())
+        _, log_sigma = raw.heads_batch(still)
+        band = fit_band(log_sigma, log_realised(still), 60.0, "fit", least)
+        assert abs(band.shift) < 0.3, name
+        assert band.low < -0.1 < 0.1 < band.high, name
+
+
+def test_no_probability_of_a_rule_rises_with_tau(rows) -> None:
+    """Spikes are made likelier where tau is high: free weights would let p rise with the threshold."""
+    odd = replace(rows, spike=(rows.tau_bps > np.quantile(rows.tau_bps, 0.8)).astype(np.int8))
+    odd = replace(
+        odd, spike=np.where(np.arange(len(rows)) % 7 == 0, 1 - odd.spike, odd.spike).astype(np.int8)
+    )
+    for name, rule in fit_rules(odd, fit_scale(odd)).items():
+        low, high = (
+            predict(rule.weights, replace(odd, tau_bps=odd.tau_bps * by)).p_spike for by in (1.0, 1.5)
+        )
+        assert (high <= low).all(), name
 
 
 def test_zscore_ranks_by_z_and_falls_back_to_the_fit_distribution(rows, rules) -> None:
@@ -52,8 +94,10 @@ def test_zscore_ranks_by_z_and_falls_back_to_the_fit_distribution(rows, rules) -
     scored = predict(weights, rows)
     assert (np.argsort(scored.p_spike, kind="stable") == np.argsort(rows.z, kind="stable")).all()
     unknown = replace(rows, z=np.full(len(rows), np.nan))
-    # The test market's z is taken over the whole sample, so the fallback is the same number.
-    np.testing.assert_allclose(predict(weights, unknown).p_spike, scored.p_spike, rtol=1e-9)
+    # The test market's z is taken over the whole sample, so the fallback is the same but for the floor.
+    floored = np.log(np.maximum(rows.rv_bps, weights.least_bps))
+    known = replace(rows, z=(floored - floored.mean()) / floored.std())
+    np.testing.assert_allclose(predict(weights, unknown).p_spike, predict(weights, known).p_spike, rtol=1e-9)
 
 
 def test_climatology_is_the_base_rate(rows, rules) -> None:

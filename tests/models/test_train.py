@@ -129,7 +129,7 @@ def test_a_model_that_does_not_beat_the_reference_says_so(dataset, split, traine
     assert itself[0].startswith("does not beat the reference, zscore, on tune: log-loss")
     climatology = fit_rules(tune, fit_scale(tune))["climatology"]
     worse = CalibratedPredictor(
-        "climatology", "", "core", "rv", StateHeads(climatology.weights), Calibration(0.0, 3.0), SigmaBand()
+        "climatology", "", "core", "rv", StateHeads(climatology.weights), Calibration(1.0, 6.0), SigmaBand()
     )
     assert against_reference(zscore.predictor, worse, tune) == []
     assert "not compared" in against_reference(zscore.predictor, worse, tune.rows(np.zeros(0, np.int64)))[0]
@@ -231,7 +231,14 @@ def test_one_class_tune_and_calibrate_slices_are_said(dataset, split, settings) 
     for bundle in result.bundles.values():
         assert not bundle.manifest.calibration.calibrated
         assert any(note.startswith("uncalibrated: the calibrate slice") for note in bundle.manifest.notes)
-        assert bundle.manifest.alert.reason
+        # There is no onset in tune and calibrate, so thresholds are chosen on fit as well, and that is said.
+        assert not bundle.manifest.alert.reason
+        assert any(
+            note.startswith(
+                "alert thresholds chosen on the end of fit, tune, calibrate: calibrate has not enough"
+            )
+            for note in bundle.manifest.notes
+        )
     assert any("number of trees not chosen on tune" in note for note in result.notes)
 
 
@@ -272,11 +279,14 @@ def test_settings_out_of_range_are_refused(wrong: dict) -> None:
         TrainSettings(**wrong)
 
 
-def test_invariant_09_alert_thresholds_are_those_of_calibrate(dataset, split, settings, trained) -> None:
-    calibrate = dataset.rows(split.calibrate)
+def test_invariant_09_alert_thresholds_are_of_calibrate_and_as_much_before_it_as_is_enough(
+    dataset, split, trained
+) -> None:
+    # Ten hours have not enough data in all three slices together.
+    known = dataset.rows(np.concatenate((split.fit, split.tune, split.calibrate)))
     for bundle in trained.bundles.values():
-        p_spike = bundle.predictor.predict_batch(calibrate).p_spike
-        chosen = choose_thresholds(graded_seconds(calibrate), p_spike)
+        p_spike = bundle.predictor.predict_batch(known).p_spike
+        chosen = choose_thresholds(graded_seconds(known), p_spike)
         alert = bundle.manifest.alert
         assert (alert.open_at, alert.close_at, alert.reason) == (
             chosen.open_at,

@@ -42,6 +42,7 @@ def train(
 ) -> None:
     """Train, calibrate, score and register the models; the best on the tune slice becomes champion."""
     from volspike.cli.scores import show_report
+    from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
     from volspike.pipeline.training import train_models
@@ -66,7 +67,7 @@ def train(
             "allow_leaks": allow_leaks,
         }
     )
-    trained = train_models(Home(settings.data_dir), settings, product, feed, say)
+    trained = train_models(Home(settings.data_dir), settings, product, feed, say, clock=SystemClock())
     report = trained.as_dict()
     if as_json:
         emit_json(report)
@@ -74,5 +75,6 @@ def train(
     show_report(report, all_)
     champion = report["champion"]
     console().print(f"\n{report['succession']}", markup=False)
+    console().print(f"test part: {report['looks']} looks before this one", markup=False)
     console().print(f"bundle: {report['bundles'][champion]}", markup=False, soft_wrap=True)
     console().print(f"MLflow: {report['mlflow'][champion] or 'not told yet'}", markup=False)

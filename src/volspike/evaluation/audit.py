@@ -23,9 +23,12 @@ from volspike.models.bundle import Bundle
 from volspike.models.manifest import REFERENCE_FILE
 from volspike.models.rows import labelled, rows_sha256
 
-SUSPICIOUS_PR_AUC = 0.5
+# Where spikes are rare. With the hidden state itself the synthetic market allows 0.66 at a base rate of 0.07
+# (docs/results.md); honest models leave most of what the best simple rule leaves.
 SUSPICIOUS_BASE_RATE = 0.15
-
+UNSUSPICIOUS_PR_AUC = 0.5
+ATTAINABLE_PR_AUC = 0.75
+HONEST_SHARE = 0.25
 
 Refit = Callable[[Dataset], Mapping[str, Bundle]]
 
@@ -245,15 +248,31 @@ def _target(dataset: Dataset) -> Check:
 
 
 def _plausible(test_scores: Mapping[str, Scores]) -> Check:
-    """Ask for a closer look where a score is better than what the market has been seen to allow."""
-    odd = [
-        f"{name} {scores.pr_auc:.3f} at base rate {scores.base_rate:.3f}"
+    """Ask for a closer look where a score is better than the simple rule and the market can explain."""
+    judged = {
+        name: scores
         for name, scores in test_scores.items()
         if scores.enough_data and scores.pr_auc is not None and scores.base_rate is not None
-        if scores.pr_auc > SUSPICIOUS_PR_AUC and scores.base_rate <= SUSPICIOUS_BASE_RATE
-    ]
-    if not any(scores.enough_data for scores in test_scores.values()):
+    }
+    if not judged:
         return Check(True, "no score to judge: not enough data on test")
+    odd = [f"{name} {_beside(scores)}" for name, scores in judged.items() if _too_good(scores)]
     if odd:
         return Check(False, f"too good to pass unseen: {'; '.join(odd)}")
-    return Check(True, f"no PR-AUC above {SUSPICIOUS_PR_AUC} at a base rate up to {SUSPICIOUS_BASE_RATE}")
+    best = max(judged, key=lambda name: judged[name].pr_auc or 0.0)
+    return Check(True, f"nothing beyond rule and market: at best {best} {_beside(judged[best])}")
+
+
+def _too_good(scores: Scores) -> bool:
+    """Tell whether PR-AUC is above what is attainable, or has too much of what the reference leaves."""
+    pr_auc, base_rate = scores.pr_auc or 0.0, scores.base_rate or 0.0
+    if base_rate > SUSPICIOUS_BASE_RATE:
+        return False
+    least = base_rate if scores.reference_pr_auc is None else scores.reference_pr_auc
+    explained = max(UNSUSPICIOUS_PR_AUC, least + HONEST_SHARE * (1.0 - least))
+    return pr_auc > min(ATTAINABLE_PR_AUC, explained)
+
+
+def _beside(scores: Scores) -> str:
+    reference = "" if scores.reference_pr_auc is None else f", the reference {scores.reference_pr_auc:.3f}"
+    return f"{scores.pr_auc:.3f} at base rate {scores.base_rate:.3f}{reference}"

@@ -2,16 +2,24 @@
 
 Rows a second apart share 59 of their 60 seconds, and calm or wild hours come as a whole. So not rows but
 blocks of wall time are drawn, with replacement, and both sides are scored on the same draw.
+
+With few blocks the quantiles of the draws lie too close together, and those of an average precision, whose
+draws are skewed, too far to one side. So an interval reaches as far to either side as the draws do on the
+longer one, times ``t / z * sqrt(B / (B - 1))`` for B blocks: the draws have the variance of a sample of B
+over B, not over B - 1, and so few call for Student's quantile t in place of the normal z (Hesterberg 2015,
+What teachers should know about the bootstrap, section 4).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri, stdtrit
 
 from volspike.evaluation.ranking import ranked
 
@@ -37,7 +45,7 @@ class Gain:
     value : float
         The figure on all rows; above 0 the model is better.
     low, high : float
-        Bounds of the 95 % percentile interval.
+        Bounds of the 95 % interval; see ``interval``.
     blocks, block_s : int
         How many blocks were drawn from, and their width in seconds.
     """
@@ -202,9 +210,31 @@ def _counts(level: I8, block: I8, shape: tuple[int, int]) -> F8:
 def _gain(statistic: Statistic, blocks: Blocks) -> Gain:
     drawn = statistic(block_draws(blocks.count))
     drawn = drawn[np.isfinite(drawn)]
+    value = float(statistic(np.ones((1, blocks.count)))[0])
+    return Gain(value, *interval(value, drawn, blocks.count), blocks.count, blocks.width_s)
+
+
+def interval(value: float, drawn: F8, blocks: int) -> tuple[float, float]:
+    """Return the 95 % interval of a figure.
+
+    Parameters
+    ----------
+    value : float
+        The figure on all rows.
+    drawn : float64[draws]
+        The figure of each draw.
+    blocks : int
+        How many blocks were drawn from, 2 or more.
+    """
     low, high = np.quantile(drawn, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
-    value = statistic(np.ones((1, blocks.count)))[0]
-    return Gain(float(value), float(low), float(high), blocks.count, blocks.width_s)
+    reach = float(max(high - value, value - low, 0.0)) * few_blocks_factor(blocks)
+    return value - reach, value + reach
+
+
+def few_blocks_factor(blocks: int) -> float:
+    """Return how much wider than the quantiles of the draws an interval of so many blocks has to be."""
+    upper = (1.0 + LEVEL) / 2.0
+    return float(stdtrit(blocks - 1, upper) / ndtri(upper)) * math.sqrt(blocks / (blocks - 1))
 
 
 @lru_cache(maxsize=4)

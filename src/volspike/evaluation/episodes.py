@@ -269,7 +269,7 @@ def choose_thresholds(
     Parameters
     ----------
     rows : GradedSeconds
-        Rows of the calibrate slice, n of them.
+        The n rows to choose them on: calibrate, and slices before it where that is thin.
     p_spike : float64[n]
         Calibrated probabilities.
     max_false_alarms_per_hour : float
@@ -291,7 +291,7 @@ def choose_for_budgets(
     """Choose thresholds for each of several budgets as ``choose_thresholds`` does for one."""
     labelled = rows.spike[rows.spike >= 0]
     if not len(labelled):
-        return [_default("no labelled row on the calibrate slice")] * len(budgets_per_hour)
+        return [_default("no labelled row to choose them on")] * len(budgets_per_hour)
     base_rate = float(np.mean(labelled == 1))
     onsets = int(np.count_nonzero(onset_mask(rows)))
     tried = [
@@ -334,7 +334,7 @@ def _merit(pair: Tried) -> tuple[float, float, float]:
 
 def _unusual(budget: float, onsets: int, open_frac: float, tried: Sequence[Tried]) -> AlertThresholds:
     """Return the lowest threshold that is seldom reached: onsets are too few to choose by."""
-    found = f"{onsets} onset{'' if onsets == 1 else 's'} on the calibrate slice"
+    found = f"{onsets} onset{'' if onsets == 1 else 's'} in the rows"
     few = f"{found}, {MIN_ONSETS} are needed to choose by"
     # One false alarm in a quarter of an hour is no rate: where there are few onsets there is little time too.
     seldom = [

@@ -1,7 +1,8 @@
 """The log of looks: how often has a test part been looked at?
 
 A test part tells the truth once. Whoever scores it, changes a model and scores it again has begun to fit on
-it, so each look is one line of a file that is only ever appended to, and that a repository can commit.
+it, so each look is one line of a file that is only ever appended to, and that a repository can commit. A
+training prints the scores of its test part too: that is a look like any other.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from volspike.evaluation.scores import Scores
 from volspike.exchange.decimals import format_time_ns
 from volspike.labels.dataset import Dataset
 
+VERSION = 1
+FINAL, TRAIN = "evaluate --final", "train"
 HEADLINES = ("log_loss", "qlike", "pr_auc", "base_rate", "within_session_pr_auc", "onset_pr_auc", "brier")
 
 
@@ -53,9 +56,11 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         Name of the reference.
     reference_scores : dict
         Its headline scores.
+    by : str
+        What looked: ``evaluate --final`` or ``train``.
     """
 
-    v: int = 1
+    v: int = VERSION
     utc: str
     dataset_sha256: str
     product: str
@@ -71,10 +76,20 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[str, LookedAt]
     reference: str
     reference_scores: dict[str, float | None]
+    by: str = FINAL
+
+    def __post_init__(self) -> None:
+        if self.v != VERSION:
+            raise ValueError(f"a look of version {self.v}")
 
 
 def look_at(
-    evaluation: Evaluation, dataset: Dataset, test: Dataset, versions: Mapping[str, str], now_ns: int
+    evaluation: Evaluation,
+    dataset: Dataset,
+    test: Dataset,
+    versions: Mapping[str, str],
+    now_ns: int,
+    by: str = FINAL,
 ) -> Look:
     """Return the look that an evaluation is.
 
@@ -88,6 +103,8 @@ def look_at(
         Versions of the models.
     now_ns : int
         UTC, ns.
+    by : str
+        What looks.
     """
     scores = {name: parts["test"] for name, parts in evaluation.models.items()}
     reference = evaluation.reference_scores["test"]
@@ -107,6 +124,7 @@ def look_at(
         models={name: LookedAt(version=versions[name], scores=_headlines(of)) for name, of in scores.items()},
         reference=evaluation.reference,
         reference_scores=_headlines(reference),
+        by=by,
     )
 
 
@@ -119,7 +137,9 @@ def looks_at(looks: Sequence[Look], test: Dataset) -> int:
         return 0
     first_ns, last_ns = int(test.event_ns[0]), int(test.event_ns[-1])
     return sum(
-        look.product == test.product and look.first_ns <= last_ns and look.last_ns >= first_ns
+        look.product.casefold() == test.product.casefold()
+        and look.first_ns <= last_ns
+        and look.last_ns >= first_ns
         for look in looks
     )
 

@@ -5,7 +5,8 @@
     fold 3    fit ...................... tune calibrate   | purge | test
 
 All models, rules, thresholds and taus are fitted anew in each fold, on rows whose label ends five minutes
-before the fold's test rows begin.
+before the fold's test rows begin. The 90 % bands of models are those that serving would have recorded: each
+training begins at its own, and its outcomes in the fold move it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from volspike.errors import NotEnoughDataError
 from volspike.labels.dataset import Dataset, hashed, with_fixed_tau_of
 from volspike.labels.splits import PURGE_S, Split, reach_ns, split_times
+from volspike.models.adaptive_band import adapted
 from volspike.models.calibration import ScoredRows
 from volspike.models.learner import Learner
 from volspike.models.manifest import AlertEntry
@@ -37,6 +39,34 @@ ONE_CLASS = "not enough data: the fit slice has labels of one class"
 NS = 1_000_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class FoldTraining:
+    """What the training of a fold said of itself.
+
+    Attributes
+    ----------
+    champion, champion_reason, reference, reference_reason : str
+        What it chose, and how.
+    fixed_bps : float
+        Its fixed tau: that of its own fit slice.
+    enough_data : bool
+        Whether its fit slice was enough for any claim.
+    notes : dict of str to tuple of str
+        What is thin, uncalibrated or guessed, by model.
+    not_fitted : dict of str to str
+        Why a model could not be fitted, by name.
+    """
+
+    champion: str
+    champion_reason: str
+    reference: str
+    reference_reason: str
+    fixed_bps: float
+    enough_data: bool
+    notes: dict[str, tuple[str, ...]]
+    not_fitted: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class WalkForward:
     """Out-of-sample predictions of all folds, in time order.
@@ -44,7 +74,7 @@ class WalkForward:
     Attributes
     ----------
     rows : Dataset
-        The n test rows, each with the tau that its fold knew.
+        The n test rows, each with the tau that its fold knew; their fixed tau is the folds' median.
     models : dict of str to ScoredRows
         Predictions of each model, of each simple rule (``rule:NAME``), and of what would have been served:
         ``champion`` and ``reference``, as each fold chose them.
@@ -52,8 +82,8 @@ class WalkForward:
         Alert thresholds of each model at each row, as its fold chose them.
     fold : int64[n]
         Number of the fold.
-    chosen : tuple of (str, str)
-        Champion and reference of each fold.
+    trainings : tuple of FoldTraining
+        Of each fold.
     left_out : dict of str to str
         Why a model or rule that some fold has is missing here: which folds lack it, and why, in words.
     first : TrainResult
@@ -68,10 +98,15 @@ class WalkForward:
     open_at: dict[str, npt.NDArray[np.float64]]
     close_at: dict[str, npt.NDArray[np.float64]]
     fold: I8
-    chosen: tuple[tuple[str, str], ...]
+    trainings: tuple[FoldTraining, ...]
     left_out: dict[str, str]
     first: TrainResult
     online: Learner | None = None
+
+    @property
+    def chosen(self) -> tuple[tuple[str, str], ...]:
+        """Return champion and reference of each fold."""
+        return tuple((training.champion, training.reference) for training in self.trainings)
 
 
 def folds(event_ns: I8, from_ns: int, until_ns: int, every_s: int, purge_s: int = PURGE_S) -> Iterator[Split]:
@@ -133,7 +168,7 @@ def walk_forward(
     Raises
     ------
     NotEnoughDataError
-        When no row lies in the span, or a fold has nothing to train on.
+        When no row lies in the span, or a fold has nothing at all to train on; thin folds say so in notes.
     """
     parts: list[_Fold] = []
     online: Learner | None = None
@@ -156,18 +191,29 @@ class _Fold:
     rows: Dataset
     models: Mapping[str, ScoredRows]
     alert: Mapping[str, AlertEntry]
-    chosen: tuple[str, str]
-    not_fitted: Mapping[str, str]
+    training: FoldTraining
 
 
 def _fold(index: I8, rows: Dataset, result: TrainResult) -> _Fold:
-    models = {name: bundle.predictor.predict_batch(rows) for name, bundle in result.bundles.items()}
+    models = {
+        name: adapted(bundle.predictor.predict_batch(rows), rows).scored
+        for name, bundle in result.bundles.items()
+    }
     rules = {f"{RULE}{name}": rule.predict_batch(rows) for name, rule in result.references.items()}
     alert = {name: bundle.manifest.alert for name, bundle in result.bundles.items()}
     served = {CHAMPION: models[result.champion], REFERENCE: rules[RULE + result.reference]}
     alert[CHAMPION] = alert[result.champion]
-    chosen = (result.champion, result.reference)
-    return _Fold(index, rows, {**models, **served, **rules}, alert, chosen, result.not_fitted)
+    training = FoldTraining(
+        champion=result.champion,
+        champion_reason=result.champion_reason,
+        reference=result.reference,
+        reference_reason=result.reference_reason,
+        fixed_bps=rows.fixed_tau_bps,
+        enough_data=all(bundle.manifest.enough_data for bundle in result.bundles.values()),
+        notes={name: bundle.manifest.notes for name, bundle in result.bundles.items()},
+        not_fitted=result.not_fitted,
+    )
+    return _Fold(index, rows, {**models, **served, **rules}, alert, training)
 
 
 def _joined(dataset: Dataset, parts: list[_Fold], first: TrainResult, online: Learner | None) -> WalkForward:
@@ -179,6 +225,7 @@ def _joined(dataset: Dataset, parts: list[_Fold], first: TrainResult, online: Le
         rows=hashed(
             replace(
                 rows,
+                fixed_tau_bps=float(np.median([part.rows.fixed_tau_bps for part in parts])),
                 tau_bps=np.concatenate([part.rows.tau_bps for part in parts]),
                 spike=np.concatenate([part.rows.spike for part in parts]),
             )
@@ -187,7 +234,7 @@ def _joined(dataset: Dataset, parts: list[_Fold], first: TrainResult, online: Le
         open_at={name: _spread(parts, [part.alert[name].open_at for part in parts]) for name in alerting},
         close_at={name: _spread(parts, [part.alert[name].close_at for part in parts]) for name in alerting},
         fold=np.repeat(np.arange(len(parts)), [len(part.index) for part in parts]),
-        chosen=tuple(part.chosen for part in parts),
+        trainings=tuple(part.training for part in parts),
         left_out=_left_out(parts),
         first=first,
         online=online,
@@ -196,12 +243,12 @@ def _joined(dataset: Dataset, parts: list[_Fold], first: TrainResult, online: Le
 
 def _left_out(parts: list[_Fold]) -> dict[str, str]:
     """Return which folds lack a model or rule that others have or should have, and why."""
-    known = {name for part in parts for name in (*part.models, *part.not_fitted)}
+    known = {name for part in parts for name in (*part.models, *part.training.not_fitted)}
     told: dict[str, str] = {}
     for name in sorted(known):
         lacking = [number for number, part in enumerate(parts, 1) if name not in part.models]
         if lacking:
-            reasons = {parts[number - 1].not_fitted.get(name, ONE_CLASS) for number in lacking}
+            reasons = {parts[number - 1].training.not_fitted.get(name, ONE_CLASS) for number in lacking}
             numbers = ", ".join(map(str, lacking))
             folds_ = "fold" if len(lacking) == 1 else "folds"
             told[name.removeprefix(RULE)] = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -25,6 +26,8 @@ from volspike.evaluation.walk_forward import CHAMPION, REFERENCE, RULE, WalkForw
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
 
+FIGURES = re.compile(r"\d[\d.,]*")
+
 
 def report_walk(walk: WalkForward) -> tuple[Evaluation, Split]:
     """Return the evaluation of a walk-forward, and the split of its rows: all are test.
@@ -45,7 +48,7 @@ def report_walk(walk: WalkForward) -> tuple[Evaluation, Split]:
         reference=_reference(walk),
         reference_scores=score_parts(walk.rows, split, reference, DEFAULT_OPEN, reference),
         champion=CHAMPION,
-        tau=tau_of(walk.rows),
+        tau=_tau_of_folds(walk),
         gaps={},
         judged={
             name: replace(judge(walk.rows, split, walk.models[name], reference), budgets=()) for name in names
@@ -53,8 +56,53 @@ def report_walk(walk: WalkForward) -> tuple[Evaluation, Split]:
         reference_judged=replace(judge(walk.rows, split, reference), budgets=()),
         unlabelled=unlabelled_by_sigma(walk.rows),
         alerts={name: tuple(_alerts(walk, name)) for name in walk.open_at},
+        notes=_notes(walk, names),
     )
     return evaluation, split
+
+
+def describe_trainings(walk: WalkForward) -> dict[str, Any]:
+    """Return what each fold's training said of itself, and in a sentence each what no report may hide.
+
+    ``champion_reason`` counts how the champions were chosen, ``not_fitted`` says why a model is missing in
+    some fold, and so has no scores.
+    """
+    trainings, total = walk.trainings, len(walk.trainings)
+    missing: dict[str, list[str]] = {}
+    for training in trainings:
+        for name, reason in training.not_fitted.items():
+            missing.setdefault(name, []).append(reason)
+    return {
+        "folds": [
+            {**asdict(training), "rows": int(np.count_nonzero(walk.fold == fold))}
+            for fold, training in enumerate(trainings)
+        ],
+        "champion_reason": "; ".join(_alike([each.champion_reason for each in trainings], total)),
+        "reference_reason": "; ".join(_alike([each.reference_reason for each in trainings], total)),
+        "not_fitted": {name: "; ".join(_alike(reasons, total)) for name, reasons in missing.items()},
+    }
+
+
+def _alike(texts: Sequence[str], folds: int) -> tuple[str, ...]:
+    """Return texts that differ in figures only as one, the last of them, with how many there are."""
+    last = {FIGURES.sub("#", text): text for text in texts}
+    counts = Counter(FIGURES.sub("#", text) for text in texts)
+    return tuple(
+        f"{last[kind]} (one fold)" if folds == 1 else f"{last[kind]} (the like in {count} of {folds} folds)"
+        for kind, count in counts.most_common()
+    )
+
+
+def _notes(walk: WalkForward, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return what is to be known of each model, in how many folds it was said."""
+    notes = [each.notes | {CHAMPION: each.notes[each.champion]} for each in walk.trainings]
+    return {name: _alike([note for of in notes for note in of[name]], len(notes)) for name in names}
+
+
+def _tau_of_folds(walk: WalkForward) -> dict[str, str | float | None]:
+    """Return how tau was set: the fixed one of each fold is of its own fit slice."""
+    fixed = [training.fixed_bps for training in walk.trainings]
+    return {**tau_of(walk.rows), "fixed_low_bps": min(fixed), "fixed_high_bps": max(fixed)}
 
 
 def compare_rules(walk: WalkForward) -> dict[str, dict[str, Any]]:

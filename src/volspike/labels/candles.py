@@ -21,6 +21,7 @@ from volspike.exchange.products import PriceScales
 from volspike.features.candle_columns import CANDLE, DAY_MINUTES
 from volspike.features.candle_features import MinuteGrid, candle_features, minute_grid, trailing_mean
 from volspike.labels.dataset import Dataset, fixed_tau, hashed, spikes
+from volspike.labels.price_step import price_step
 from volspike.labels.splits import split_times
 from volspike.labels.targets import BREAK, END, LABELLED
 from volspike.labels.tau import MIN_COVERED_S, MIN_Z_S, TauSpec, quantile_rank
@@ -34,7 +35,7 @@ TARGET = "range"
 STEP_S = 60
 MINUTE_NS = STEP_S * 1_000_000_000
 _MIN_COVERED = MIN_COVERED_S // STEP_S
-_PRICE_UNITS = 1e8
+_PRICE_DECIMALS = 8
 # Squares of whole steps are summed up exactly by ``trailing_mean``: equal minutes have no spread at all.
 _Z_STEP = 2.0**-10
 
@@ -165,7 +166,7 @@ def _z(grid: MinuteGrid) -> F8:
 
 
 def _fit_increment(table: CandleTable, fit: I8) -> float:
-    """Return the greatest common divisor of the prices of the fit slice, in quote currency."""
+    """Return the step of the prices of the fit slice, in quote currency."""
     end = int(fit[-1]) + 1 if len(fit) else 1
     prices = np.concatenate((table.high[:end], table.low[:end], table.close[:end]))
-    return float(np.gcd.reduce(np.rint(prices * _PRICE_UNITS).astype(np.int64))) / _PRICE_UNITS
+    return price_step(np.rint(prices * 10.0**_PRICE_DECIMALS).astype(np.int64), _PRICE_DECIMALS)

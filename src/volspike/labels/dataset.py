@@ -18,6 +18,7 @@ from volspike.features.regime.history import regime_features
 from volspike.features.sets import get_feature_set
 from volspike.features.table import TICK, FeatureTable
 from volspike.labels.history import trailing_history
+from volspike.labels.price_step import price_step
 from volspike.labels.splits import split_times
 from volspike.labels.stream import is_ready, join_tables, last_of_seconds, usable_ticks, value_column
 from volspike.labels.targets import (
@@ -337,12 +338,11 @@ def _fit_fixed_tau(
 
 
 def _fit_increment(table: FeatureTable, event_ns: I8) -> float:
-    """Return the greatest common divisor of the quotes up to the end of the fit slice, quote currency."""
+    """Return the step of the quotes up to the end of the fit slice, in quote currency."""
     fit = split_times(event_ns).fit
     end_ns = event_ns[fit[-1]] if len(fit) else event_ns[0]
     quoted = (table.kind == TICK) & (table.event_ns <= end_ns)
-    step = np.gcd.reduce(np.concatenate((table.bid[quoted], table.ask[quoted])))
-    return float(step) / float(10**table.price_decimals)
+    return price_step(np.concatenate((table.bid[quoted], table.ask[quoted])), table.price_decimals)
 
 
 def spikes(sigma_future_bps: F8, tau_bps: F8) -> npt.NDArray[np.int8]:

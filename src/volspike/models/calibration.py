@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -39,6 +40,12 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: int = 0
     reason: str = "not fitted"
 
+    def __post_init__(self) -> None:
+        if not (0.0 < self.slope < math.inf and math.isfinite(self.intercept)):
+            raise ValueError(f"a calibration of slope {self.slope} and intercept {self.intercept}")
+        if self.rows < 0:
+            raise ValueError(f"a calibration on {self.rows} rows")
+
 
 class SigmaBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Correction and 90 % interval of the predicted sigma, as additions to its logarithm.
@@ -57,7 +64,7 @@ class SigmaBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Log of the lowest sigma ever predicted: a still minute says little about the next one.
     quantiles : tuple of 9 floats
         Of log realised minus log predicted, after the shift, at ``LEVELS``, each above the one before; empty
-        where not fitted. ``low`` and ``high`` are two of them, unless sigma itself lies beyond.
+        where not fitted. ``low`` and ``high`` are two of them, unless sigma itself lies beyond or within 5 %.
     """
 
     shift: float = 0.0
@@ -77,6 +84,10 @@ class SigmaBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("the quantiles do not rise")
         if not -LIMIT <= self.low <= self.high <= LIMIT or not -LIMIT <= self.shift <= LIMIT:
             raise ValueError(f"a band of {self.low} to {self.high} around {self.shift}")
+        if not NO_FLOOR <= self.least <= LIMIT:
+            raise ValueError(f"a least log sigma of {self.least}")
+        if self.quantiles and not self.low < 0.0 < self.high:
+            raise ValueError(f"sigma is not inside its band, {self.low} to {self.high}")
 
 
 class Scored(NamedTuple):

@@ -25,7 +25,7 @@ SHOWN = {
 PARTS = ("fit", "tune", "calibrate", "test")
 
 
-def model_card(manifest: Manifest, evaluation: Evaluation) -> str:
+def model_card(manifest: Manifest, evaluation: Evaluation, looks: int | None = None) -> str:
     """Return the card of a model.
 
     Parameters
@@ -34,8 +34,12 @@ def model_card(manifest: Manifest, evaluation: Evaluation) -> str:
         Of the model.
     evaluation : Evaluation
         Of the training run that made it.
+    looks : int, optional
+        How often the test part had been looked at before, where that was counted.
     """
-    return "\n".join([*_head(manifest), *_scores(manifest, evaluation), *_limits(manifest, evaluation), ""])
+    return "\n".join(
+        [*_head(manifest), *_scores(manifest, evaluation, looks), *_limits(manifest, evaluation), ""]
+    )
 
 
 def _head(manifest: Manifest) -> Iterator[str]:
@@ -78,7 +82,7 @@ def _serves(manifest: Manifest) -> str:
     return "its own feed" if manifest.feed_dependent else "either feed"
 
 
-def _scores(manifest: Manifest, evaluation: Evaluation) -> Iterator[str]:
+def _scores(manifest: Manifest, evaluation: Evaluation, looks: int | None) -> Iterator[str]:
     summary = evaluation.summary(manifest.name)
     yield "## Scores"
     yield ""
@@ -88,6 +92,10 @@ def _scores(manifest: Manifest, evaluation: Evaluation) -> Iterator[str]:
         yield f"| {name} | {' | '.join(_cell(summary[part][key]) for part in PARTS)} |"
     marks = ("" if summary[part]["enough_data"] else "**not enough data**" for part in PARTS)
     yield f"| | {' | '.join(marks)} |"
+    yield ""
+    counted = "" if looks is None else f"; it had been looked at {_times(looks)} before"
+    yield f"These scores are a look at the test part{counted}."
+    yield "Whoever changes settings by what they say needs later data to judge the change."
     yield ""
     judged = evaluation.judged[manifest.name]
     gains = {name: gain for name, gain in judged.gains.items() if gain is not None}
@@ -133,6 +141,10 @@ def _limits(manifest: Manifest, evaluation: Evaluation) -> Iterator[str]:
         yield from (
             f"- {name}: {'ok' if check.passed else 'FAILED'}, {check.detail}" for name, check in checks
         )
+
+
+def _times(count: int) -> str:
+    return "never" if not count else "once" if count == 1 else f"{count:,} times"
 
 
 def _interval(gain: Gain) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xgboost
+from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import GammaRegressor, LinearRegression, LogisticRegression, Ridge
 
@@ -16,9 +19,16 @@ F8 = npt.NDArray[np.float64]
 
 # Next to no shrinkage: enough to keep a separable sample finite.
 WEAK = 1e-3
+_PRECISE = {"maxiter": 2_000, "maxfun": 4_000, "ftol": 1e-13, "gtol": 1e-9}
 
 
-def fit_logit(x: F8, y: npt.NDArray[Any], weight: F8 | None = None, l2: float = WEAK) -> tuple[F8, float]:
+def fit_logit(
+    x: F8,
+    y: npt.NDArray[Any],
+    weight: F8 | None = None,
+    l2: float = WEAK,
+    signs: Sequence[int] | None = None,
+) -> tuple[F8, float]:
     """Fit a logistic regression with both classes present.
 
     Parameters
@@ -31,6 +41,8 @@ def fit_logit(x: F8, y: npt.NDArray[Any], weight: F8 | None = None, l2: float = 
         Weight of each row.
     l2 : float
         Ridge penalty, against the sum of the row losses.
+    signs : sequence of int, optional
+        Of each input: 1 where its coefficient may not be below 0, -1 where not above, 0 where it is free.
 
     Returns
     -------
@@ -42,7 +54,26 @@ def fit_logit(x: F8, y: npt.NDArray[Any], weight: F8 | None = None, l2: float = 
         # On a separable sample the optimum is far out; where it stops is good enough.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, y, sample_weight=weight)
-    return np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0])
+    line = np.append(np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0]))
+    if signs is not None and np.any(line[:-1] * np.asarray(signs) < 0.0):
+        line = _signed_logit(x, y, np.ones(len(y)) if weight is None else weight, l2, signs, line)
+    return line[:-1], float(line[-1])
+
+
+def _signed_logit(x: F8, y: npt.NDArray[Any], weight: F8, l2: float, signs: Sequence[int], start: F8) -> F8:
+    """Return coefficients and intercept of the same loss within their signs."""
+    bounds = [*((0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in signs), (None, None)]
+    total = float(np.sum(weight))
+
+    def loss(line: F8) -> tuple[float, F8]:
+        margin = x @ line[:-1] + line[-1]
+        away = weight * (expit(margin) - y)
+        value = np.sum(weight * (np.logaddexp(0.0, margin) - y * margin)) + 0.5 * l2 * line[:-1] @ line[:-1]
+        gradient = np.append(x.T @ away + l2 * line[:-1], np.sum(away))
+        return float(value) / total, gradient / total
+
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=_PRECISE)
+    return np.asarray(found.x, dtype=np.float64)
 
 
 def fit_ridge(x: F8, y: F8, l2: float) -> tuple[F8, float]:

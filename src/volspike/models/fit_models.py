@@ -29,7 +29,7 @@ from volspike.models.trees import VARIANCE_OBJECTIVE
 F8 = npt.NDArray[np.float64]
 
 RISING = ("log_rv_60s", "log_rv_over_tau")  # more volatility now never means less expected
-# Together they let the probability of reaching tau only fall as tau rises.
+# Together they let the probability of reaching tau only fall as tau rises, input by input, clipped or not.
 TAU_SIGNS = {"log_tau": -1} | dict.fromkeys(TAU_INPUTS[1:] + HAR_INPUTS, 1)
 CLASSIFIER_OBJECTIVE = "binary:logistic"
 CLASSIFIER_CHILD, SIGMA_CHILD = 2.0, 20.0  # least hessian of a leaf, in windows
@@ -64,7 +64,8 @@ def fit_linear(fit: Dataset, spec: InputSpec, settings: TrainSettings) -> Linear
     scaled = np.clip((x - mean) / scale, -BOUND_STD, BOUND_STD)
     weights = class_weights(fit.spike, settings.class_weight)
     l2 = settings.l2 * fit.rows_a_window
-    margin, margin_intercept = fit_logit(scaled, fit.spike, weights, l2)
+    signs = [TAU_SIGNS.get(name, 0) for name in spec.names]
+    margin, margin_intercept = fit_logit(scaled, fit.spike, weights, l2, signs)
     sigma, sigma_intercept = fit_gamma(scaled, realised_variance(fit, least_log_sigma(fit)), l2)
     return LinearWeights(
         margin=tuple((margin / scale).tolist()),

@@ -14,7 +14,7 @@ from volspike.labels.dataset import Dataset
 from volspike.models.calibrate import one_class
 from volspike.models.estimators import fit_gamma, fit_logit, fit_ridge
 from volspike.models.inputs import raw_rows
-from volspike.models.rows import least_log_sigma, log_realised, realised_variance
+from volspike.models.rows import least_log_sigma, log_realised, moving_quantiles, realised_variance
 from volspike.models.state import STATE, StateWeights, state_matrix
 
 F8 = npt.NDArray[np.float64]
@@ -22,41 +22,62 @@ F8 = npt.NDArray[np.float64]
 REFERENCES = ("climatology", "persistence", "ewma", "zscore", "log-har-ols", "log-har-gamma", "log-har-logit")
 HALF_LIVES_S = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
 HAR_INPUTS = ("log_har_1m", "log_har_5m", "log_har_30m", "log_har_240m", "log_tau")
+FLOOR_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4)  # of moving minutes of the fit slice
 UNFITTED_SLOPE = 1.0
 AT = {name: i for i, name in enumerate(STATE)}
 
 
 @dataclass(frozen=True)
 class StateScale:
-    """What the state needs from the fit slice: the fallback z, the EWMA half-life, the increment."""
+    """What the state needs from the fit slice: the fallback z, the EWMA half-life, the least volatilities."""
 
     z_mean: float
     z_std: float
     half_life_s: float
     increment: float
+    least_bps: float = 0.0
 
     def states(self, rows: Dataset) -> F8:
         """Return the states of rows, float64[n, 8]."""
-        return state_matrix(raw_rows(rows, 0), self.half_life_s, self.z_mean, self.z_std, self.increment)
+        numbers = (self.half_life_s, self.z_mean, self.z_std, self.increment, self.least_bps)
+        return state_matrix(raw_rows(rows, 0), *numbers)
 
 
-def fit_scale(fit: Dataset) -> StateScale:
-    """Fit mean and deviation of log rv, and the EWMA half-life with the lowest QLIKE, on the fit slice."""
-    plain = StateScale(0.0, 1.0, HALF_LIVES_S[0], fit.increment)
-    log_rv = plain.states(fit)[:, AT["log_rv"]]
-    spread = float(np.std(log_rv))
+def fit_scale(fit: Dataset, least_log: float | None = None) -> StateScale:
+    """Fit mean and deviation of log rv, and the EWMA half-life with the lowest QLIKE, on the fit slice.
+
+    Parameters
+    ----------
+    fit : Dataset
+        Labelled rows of the fit slice.
+    least_log : float, optional
+        Log of the volatility below which none is told apart (bps); without it that of ``least_log_sigma``.
+    """
+    least_bps = math.exp(least_log_sigma(fit) if least_log is None else least_log)
     realised = log_realised(fit)
 
-    def loss(half_life_s: float) -> float:
-        state = StateScale(0.0, 1.0, half_life_s, fit.increment).states(fit)
-        return _qlike(state[:, AT["log_ewma"]], realised)
+    def states(half_life_s: float) -> F8:
+        return StateScale(0.0, 1.0, half_life_s, fit.increment, least_bps).states(fit)
 
+    log_rv = states(HALF_LIVES_S[0])[:, AT["log_rv"]]
+    spread = float(np.std(log_rv))
     return StateScale(
         z_mean=float(np.mean(log_rv)),
         z_std=spread if spread > 0.0 else 1.0,
-        half_life_s=min(HALF_LIVES_S, key=loss),
+        half_life_s=min(HALF_LIVES_S, key=lambda each: _qlike(states(each)[:, AT["log_ewma"]], realised)),
         increment=fit.increment,
+        least_bps=least_bps,
     )
+
+
+def _repeating_scale(fit: Dataset) -> StateScale:
+    """Fit the scale of rules that repeat a volatility, with the floor under it that QLIKE on fit likes best.
+
+    Without a floor such a rule is judged by its few stillest minutes, and any model beats it.
+    """
+    realised, log_rv = log_realised(fit), np.log(np.maximum(fit.rv_bps, fit.floor_bps))
+    floors = moving_quantiles(fit, FLOOR_LEVELS).tolist()
+    return fit_scale(fit, min(floors, key=lambda least: _qlike(np.maximum(log_rv, least), realised)))
 
 
 def _qlike(log_sigma: F8, log_true: F8) -> float:
@@ -93,11 +114,12 @@ def fit_rules(fit: Dataset, scale: StateScale, wanted: Sequence[str] = REFERENCE
     states = scale.states(fit)
     realised = log_realised(fit)
     gamma = cache(lambda: _har_gamma(states, fit))
+    floored = cache(lambda: _repeating_scale(fit))
     fitters: dict[str, Callable[[], FittedRule]] = {
         "climatology": lambda: _climatology(fit, realised, scale),
-        "persistence": lambda: _by_ratio("persistence", {"log_rv": 1.0}, 0.0, states, fit, scale),
-        "ewma": lambda: _by_ratio("ewma", {"log_ewma": 1.0}, 0.0, states, fit, scale),
-        "zscore": lambda: _by_z(states, fit, scale),
+        "persistence": lambda: _repeat("persistence", "log_rv", fit, floored()),
+        "ewma": lambda: _repeat("ewma", "log_ewma", fit, floored()),
+        "zscore": lambda: _by_z(fit, floored()),
         "log-har-ols": lambda: _by_ratio("log-har-ols", *_har_sigma(states, realised), states, fit, scale),
         "log-har-gamma": lambda: _by_ratio("log-har-gamma", *gamma(), states, fit, scale),
         "log-har-logit": lambda: _har_logit(*gamma(), states, fit, scale),
@@ -125,6 +147,7 @@ def _rule(
         z_std=scale.z_std,
         half_life_s=scale.half_life_s,
         increment=scale.increment,
+        least_bps=scale.least_bps,
     )
 
 
@@ -154,16 +177,23 @@ def _climatology(fit: Dataset, realised: F8, scale: StateScale) -> FittedRule:
 def _by_ratio(
     name: str, sigma: dict[str, float], constant: float, states: F8, fit: Dataset, scale: StateScale
 ) -> FittedRule:
-    """Rank by sigma over tau."""
-    log_sigma = constant + sum(weight * states[:, AT[state]] for state, weight in sigma.items())
-    slope, intercept, unfitted = _one_score(log_sigma - states[:, AT["log_tau"]], fit.spike)
-    margin = {state: slope * weight for state, weight in sigma.items()}
-    margin["log_tau"] = margin.get("log_tau", 0.0) - slope
+    """Rank by sigma over tau; where sigma itself rises faster than tau, by sigma's other inputs alone."""
+    ratio = sigma | {"log_tau": min(sigma.get("log_tau", 0.0) - 1.0, 0.0)}
+    score = np.zeros(len(states))
+    for state, weight in ratio.items():
+        score += weight * states[:, AT[state]]
+    score += constant
+    slope, intercept, unfitted = _one_score(score, fit.spike)
+    margin = {state: slope * weight for state, weight in ratio.items()}
     return FittedRule(_rule(name, margin, intercept + slope * constant, sigma, constant, scale), unfitted)
 
 
-def _by_z(states: F8, fit: Dataset, scale: StateScale) -> FittedRule:
-    slope, intercept, unfitted = _one_score(states[:, AT["z"]], fit.spike)
+def _repeat(name: str, state: str, fit: Dataset, scale: StateScale) -> FittedRule:
+    return _by_ratio(name, {state: 1.0}, 0.0, scale.states(fit), fit, scale)
+
+
+def _by_z(fit: Dataset, scale: StateScale) -> FittedRule:
+    slope, intercept, unfitted = _one_score(scale.states(fit)[:, AT["z"]], fit.spike)
     return FittedRule(_rule("zscore", {"z": slope}, intercept, {"log_rv": 1.0}, 0.0, scale), unfitted)
 
 
@@ -186,6 +216,7 @@ def _har_states(states: F8) -> F8:
 def _har_logit(
     sigma: dict[str, float], constant: float, states: F8, fit: Dataset, scale: StateScale
 ) -> FittedRule:
-    coefficients, intercept = fit_logit(_har_states(states), fit.spike)
+    signs = [-1 if name == "log_tau" else 0 for name in HAR_INPUTS]
+    coefficients, intercept = fit_logit(_har_states(states), fit.spike, signs=signs)
     margin = dict(zip(HAR_INPUTS, coefficients.tolist(), strict=True))
     return FittedRule(_rule("log-har-logit", margin, intercept, sigma, constant, scale))

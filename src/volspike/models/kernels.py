@@ -160,13 +160,18 @@ def log_ewma(log_lags: F8, shares: F8) -> float:
 
 
 @njit(cache=True)
-def fill_state(raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, out: F8) -> bool:
-    """Write the state of one raw row to ``out`` (8 values); return whether its context is sound."""
+def fill_state(
+    raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, least: float, out: F8
+) -> bool:
+    """Write the state of one raw row to ``out`` (8 values); return whether its context is sound.
+
+    No logarithm is taken of a volatility below ``least`` (bps), or below one increment over the mid.
+    """
     context = raw[raw.shape[0] - CONTEXT_FIELDS :]
     rv, tau, z, mid = context[0], context[1], context[6], context[7]
     if not is_sound(rv, tau, mid):
         return False
-    floor = 1e4 * increment / mid
+    floor = at_least(1e4 * increment / mid, least)
     out[0] = math.log(at_least(rv, floor))
     log_har(context, floor, out[1:5])
     out[5] = math.log(tau)
@@ -177,10 +182,17 @@ def fill_state(raw: F8, shares: F8, z_mean: float, z_std: float, increment: floa
 
 @njit(cache=True)
 def state_row(
-    raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, weights: F8, out: F8
+    raw: F8,
+    shares: F8,
+    z_mean: float,
+    z_std: float,
+    increment: float,
+    least: float,
+    weights: F8,
+    out: F8,
 ) -> tuple[float, float]:
     """Return (margin, log sigma) of one raw row; ``out`` (8 values) is scratch."""
-    if not fill_state(raw, shares, z_mean, z_std, increment, out):
+    if not fill_state(raw, shares, z_mean, z_std, increment, least, out):
         return math.nan, math.nan
     margin, log_sigma = weights[0, STATE_SIZE], weights[1, STATE_SIZE]
     for i in range(STATE_SIZE):
@@ -191,21 +203,28 @@ def state_row(
 
 @njit(cache=True)
 def state_rows(
-    raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, weights: F8, out: F8
+    raw: F8,
+    shares: F8,
+    z_mean: float,
+    z_std: float,
+    increment: float,
+    least: float,
+    weights: F8,
+    out: F8,
 ) -> tuple[F8, F8]:
     """Return margins and log sigmas of many raw rows."""
     margin, log_sigma = np.empty(raw.shape[0]), np.empty(raw.shape[0])
     for i in range(raw.shape[0]):
-        margin[i], log_sigma[i] = state_row(raw[i], shares, z_mean, z_std, increment, weights, out)
+        margin[i], log_sigma[i] = state_row(raw[i], shares, z_mean, z_std, increment, least, weights, out)
     return margin, log_sigma
 
 
 @njit(cache=True)
-def state_fill(raw: F8, shares: F8, z_mean: float, z_std: float, increment: float) -> F8:
+def state_fill(raw: F8, shares: F8, z_mean: float, z_std: float, increment: float, least: float) -> F8:
     """Return the states of many raw rows, float64[n, 8]; NaN where the context is unsound."""
     states = np.full((raw.shape[0], STATE_SIZE), math.nan)
     for i in range(raw.shape[0]):
-        fill_state(raw[i], shares, z_mean, z_std, increment, states[i])
+        fill_state(raw[i], shares, z_mean, z_std, increment, least, states[i])
     return states
 
 

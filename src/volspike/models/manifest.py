@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from volspike.errors import ConfigError
 from volspike.labels.tau import TauSpec
 from volspike.models.bounds import InputBounds
 from volspike.models.calibration import Calibration, SigmaBand
@@ -47,6 +49,14 @@ class TauEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     floor_bps: Volatility
     fixed_bps: Volatility
 
+    def __post_init__(self) -> None:
+        try:
+            self.spec()
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        if not 0.0 < self.fixed_bps < math.inf:
+            raise ValueError(f"a fixed tau of {self.fixed_bps} bps")
+
     def spec(self) -> TauSpec:
         """Return how tau is set; a value that is out of range is refused there."""
         return TauSpec(self.mode, self.quantile, self.floor_bps)  # type: ignore[arg-type]
@@ -60,8 +70,8 @@ class AlertEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     reason: Words
 
     def __post_init__(self) -> None:
-        if self.close_at > self.open_at:
-            raise ValueError("alerts would close above where they open")
+        if not 0.0 <= self.close_at <= self.open_at <= 1.0:
+            raise ValueError(f"alerts would open at {self.open_at} and close at {self.close_at}")
 
 
 class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,6 +89,12 @@ class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     seed: int
     class_weight: str
     settings: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if self.first_ns > self.last_ns:
+            raise ValueError("the training span ends before it begins")
+        if min(self.fit_rows, self.tune_rows, self.calibrate_rows) < 0:
+            raise ValueError("a slice with fewer than no rows")
 
     @property
     def span_ns(self) -> tuple[int, int]:
@@ -152,6 +168,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     files: tuple[FileEntry, ...]
     provenance: Provenance
     bounds: InputBounds = InputBounds()  # of format 2; a bundle of format 1 is told by its number
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.increment < math.inf:
+            raise ValueError(f"a quote increment of {self.increment}")
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -123,13 +123,13 @@ class OnlineHeads(StateHeads):
     def __init__(self, weights: OnlineWeights) -> None:
         super().__init__(weights.rule)
         self.weights = weights
-        self.table = self._arguments[4]
+        self.table = self._arguments[5]
 
     def state(self, context: Context, out: F8) -> bool:
         """Write the state at a context, float64[8]; return whether the context is sound."""
         raw = np.array([context.rv_bps, context.tau_bps, *context.har_bps, context.z, context.mid])
         assert len(raw) == CONTEXT_FIELDS
-        sound: bool = fill_state(raw, *self._arguments[:4], out)
+        sound: bool = fill_state(raw, *self._arguments[:5], out)
         return sound
 
 

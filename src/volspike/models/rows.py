@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,24 @@ def log_realised(dataset: Dataset) -> F8:
     return np.log(np.maximum(dataset.sigma_future_bps, dataset.floor_bps))
 
 
-LEAST_SIGMA_QUANTILE = 0.01
+LEAST_SIGMA_QUANTILE = 0.1
+STILL_INCREMENTS = 1.5  # a range of one increment comes of rounding
 
 
 def least_log_sigma(fit: Dataset) -> float:
-    """Return the log of the lowest sigma worth telling apart: the 1 % quantile of the fit slice, bps."""
-    return float(np.quantile(log_realised(fit), LEAST_SIGMA_QUANTILE))
+    """Return the log of the lowest sigma (bps) worth telling apart: the 10 % quantile of fit's moving rows.
+
+    Still minutes, of one increment or less, do not count: their share says how often nobody traded, and a
+    quantile that falls among them would be the increment, hundreds of times below any other volatility.
+    """
+    return float(moving_quantiles(fit, (LEAST_SIGMA_QUANTILE,))[0])
+
+
+def moving_quantiles(rows: Dataset, levels: Sequence[float]) -> F8:
+    """Return quantiles of log realised sigma (bps) over the rows that moved; over all where none did."""
+    realised = log_realised(rows)
+    moved = rows.sigma_future_bps > STILL_INCREMENTS * rows.floor_bps
+    return np.quantile(realised[moved] if moved.any() else realised, levels)
 
 
 def realised_variance(rows: Dataset, least: float) -> F8:

@@ -182,7 +182,7 @@ def serve_state() -> Serve:
         row, numbers = _context_row(table, context), _doubles(table, _NUMBERS)
         shares, weights = _doubles(table, _FIRST), _matrix(table, _FIRST + 1)
         out = _doubles(table, _FIRST + 2)
-        heads = state_row(row, shares, numbers[0], numbers[1], numbers[2], weights, out)
+        heads = state_row(row, shares, numbers[0], numbers[1], numbers[2], numbers[3], weights, out)
         return _finished(table, heads, out)
 
     return direct(serve)

@@ -50,6 +50,8 @@ class StateWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
         Half-life of the EWMA in seconds.
     increment : float
         Quote increment in quote currency: no logarithm of less than one of it over the mid.
+    least_bps : float
+        Nor of less than this volatility: a still minute says little, and its logarithm is far out.
     """
 
     rule: str
@@ -61,12 +63,15 @@ class StateWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=
     z_std: float
     half_life_s: float
     increment: float
+    least_bps: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.margin) != STATE_SIZE or len(self.sigma) != STATE_SIZE:
             raise ValueError(f"a rule has {STATE_SIZE} coefficients")
         if not (self.z_std > 0.0 and self.half_life_s > 0.0 and self.increment > 0.0):
             raise ValueError("z_std, half_life_s and increment are above 0")
+        if not 0.0 <= self.least_bps < math.inf:
+            raise ValueError(f"a least volatility of {self.least_bps} bps")
 
 
 def ewma_shares(half_life_s: float) -> F8:
@@ -80,9 +85,11 @@ def ewma_shares(half_life_s: float) -> F8:
     return shares
 
 
-def state_matrix(raw: F8, half_life_s: float, z_mean: float, z_std: float, increment: float) -> F8:
+def state_matrix(
+    raw: F8, half_life_s: float, z_mean: float, z_std: float, increment: float, least_bps: float = 0.0
+) -> F8:
     """Return the states of many raw rows, float64[n, 8]; NaN where the context is unsound."""
-    states: F8 = state_fill(raw, ewma_shares(half_life_s), z_mean, z_std, increment)
+    states: F8 = state_fill(raw, ewma_shares(half_life_s), z_mean, z_std, increment, least_bps)
     return states
 
 
@@ -97,6 +104,7 @@ class StateHeads:
             weights.z_mean,
             weights.z_std,
             weights.increment,
+            weights.least_bps,
             np.array(
                 [
                     [*weights.margin, weights.margin_intercept],
@@ -119,5 +127,5 @@ class StateHeads:
 
     def inputs(self, raw: F8) -> F8:
         """Return the states of many raw rows."""
-        states: F8 = state_fill(raw, *self._arguments[:4])
+        states: F8 = state_fill(raw, *self._arguments[:5])
         return states

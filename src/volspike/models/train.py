@@ -86,14 +86,15 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class _Slices:
-    """Labelled rows of the three slices, all rows of calibrate, and the rows of the sigma band."""
+    """Labelled rows of the three slices, and the rows of the sigma band and of the alert thresholds."""
 
     fit: Dataset
     tune: Dataset
     calibrate: Dataset
-    calibrate_all: Dataset
     band: Dataset
     band_part: str
+    alerts: Dataset
+    alerts_part: str
 
     @property
     def fit_days(self) -> float:
@@ -205,13 +206,15 @@ def _slices(dataset: Dataset, split: Split) -> _Slices:
             "record longer: training needs whole feed for some minutes",
         )
     band, band_part = _band_rows(dataset, split)
+    alerts, alerts_part = _alert_rows(dataset, split)
     return _Slices(
         fit=fit,
         tune=labelled(dataset, split.tune),
         calibrate=labelled(dataset, split.calibrate),
-        calibrate_all=dataset.rows(split.calibrate),
         band=band,
         band_part=band_part,
+        alerts=alerts,
+        alerts_part=alerts_part,
     )
 
 
@@ -224,6 +227,26 @@ def _band_rows(dataset: Dataset, split: Split) -> tuple[Dataset, str]:
         if len(rows) >= MIN_BAND_WINDOWS * rows.rows_a_window:
             break
     return rows, ", ".join(used)
+
+
+def _alert_rows(dataset: Dataset, split: Split) -> tuple[Dataset, str]:
+    """Return all rows of calibrate, and before it as many as make enough data, with the slices' names.
+
+    Earlier slices are more or less in sample, so their probabilities are a little too sure; the few onsets of
+    a thin calibrate slice are worse. Of fit its end is taken, twice as much each time.
+    """
+    later = np.concatenate((split.tune, split.calibrate))
+    tried = [("calibrate", split.calibrate), ("tune, calibrate", later)]
+    count = max(len(later), 1)
+    while count < 2 * len(split.fit):
+        tried.append(("the end of fit, tune, calibrate", np.concatenate((split.fit[-count:], later))))
+        count *= 2
+    for part, index in tried:
+        rows = dataset.rows(index)
+        if len(rows) and evidence_of(rows).enough_data:
+            return rows, part
+    part, index = tried[-1]
+    return dataset.rows(index), part
 
 
 def _calibrate(heads: Heads, slices: _Slices, offset: float = 0.0) -> tuple[Calibration, SigmaBand]:
@@ -402,8 +425,7 @@ def _bundle(
         notes.append(f"uncalibrated: {calibration.reason}")
     if band.part != "calibrate":
         notes.append(f"90 % band taken on {band.part}: calibrate has {len(slices.calibrate)} rows")
-    if alert.reason:
-        notes.append(f"alert thresholds: {alert.reason}")
+    notes += _alert_notes(alert, slices)
     manifest = msgspec.structs.replace(
         draft,
         name=name,
@@ -420,9 +442,20 @@ def _bundle(
 
 
 def _thresholds(predictor: CalibratedPredictor, slices: _Slices) -> AlertEntry:
-    rows = slices.calibrate_all
+    rows = slices.alerts
     chosen = choose_thresholds(graded_seconds(rows), predictor.predict_batch(rows).p_spike)
     return AlertEntry(open_at=chosen.open_at, close_at=chosen.close_at, reason=chosen.reason)
+
+
+def _alert_notes(alert: AlertEntry, slices: _Slices) -> list[str]:
+    """Say where alert thresholds come of other rows than calibrate, or are the defaults."""
+    notes = []
+    if slices.alerts_part != "calibrate":
+        evidence = evidence_of(slices.calibrate)
+        notes.append(f"alert thresholds chosen on {slices.alerts_part}: calibrate has {evidence}")
+    if alert.reason:
+        notes.append(f"alert thresholds: {alert.reason}")
+    return notes
 
 
 def _all_notes(bundles: Mapping[str, Bundle]) -> tuple[str, ...]:

@@ -66,6 +66,18 @@ def tune_settings(
     return replace(settings, **best)
 
 
+def tuned_settings(
+    dataset: Dataset, split: Split, settings: TrainSettings, trials: int, say: Callable[[str], None]
+) -> TrainSettings:
+    """Return ``tune_settings``, or the settings as they were where there is too little to search by."""
+    say(f"tuning: {trials} settings, each by walking forward inside fit and tune")
+    try:
+        return tune_settings(dataset, split, settings, trials, say)
+    except NotEnoughDataError as error:
+        say(f"not tuned: {error.reason}")
+        return settings
+
+
 def _suggested(trial: Trial, settings: TrainSettings) -> TrainSettings:
     return replace(
         settings,

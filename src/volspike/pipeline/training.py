@@ -7,8 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from volspike.clock import Clock
 from volspike.config import Settings
-from volspike.errors import LeakError, ModelError, NotEnoughDataError
+from volspike.errors import LeakError, ModelError
+from volspike.evaluation.looks import (
+    TRAIN,
+    Look,
+    append_look,
+    check_appendable,
+    look_at,
+    looks_at,
+    read_looks,
+)
 from volspike.evaluation.report import Evaluation, evaluate
 from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import Dataset
@@ -24,7 +36,7 @@ from volspike.models.settings import KINDS, ON_REQUEST, TrainSettings
 from volspike.models.shelf import save_bundle
 from volspike.models.standing import Standing, champions, crown_champion, standing_of
 from volspike.models.train import TrainResult, train, with_note, with_scores
-from volspike.models.tuning import tune_settings
+from volspike.models.tuning import tuned_settings
 from volspike.pipeline.evidence_words import describe_parts
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import training_data
@@ -50,6 +62,10 @@ class Trained:
         MLflow versions by model; none while MLflow is away.
     succession : str
         Who was champion before, and who is it now, in words.
+    looks : int or None
+        How often the test part had been looked at before; None where nobody counts.
+    look : Look or None
+        This look at it, as logged; None where it has no labelled row, or nothing dates it.
     """
 
     dataset: Dataset
@@ -59,6 +75,8 @@ class Trained:
     saved: dict[str, Path]
     registered: dict[str, Registered]
     succession: str
+    looks: int | None
+    look: Look | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report under the names of the command line."""
@@ -75,6 +93,8 @@ class Trained:
             "mlflow": {
                 name: self.registered[name].uri if name in self.registered else None for name in self.saved
             },
+            "looks": self.looks,
+            "look": None if self.look is None else msgspec.to_builtins(self.look),
         }
 
 
@@ -86,6 +106,7 @@ def train_models(
     say: Callable[[str], None],
     since_ns: int = 0,
     crown: Crown = crown_champion,
+    clock: Clock | None = None,
 ) -> Trained:
     """Train on the stored rows of one product and feed; save, register and give the best its place.
 
@@ -97,6 +118,9 @@ def train_models(
         Older rows (event time, ns) are left out.
     crown : callable
         Gives a model that may have it its place: on the throne, or in the shadow of who sits there.
+    clock : Clock, optional
+        Dates the look that scoring the test part is, in the log of the data directory; without it none is
+        counted or logged: for scores that nobody reads.
 
     Raises
     ------
@@ -112,11 +136,15 @@ def train_models(
     say(stored.words)
     for words in describe_parts(dataset, split):
         say(words)
+    looks_before = None
+    if clock is not None:
+        looks_before = looks_at(read_looks(home.looks), dataset.rows(split.test))
+        check_appendable(home.looks)
     say("fitting on the labelled rows of fit")
     kinds = KINDS if crown is crown_champion or settings.retrain_kind == "best" else ON_REQUEST
     how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight, models=kinds)
     if settings.tune_trials:
-        how = _tuned(dataset, split, how, settings.tune_trials, say)
+        how = tuned_settings(dataset, split, how, settings.tune_trials, say)
     result = train(dataset, split, how)
     say("scoring every part, and training again on spoiled rows for the leak audit")
     evaluation = evaluate(
@@ -135,7 +163,7 @@ def train_models(
         name: save_bundle(
             with_scores(bundle, evaluation.summary(name)),
             home.models,
-            model_card(bundle.manifest, evaluation),
+            model_card(bundle.manifest, evaluation, looks_before),
         )
         for name, bundle in result.bundles.items()
     }
@@ -159,7 +187,15 @@ def train_models(
         say(f"the champion stays what it was: {reason}")
     after = standing_of(home.models, champion.product, champion.feed)
     succession = _succession(before, after, champion)
-    return Trained(dataset, split, result, evaluation, saved, registration.models, succession)
+    look = None
+    if clock is not None and evaluation.reference_scores["test"].rows:
+        versions = {name: bundle.manifest.version for name, bundle in result.bundles.items()}
+        test = dataset.rows(split.test)
+        look = look_at(evaluation, dataset, test, versions, clock.market_ns(), by=TRAIN)
+        append_look(home.looks, look)
+    return Trained(
+        dataset, split, result, evaluation, saved, registration.models, succession, looks_before, look
+    )
 
 
 def _succession(before: Standing, after: Standing, candidate: Manifest) -> str:
@@ -175,18 +211,6 @@ def _succession(before: Standing, after: Standing, candidate: Manifest) -> str:
         f"{now} is champion and replaces {was}, unproven against it: a training by hand crowns the newest; "
         f"volspike rollback brings {was} back, volspike retrain would have put it on trial first"
     )
-
-
-def _tuned(
-    dataset: Dataset, split: Split, how: TrainSettings, trials: int, say: Callable[[str], None]
-) -> TrainSettings:
-    """Return settings searched for, or as they were where there is too little to search by."""
-    say(f"tuning: {trials} settings, each by walking forward inside fit and tune")
-    try:
-        return tune_settings(dataset, split, how, trials, say)
-    except NotEnoughDataError as error:
-        say(f"not tuned: {error.reason}")
-        return how
 
 
 def _with_leaks(

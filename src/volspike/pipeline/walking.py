@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from volspike.clock import Clock
 from volspike.config import Settings
@@ -19,14 +18,15 @@ from volspike.evaluation.looks import append_look, check_appendable, look_at, lo
 from volspike.evaluation.page import About, check_page, render_page, write_page
 from volspike.evaluation.report import Evaluation
 from volspike.evaluation.walk_forward import folds, walk_forward
-from volspike.evaluation.walk_report import compare_rules, report_walk, score_alerts
+from volspike.evaluation.walk_report import compare_rules, describe_trainings, report_walk, score_alerts
 from volspike.exchange.decimals import format_time_ns
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split
 from volspike.models.learner import Learner
 from volspike.models.online import OnlinePredictor
 from volspike.models.settings import TrainSettings
-from volspike.models.train import train
+from volspike.models.train import TrainResult, train
+from volspike.models.tuning import tuned_settings
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import Stored, training_data
 
@@ -96,6 +96,11 @@ def walk_models(
         check_appendable(log)
     say(stored.words)
     how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight)
+
+    def fit(rows: Dataset, split: Split) -> TrainResult:
+        tuned = tuned_settings(rows, split, how, settings.tune_trials, say) if settings.tune_trials else how
+        return train(rows, split, tuned)
+
     from_ns, until_ns = _span(dataset, request)
     every_s = _step_s(dataset, request.every_days, until_ns - from_ns)
     audit = _audited(stored, (from_ns, until_ns, every_s), settings.allow_leaks, say)
@@ -104,7 +109,7 @@ def walk_models(
         from_ns,
         until_ns,
         every_s,
-        lambda rows, split: train(rows, split, how),
+        fit,
         say,
         lambda rows, split: _started(rows, split, how, say),
     )
@@ -121,11 +126,7 @@ def walk_models(
         "rules": compare_rules(walk),
         "lives": score_lives(walk),
         "alerts": score_alerts(walk),
-        "not_fitted": walk.left_out,
-        "folds": [
-            {"champion": champion, "reference": reference, "rows": int(np.count_nonzero(walk.fold == fold))}
-            for fold, (champion, reference) in enumerate(walk.chosen)
-        ],
+        **describe_trainings(walk),
         "rows": len(walk.rows),
         "split": split.counts(),
         "dataset_sha256": dataset.sha256,

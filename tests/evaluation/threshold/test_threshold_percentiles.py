@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volspike.evaluation.bootstrap import Blocks, block_draws
+from volspike.evaluation.bootstrap import Blocks, block_draws, few_blocks_factor
 from volspike.evaluation.threshold.percentiles import QUANTILES, distribution, quantile_intervals
 from volspike.labels.tau import PPM, quantile_rank
 
@@ -16,7 +16,10 @@ def plain_intervals(values: np.ndarray, ppm: list[int], blocks: Blocks) -> np.nd
     for weights in block_draws(blocks.count):
         rows = np.sort(np.repeat(values, weights[blocks.of].astype(int)))
         drawn.append([rows[quantile_rank(len(rows), each) - 1] for each in ppm])
-    return np.quantile(np.array(drawn), [0.025, 0.975], axis=0).T
+    value = np.sort(values)[[quantile_rank(len(values), each) - 1 for each in ppm]]
+    ends, factor = np.quantile(np.array(drawn), [0.025, 0.975], axis=0), few_blocks_factor(blocks.count)
+    positive = np.where(value > 0.0, value, 1.0)
+    return np.where(value > 0.0, positive * (ends / positive) ** factor, ends).T
 
 
 @settings(max_examples=6, deadline=None)

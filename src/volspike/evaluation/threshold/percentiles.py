@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from volspike.evaluation.bootstrap import LEVEL, Blocks, block_draws, make_blocks
+from volspike.evaluation.bootstrap import LEVEL, Blocks, block_draws, few_blocks_factor, make_blocks
 from volspike.evaluation.enough import BLOCK_S, MIN_BLOCKS, MIN_WINDOWS, count_windows
 from volspike.labels.tau import PPM, quantile_rank
 
@@ -109,7 +109,7 @@ def _percentiles(values: F8, blocks: Blocks | None, quantiles: Sequence[float]) 
 
 
 def quantile_intervals(values: F8, ppm: Sequence[int], blocks: Blocks) -> list[tuple[float, float]]:
-    """Return the 95 % percentile interval of each quantile under the block bootstrap.
+    """Return the 95 % interval of each quantile under the block bootstrap, widened for few blocks.
 
     Parameters
     ----------
@@ -123,7 +123,8 @@ def quantile_intervals(values: F8, ppm: Sequence[int], blocks: Blocks) -> list[t
     Returns
     -------
     list of (float, float)
-        Each draw's quantile is exact: the smallest value whose rank among the drawn rows suffices.
+        Each draw's quantile is exact: the smallest value whose rank among the drawn rows suffices. Either
+        side is that of the draws times ``few_blocks_factor``, in logs, so that it stays above 0.
     """
     order = np.argsort(values, kind="stable")
     ordered, block = values[order], blocks.of[order]
@@ -131,12 +132,18 @@ def quantile_intervals(values: F8, ppm: Sequence[int], blocks: Blocks) -> list[t
     step = -(-len(values) // _NODES)
     reached = _reached(block, weights, step)
     bounds = [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0]
-    intervals = []
+    factor, intervals = few_blocks_factor(blocks.count), []
     for each in ppm:
         drawn = ordered[_row_of_rank(each, reached, block, weights, step)]
+        value = float(ordered[quantile_rank(len(values), each) - 1])
         low, high = np.quantile(drawn, bounds)
-        intervals.append((float(low), float(high)))
+        intervals.append((_wider(value, float(low), factor), _wider(value, float(high), factor)))
     return intervals
+
+
+def _wider(value: float, end: float, factor: float) -> float:
+    """Return the end of an interval moved away from the value; where one of them is 0, it stays."""
+    return value * (end / value) ** factor if value > 0.0 else end
 
 
 def _reached(block: I8, weights: F8, step: int) -> F8:
