@@ -10,7 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from candle_tables import PRODUCT, random_table
+from volspike.features.candle_store import CandleStore
 from volspike.models.bundle import load_bundle
+from volspike.pipeline.home import Home
 from whole_runs import one_line_failure, tree, volspike
 
 START_S = 1_700_000_000
@@ -148,3 +151,21 @@ def test_an_option_without_a_meaning_there_is_refused(
     ran = volspike(*(word.format(rows=rows) for word in arguments), "--data-dir", tmp_path)
     assert ran.code == 2
     assert words in ran.err
+
+
+def test_stored_candles_are_audited_by_computing_them_again(tmp_path: Path) -> None:
+    store = CandleStore(Home(tmp_path).candles, PRODUCT, "coinbase")
+    store.add(random_table(5, 3_500))
+    store.save()
+    ran = volspike("audit", "--feed", "candles", "--data-dir", tmp_path, "--json")
+    assert ran.code == 0, ran.err
+    found = {name: check["status"] for name, check in ran.report["checks"].items()}
+    clean = {
+        "feature reads ahead",
+        "smoothed label",
+        "too easy a label",
+        "duplicate ticks",
+        "label over a gap",
+    }
+    assert {name for name in clean if found[name] == "clean"} == clean
+    assert "without the candles after them" in ran.report["checks"]["feature reads ahead"]["detail"]
