@@ -115,3 +115,23 @@ def test_later_rows_are_test_and_the_calibrate_slice_of_training_is_found_again(
 @pytest.mark.parametrize("arguments", ["--final --looks", "--html", "--final maybe"])
 def test_wrong_usage_is_told(arguments: str, trained: Callable[[], Path]) -> None:
     assert volspike("evaluate", "--data-dir", trained(), *arguments.split()).code == 2
+
+
+def test_a_training_says_whom_it_replaces(trained: Callable[[], Path]) -> None:
+    root = trained()
+    before = open_model(Home(root), "").manifest
+    same = volspike("train", "--data-dir", root, "--json").report
+    assert same["succession"] == f"{before.name} {before.version} stays champion: the same model came out"
+    ran = volspike("train", "--data-dir", root, "--class-weight", "balanced")
+    assert ran.code == 0, ran.err
+    after = open_model(Home(root), "").manifest
+    assert after.version != before.version
+    words = " ".join(ran.out.split())
+    assert f"{after.name} {after.version} is champion and replaces {before.name} {before.version}" in words
+    assert f"volspike rollback brings {before.name} {before.version} back" in words
+
+
+def test_models_are_listed_in_the_order_of_training(trained: Callable[[], Path]) -> None:
+    root = trained()
+    assert list(looked(root)["models"]) == list(looked(root, "--model", "champion")["models"])
+    assert list(looked(root)["models"]) == ["zscore", "logistic", "xgboost", "blend"]
