@@ -162,3 +162,23 @@ def test_what_is_of_a_walk_forward_alone_is_refused_without_one(
     ran = volspike("evaluate", "--data-dir", trained(), *arguments.split())
     assert ran.code == 2
     assert "it goes with --walk-forward" in ran.err
+
+
+def test_a_training_says_whom_it_replaces(trained: Callable[[], Path]) -> None:
+    root = trained()
+    before = open_model(Home(root), "").manifest
+    same = volspike("train", "--data-dir", root, "--json").report
+    assert same["succession"] == f"{before.name} {before.version} stays champion: the same model came out"
+    ran = volspike("train", "--data-dir", root, "--class-weight", "balanced")
+    assert ran.code == 0, ran.err
+    after = open_model(Home(root), "").manifest
+    assert after.version != before.version
+    words = " ".join(ran.out.split())
+    assert f"{after.name} {after.version} is champion and replaces {before.name} {before.version}" in words
+    assert f"volspike rollback brings {before.name} {before.version} back" in words
+
+
+def test_models_are_listed_in_the_order_of_training(trained: Callable[[], Path]) -> None:
+    root = trained()
+    assert list(looked(root)["models"]) == list(looked(root, "--model", "champion")["models"])
+    assert list(looked(root)["models"]) == ["zscore", "logistic", "xgboost", "blend"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from volspike.cli.lives import show_lives
+from volspike.cli.scores import show_judgement, show_rules
 from volspike.evaluation.lives import PAIRS, SHOWN
 from whole_runs import PRODUCT, volspike
 
@@ -65,11 +67,41 @@ def test_the_tables_fit_100_columns_and_mark_what_is_thin(
     assert "…" not in told
     assert all(len(line.rstrip()) <= 100 for line in told.splitlines())
     lines = told.splitlines()
-    (online,) = (
-        line
-        for line in lines
-        if line.startswith("online") and line.rstrip().endswith("!") and " ! " not in line
-    )
+    (online,) = (line for line in lines if line.startswith("online") and line.count("!") == 1)
+    assert any(line.startswith("online") and line.count(" !") == 4 for line in lines), "gains are marked too"
     assert online.rstrip().endswith("!")
     assert not any("!" in line for line in lines if line.startswith("frozen  "))
     assert any("over retrained log-HAR" in line for line in lines)
+
+
+def test_a_walk_over_candles_has_alerts_and_says_whose_thresholds_they_are(report: dict[str, Any]) -> None:
+    assert set(report["alerts"]) == {"zscore", "logistic", "xgboost", "blend", "champion"}
+    for scores in report["alerts"].values():
+        assert scores["hits"] + scores["already_open"] <= scores["onsets"]
+        assert scores["duty_frac"] is not None
+    assert report["budgets"]["champion"] == report["reference"]["budgets"] == []
+    page = Path(report["page"])
+    assert page.name == f"walk-forward-{PRODUCT}-candles-adaptive.html"
+    text = page.read_text(encoding="utf-8")
+    assert "Each training chose thresholds on a calibrate part of its own" in text
+    assert "on the calibrate slice" not in text
+    assert "Alert budget" not in text
+    reference = report["reference"]["name"].split(" / ")
+    assert set(reference) == {fold["reference"] for fold in report["folds"]}
+
+
+def test_gains_on_too_little_data_are_marked(
+    report: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    marked = {}
+    for enough in (True, False):
+        told = json.loads(json.dumps(report))
+        told["reference"]["parts"]["test"]["enough_data"] = enough
+        show_judgement(told)
+        show_rules(told)
+        out = capsys.readouterr().out
+        marked[enough] = [line for line in out.splitlines() if line.count(" !") >= 4]
+        assert "no onset" not in out
+        assert "open: share at which an older one was still open" in out
+    assert not marked[True]
+    assert len(marked[False]) >= 5 + len(report["rules"])

@@ -70,6 +70,9 @@ def test_a_model_is_named_with_what_must_be_known_of_it() -> None:
     note = "does not beat the reference, persistence, on tune: log-loss 0.3 against 0.2"
     words = model_words(manifest(False, "fit: not enough data", note))
     assert words == "logistic (uncalibrated, does not beat the reference on tune)"
+    # Calibrated, but on a slice that proves nothing.
+    thin = "calibrate: not enough data (1 cluster, 20 windows, 2 blocks)"
+    assert model_words(manifest(True, thin)) == "logistic (calibrated on too little)"
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])

@@ -9,7 +9,7 @@ import pytest
 from model_rows import market, of_one_class
 
 from volspike.evaluation.page import About, render_page
-from volspike.evaluation.report import describe_gap, evaluate
+from volspike.evaluation.report import describe_gap, evaluate, notes_by_models
 from volspike.labels.splits import PARTS, chronological_split
 from volspike.models.train import train
 
@@ -79,6 +79,12 @@ def test_gap_words_follow_the_lift(report) -> None:
     # Another base rate moves PR-AUC and lift, and is no overfitting.
     assert "ranks on test as on fit" in describe_gap(fit, replace(fit, lift=2.0, pr_auc=0.9, base_rate=0.4))
     assert "not enough" not in describe_gap(fit, replace(fit, lift=6.0))
+
+
+def test_a_note_that_models_share_is_told_once() -> None:
+    notes = {"zscore": ("thin", "slow"), "logistic": ("thin",), "blend": ("thin", "slow")}
+    assert notes_by_models(notes) == {"all models": ["thin"], "zscore, blend": ["slow"]}
+    assert notes_by_models({"zscore": ("thin",)}) == {"zscore": ["thin"]}
 
 
 def test_thin_and_one_class_parts_are_marked_not_hidden(settings, tmp_path: Path) -> None:

@@ -223,30 +223,17 @@ def _show(
     show_table(title, header, rows, words=2 if several else 1)
 
 
-def _shared_notes(notes: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the models that each note is about: most notes are about the data, and so about all."""
-    shared: dict[str, list[str]] = {}
-    for name, words in notes.items():
-        for note in words:
-            shared.setdefault(note, []).append(name)
-    return shared
-
-
 def _show_words(report: dict[str, Any]) -> None:
+    from volspike.evaluation.report import notes_by_models
+
     tau = report["tau"]
     fixed, median = cell_text(tau["fixed_bps"]), cell_text(tau["median_bps"])
     console().print(f"tau: {tau['mode']}, fixed {fixed} bps, median {median} bps")
     _show_lines("From fit to test", (f"{name}: {words}" for name, words in report["gaps"].items()))
     not_fitted = report.get("not_fitted", {})
     _show_lines("Not fitted", (f"{name}: {reason}" for name, reason in not_fitted.items()))
-    models = len(report["notes"])
-    _show_lines(
-        "Notes",
-        (
-            f"{'all models' if len(names) == models else ', '.join(names)}: {note}"
-            for note, names in _shared_notes(report["notes"]).items()
-        ),
-    )
+    notes = notes_by_models(report["notes"])
+    _show_lines("Notes", (f"{names}: {note}" for names, of in notes.items() for note in of))
     _show_lines(
         "Leak audit",
         (f"{name}: {_verdict(check)}" for name, check in report["audit"]["checks"].items()),

@@ -24,7 +24,7 @@ from volspike.evaluation.page_charts import (
     sigma_chart,
     style_of,
 )
-from volspike.evaluation.report import Evaluation
+from volspike.evaluation.report import Evaluation, notes_by_models
 from volspike.evaluation.score_words import GAIN_NAMES, SCORE_WORDS, TERMS, ScoreWords
 from volspike.evaluation.scores import Scores, graded_seconds
 from volspike.evaluation.timeline import Timeline, alerts_for, make_timeline
@@ -179,7 +179,7 @@ def _context(evaluation: Evaluation, dataset: Dataset, split: Split, about: Abou
         "unlabelled_scale": max((group.unlabelled_frac for group in evaluation.unlabelled), default=0.0)
         or 1.0,
         "timeline": _timeline(evaluation, test, split) if len(test) else None,
-        "notes": evaluation.notes,
+        "notes": notes_by_models(evaluation.notes),
         "audit": evaluation.audit,
         "terms": TERMS,
         "form": _form,

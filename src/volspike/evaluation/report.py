@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -195,6 +195,19 @@ def evaluate(
         reference_judged=judge(dataset, split, reference_rows),
         unlabelled=unlabelled_by_sigma(dataset),
     )
+
+
+def notes_by_models(notes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return notes (by model) under the names of all models that have them: most are of the data."""
+    about: dict[str, list[str]] = {}
+    for name, words in notes.items():
+        for note in words:
+            about.setdefault(note, []).append(name)
+    grouped: dict[str, list[str]] = {}
+    for note, names in about.items():
+        told = "all models" if 1 < len(names) == len(notes) else ", ".join(names)
+        grouped.setdefault(told, []).append(note)
+    return grouped
 
 
 def describe_gap(fit: Scores, test: Scores) -> str:

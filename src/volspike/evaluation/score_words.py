@@ -129,7 +129,9 @@ TERMS = (
     (
         "budget",
         "Alert thresholds with the highest onset recall on the calibrate part for so many false alarms an "
-        "hour there, scored on test. False alarm: no spike in the 60 s after the opening.",
+        "hour there, and 3 minutes of open time an hour for each beside the share of spikes; scored on test. "
+        "False alarm: no spike in the 60 s after the opening. Open already: an older alert was open at the "
+        "onset, which is no hit.",
     ),
     (
         "lead",
