@@ -3,7 +3,7 @@
     python -m benchmarks.interval_coverage [--markets 400]
 
 A market is an AR(1) process of minutes that forgets in an hour, or in three; a spike is likelier
-the higher it is. Two predictors see it through noise, one through more. The true gain is that of three million
+the higher it is. Two predictors see it through noise, one through more. The true gain is that of 3,000,000
 minutes; each interval comes of the few days or hours of one market.
 """
 
