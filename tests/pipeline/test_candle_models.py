@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from volspike.errors import FeatureError, ModelError, NotEnoughDataError
+from volspike.evaluation.looks import looks_at, read_looks
 from volspike.features.candle_store import read_candles
 from volspike.labels.splits import chronological_split
 from volspike.models.bundle import load_bundle
@@ -20,6 +21,7 @@ from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import dataset_for, training_data
 from volspike.pipeline.training import Trained, train_models
 from volspike.simulation.synthetic import SyntheticMarket
+from volspike.testing.manual_clock import ManualClock
 from whole_runs import ORIGIN_NS, PRODUCT, live_run, settings_for, ticks_at_least, volspike
 
 FIRST_S = 1_700_000_040
@@ -62,7 +64,8 @@ def told() -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(home: Home, told: list[str]) -> Trained:
-    return train_models(home, settings_for(home.root), None, "candles", told.append)
+    clock = ManualClock(market_ns=1_800_000_000 * 1_000_000_000)
+    return train_models(home, settings_for(home.root), None, "candles", told.append, clock=clock)
 
 
 def test_the_dataset_is_that_of_the_candles(home: Home, trained: Trained, told: list[str]) -> None:
@@ -95,6 +98,19 @@ def test_every_model_is_trained_audited_saved_and_one_is_champion(home: Home, tr
         assert test["pr_auc"] > test["base_rate"]
     assert [(each.product, each.feed) for each in champions(home.models)] == [(PRODUCT, "candles")]
     assert champions(home.models)[0].name == trained.result.champion
+
+
+def test_a_training_is_a_look_at_its_test_part_and_the_card_says_so(home: Home, trained: Trained) -> None:
+    (look,) = read_looks(home.looks)
+    assert look == trained.look
+    assert (look.by, look.utc, look.part) == ("train", "2027-01-15T08:00:00Z", "test")
+    assert look.dataset_sha256 == trained.dataset.sha256
+    test = trained.dataset.rows(trained.split.test)
+    assert (look.first_ns, look.last_ns) == (int(test.event_ns[0]), int(test.event_ns[-1]))
+    assert (trained.looks, looks_at([look], test)) == (0, 1)
+    assert trained.as_dict()["look"]["by"] == "train"
+    for path in trained.saved.values():
+        assert "These scores are a look at the test part, the first." in (path / "card.md").read_text()
 
 
 def test_a_saved_model_finds_the_rows_it_was_trained_on(home: Home, trained: Trained) -> None:

@@ -93,8 +93,7 @@ def _scores(manifest: Manifest, evaluation: Evaluation, looks: int | None) -> It
     marks = ("" if summary[part]["enough_data"] else "**not enough data**" for part in PARTS)
     yield f"| | {' | '.join(marks)} |"
     yield ""
-    counted = "" if looks is None else f"; it had been looked at {_times(looks)} before"
-    yield f"These scores are a look at the test part{counted}."
+    yield f"These scores are a look at the test part{'' if looks is None else _looked(looks)}."
     yield "Whoever changes settings by what they say needs later data to judge the change."
     yield ""
     judged = evaluation.judged[manifest.name]
@@ -143,8 +142,10 @@ def _limits(manifest: Manifest, evaluation: Evaluation) -> Iterator[str]:
         )
 
 
-def _times(count: int) -> str:
-    return "never" if not count else "once" if count == 1 else f"{count:,} times"
+def _looked(before: int) -> str:
+    if not before:
+        return ", the first"
+    return f"; it had been looked at {'once' if before == 1 else f'{before:,} times'} before"
 
 
 def _interval(gain: Gain) -> str:

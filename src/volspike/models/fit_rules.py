@@ -179,10 +179,7 @@ def _by_ratio(
 ) -> FittedRule:
     """Rank by sigma over tau; where sigma itself rises faster than tau, by sigma's other inputs alone."""
     ratio = sigma | {"log_tau": min(sigma.get("log_tau", 0.0) - 1.0, 0.0)}
-    score = np.zeros(len(states))
-    for state, weight in ratio.items():
-        score += weight * states[:, AT[state]]
-    score += constant
+    score = constant + np.sum([weight * states[:, AT[state]] for state, weight in ratio.items()], axis=0)
     slope, intercept, unfitted = _one_score(score, fit.spike)
     margin = {state: slope * weight for state, weight in ratio.items()}
     return FittedRule(_rule(name, margin, intercept + slope * constant, sigma, constant, scale), unfitted)
