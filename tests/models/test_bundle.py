@@ -260,7 +260,7 @@ def test_a_crash_while_saving_leaves_nothing_half_written(trained, models: Path,
         path.write_bytes(content[: len(content) // 2])
         raise CrashError
 
-    monkeypatch.setattr(shelf, "_write_synced", crash)
+    monkeypatch.setattr(shelf, "write_synced", crash)
     with pytest.raises(CrashError):
         save_bundle(trained.bundles["zscore"], models)
     assert list((models / "zscore").iterdir()) == []
