@@ -112,7 +112,7 @@ def test_thin_rows_a_test_of_one_class_and_an_empty_one_still_give_a_page(settin
         words = parsed(render_page(report, quiet, parts, about(result))).words
         assert "Not enough data" in words
         assert "no curve: the labelled rows of test are of one class" in words
-        assert any("0 onsets in the rows, 20 are needed to choose by" in text for text in words)
+        assert any("1 onset in the rows, 20 are needed to choose by" in text for text in words)
         assert ("no labelled row" in words) == (not len(parts.test))
 
 
