@@ -203,7 +203,7 @@ def test_rows_of_another_feature_set_than_the_models_are_refused(trained: Callab
 
 
 def champion_file(root: Path) -> Path:
-    (path,) = (root / "models" / "champions").iterdir()
+    (path,) = (root / "models" / "champions").glob("*.json")
     return path
 
 

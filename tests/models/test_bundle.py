@@ -305,7 +305,7 @@ def test_champion_pointer(trained, models: Path) -> None:
         crown_champion(models, "zscore", "0" * 12)
     assert champion_path(models) == path
     for content in (b"{", b'{"name": "../..", "version": "000000000000"}', pickle.dumps(1)):
-        next((models / "champions").iterdir()).write_bytes(content)
+        next((models / "champions").glob("*.json")).write_bytes(content)
         with pytest.raises(ModelError):
             champion_path(models)
 
