@@ -8,7 +8,7 @@ import msgspec
 
 from volspike.models.bundle import Bundle, new_bundle
 from volspike.models.defaults import default_model
-from volspike.models.manifest import WEIGHTS_FILE
+from volspike.models.manifest import WEIGHTS_FILE, AlertEntry
 from volspike.models.shelf import save_bundle
 from volspike.models.standing import Entry
 
@@ -25,7 +25,8 @@ def make_bundle(
     training = msgspec.structs.replace(
         known.manifest.training, seed=seed, first_ns=span_ns[0], last_ns=span_ns[1]
     )
-    given = {"name": "logistic", "feed": FEED, "training": training, **changes}
+    alert = AlertEntry(open_at=0.5, close_at=0.3, reason="made by hand")
+    given = {"name": "logistic", "feed": FEED, "training": training, "alert": alert, **changes}
     bundle = new_bundle(msgspec.structs.replace(known.manifest, **given), known.files)
     save_bundle(bundle, models)
     return bundle
