@@ -36,13 +36,14 @@ class ChangingMarket:
     truth: GroundTruth | None = None
 
     def __init__(self, seed: int, start_ns: int, length_s: int, change_s: int) -> None:
-        rng = np.random.default_rng(seed)
+        # Of each kind of draw a generator of its own, so that a longer market begins as a shorter one.
+        bursts, levels, moves, times = (np.random.default_rng([seed, kind]) for kind in range(4))
         self._start_ns = start_ns
-        wild = self._bursts(rng, length_s, change_s)
-        volatility_bps = np.where(wild, WILD_BPS, CALM_BPS) * np.exp(0.1 * rng.standard_normal(length_s))
-        log_price = np.cumsum(1e-4 * volatility_bps * rng.standard_normal(length_s))
+        wild = self._bursts(bursts, length_s, change_s)
+        volatility_bps = np.where(wild, WILD_BPS, CALM_BPS) * np.exp(0.1 * levels.standard_normal(length_s))
+        log_price = np.cumsum(1e-4 * volatility_bps * moves.standard_normal(length_s))
         self._cents = np.rint(8_000_000 * np.exp(log_price)).astype(np.int64)
-        self._at_ns = start_ns + np.arange(length_s) * NS + rng.integers(1, NS, length_s)
+        self._at_ns = start_ns + np.arange(length_s) * NS + times.integers(1, NS, length_s)
 
     def events(self) -> Iterator[MarketEvent]:
         """Yield the market from its beginning."""

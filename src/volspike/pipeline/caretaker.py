@@ -13,6 +13,7 @@ journal behind it. So whoever dies in here is replaced by another who sees the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from volspike.models.manifest import Manifest
 from volspike.models.shelf import replace_file, writing
 from volspike.models.standing import Entry, Standing, standing_of
 from volspike.monitoring.comparison import Comparison
+from volspike.monitoring.gate import ALPHA
 from volspike.monitoring.graded import GradedRows
 from volspike.monitoring.journal import (
     CHALLENGER,
@@ -197,15 +199,20 @@ class Caretaker:
     def _is_over(
         self, standing: Standing, entry: Entry, champion: Manifest, comparison: Comparison, now_ns: int
     ) -> bool:
-        """Tell whether a trial is over: by its time, or, while an alarm stands, by having had its chance."""
+        """Tell whether a trial is over: by its time, or, while an alarm stands, by what it has shown."""
         journal = self._journal(standing)
         placed = [each for each in journal if each.event == CHALLENGER and each.version == entry.version]
         age_ns = now_ns - placed[-1].market_ns if placed else 0
         if age_ns >= self._settings.trial_days * 24 * HOUR_NS:
             return True
-        is_old = age_ns >= self._settings.retrain_every_hours * HOUR_NS
-        could_have = comparison.evidence.enough_data
-        return could_have and is_old and _alarm_of(journal, champion) is not None
+        alarm = _alarm_of(journal, champion)
+        if alarm is None or age_ns < self._settings.retrain_every_hours * HOUR_NS:
+            return False
+        if now_ns - age_ns < alarm.market_ns:
+            return True  # made before the alarm, so of what has changed since
+        # Behind, or ahead for certain and unfit for another reason: a model of newer rows may do better.
+        is_open = 0.0 < (comparison.log_e or 0.0) < math.log(1.0 / ALPHA)
+        return comparison.evidence.enough_data and not is_open
 
     def _tell_once(self, standing: Standing, entry: Entry, now_ns: int, comparison: Comparison) -> None:
         """Say of a challenger that it has proven better, and that somebody has to promote it."""
