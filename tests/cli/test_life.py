@@ -263,14 +263,14 @@ def test_tend_ends_in_order_when_it_is_told_to(home: Home) -> None:
 def test_tend_with_its_parent_ends_when_that_is_killed(home: Home, tmp_path: Path) -> None:
     """As beside a job that dies by kill -9: nobody is left to look after its models."""
     script = (
-        "import subprocess, sys, time\n"
-        "child = subprocess.Popen(sys.argv[2:])\n"
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen([*sys.argv[2:], '--with-parent', str(os.getpid())])\n"
         "open(sys.argv[1], 'w').write(str(child.pid))\n"
         "time.sleep(600)\n"
     )
     tend = [sys.executable, "-m", "volspike", "tend", "--data-dir", str(home.root), "--every", "0.1"]
     told = tmp_path / "pid"
-    parent = subprocess.Popen([sys.executable, "-c", script, str(told), *tend, "--with-parent"])
+    parent = subprocess.Popen([sys.executable, "-c", script, str(told), *tend])
     wait_until(lambda: (home.root / "log.db").exists() and told.exists() and bool(told.read_text()))
     child = int(told.read_text())
 
@@ -284,6 +284,15 @@ def test_tend_with_its_parent_ends_when_that_is_killed(home: Home, tmp_path: Pat
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     wait_until(lambda: not is_there(), 30.0)
+
+
+def test_tend_whose_parent_was_gone_before_it_looked_ends_too(home: Home) -> None:
+    """A job killed while its caretaker starts: the caretakers of a test once stayed for good."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    process = start("tend", "--data-dir", home.root, "--every", 0.1, "--with-parent", gone.pid, "--json")
+    ran = finished(process)
+    assert ran.code == 0, ran.err
 
 
 def test_the_journal_is_one_object_a_line(home: Home) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -157,4 +158,4 @@ def test_it_begins_a_caretaker_of_the_jobs_own_products_and_feed(home: Home) -> 
     assert command[1:6] == ["-m", "volspike", "tend", "--data-dir", str(home.root)]
     assert [command[i + 1] for i, word in enumerate(command) if word == "--product"] == ["BTC-USD", "ETH-USD"]
     assert command[command.index("--dialect") + 1] == "advanced"
-    assert "--with-parent" in command
+    assert command[command.index("--with-parent") + 1] == str(os.getpid())

@@ -29,8 +29,8 @@ def tend(
     every: Annotated[float, typer.Option(help="Seconds between two rounds.", min=0.1)] = 10.0,
     exit_after: ExitAfter = None,
     with_parent: Annotated[
-        bool, typer.Option("--with-parent", help="End when the process that began it has ended.")
-    ] = False,
+        int | None, typer.Option(help="Number of the process that began it, to end with.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look after a job's models: grade, watch for drift, retrain, try challengers, promote the better.
@@ -61,7 +61,6 @@ def tend(
         signal.signal(number, ask)
     ends_ns = None if exit_after is None else clock.monotonic_ns() + round(exit_after * 1e9)
     entries: list[JournalEntry] = []
-    parent = os.getppid()
 
     def tell(entry: JournalEntry) -> None:
         entries.append(entry)
@@ -72,7 +71,7 @@ def tend(
         while not asked.is_set() and (ends_ns is None or clock.monotonic_ns() < ends_ns):
             tending.step(tell)
             asked.wait(every)
-            if with_parent and os.getppid() != parent:
+            if with_parent is not None and os.getppid() != with_parent:
                 break
     if as_json:
         import msgspec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -84,7 +85,8 @@ class Caretaking:
     def _command(self) -> Sequence[str]:
         products = [word for product in self._settings.products for word in ("--product", product)]
         home = ("--data-dir", str(self._home.root), "--dialect", self._dialect)
-        ends = ("--every", str(ROUND_S), "--with-parent")
+        # By number: one that is killed while this one starts would else be taken for init.
+        ends = ("--every", str(ROUND_S), "--with-parent", str(os.getpid()))
         return [sys.executable, "-m", "volspike", "tend", *home, *products, *ends]
 
     async def _follow(self, process: asyncio.subprocess.Process | None) -> None:
