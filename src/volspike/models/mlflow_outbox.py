@@ -22,6 +22,7 @@ from volspike.errors import ModelError, RegistryError
 from volspike.models.mlflow_client import AWAY_REMEDY, check_writable
 from volspike.models.mlflow_items import Item
 from volspike.models.shelf import replace_file, sync_directory, write_synced, writing
+from volspike.recording.lock import held
 
 OUTBOX = "mlflow-outbox"
 ITEM_FILE = "item.json"
@@ -98,8 +99,7 @@ class Outbox:
         contents = {**files, ITEM_FILE: msgspec.json.format(msgspec.json.encode(item), indent=2)}
         with writing(self._root):
             self._root.mkdir(exist_ok=True)
-            with self._lock("put") as handle:
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            with held(self._root / ".put.lock"):
                 return self._put(what, contents)
 
     def _put(self, what: str, contents: Mapping[str, bytes | Path]) -> str:

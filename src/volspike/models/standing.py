@@ -9,11 +9,8 @@ three in one file, so that a promotion is one rename: there is no moment with tw
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -22,6 +19,7 @@ from volspike.errors import ModelError
 from volspike.models.bundle import RETRAIN, load_bundle
 from volspike.models.manifest import NAME, VERSION, Manifest, pretty
 from volspike.models.shelf import replace_file, writing
+from volspike.recording.lock import held
 
 CHAMPIONS = "champions"
 _PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -107,7 +105,7 @@ def change_standing(models: Path, product: str, feed: str, change: Change, tell:
     path = _path(models, product, feed)
     if not (_PRODUCT.fullmatch(product) and _FEED.fullmatch(feed)):
         raise ModelError(f"product {product!r}, feed {feed!r}", "they can't name a file", RETRAIN)
-    with writing(path), _alone(path.parent):
+    with writing(path), held(path.parent / ".lock"):
         before = _read(path) if path.exists() else Standing(product, feed)
         standing = change(before)
         for entry in {standing.champion, standing.challenger} - {before.champion, before.challenger, None}:
@@ -229,18 +227,6 @@ def champion_path(models: Path, product: str | None = None, feed: str | None = N
 
 def _path(models: Path, product: str, feed: str) -> Path:
     return models / CHAMPIONS / f"{product}-{feed}.json"
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Keep other processes from changing a standing meanwhile; a dead one holds nothing."""
-    directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path) -> Standing:

@@ -6,7 +6,6 @@ on a shared disk, holds until its lease has expired.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import msgspec
 from volspike.clock import Clock
 from volspike.errors import BusyError, ModelError
 from volspike.models.shelf import replace_file
+from volspike.recording.lock import held
 
 # States of a process that is dead, and that its parent has not asked after yet.
 _GONE = frozenset("ZXx")
@@ -58,7 +58,7 @@ def lease(path: Path, what: str, length_s: float, clock: Clock) -> Iterator[None
     own = Owner(socket.gethostname(), os.getpid(), _started(os.getpid()), until_ns)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _guarded(path):
+        with held(_guard(path)):
             holder = _read(path)
             if holder is not None and _holds(holder, clock.market_ns()):
                 reason = f"process {holder.pid} on {holder.host} is at it"
@@ -70,7 +70,7 @@ def lease(path: Path, what: str, length_s: float, clock: Clock) -> Iterator[None
     try:
         yield
     finally:
-        with _guarded(path):
+        with held(_guard(path)):
             if _read(path) == own:
                 path.unlink(missing_ok=True)
 
@@ -113,11 +113,5 @@ def _read(path: Path) -> Owner | None:
         return None
 
 
-@contextmanager
-def _guarded(path: Path) -> Iterator[None]:
-    handle = os.open(path.with_name(path.name + ".guard"), os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def _guard(path: Path) -> Path:
+    return path.with_name(path.name + ".guard")

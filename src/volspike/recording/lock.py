@@ -1,9 +1,11 @@
-"""One writer per data directory."""
+"""Lock files: one writer per data directory, one process at a time at a small file."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from volspike.errors import ArchiveError
@@ -22,6 +24,18 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock file, waited for and made at need, while the block runs; a dead process holds nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class WriterLock:
