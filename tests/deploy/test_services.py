@@ -188,8 +188,10 @@ def test_ticks_become_rows_become_scored_and_the_metrics_say_so(shown: Shown) ->
     for text in (*featurize, score):
         lags = re.findall(r"^volspike_consumer_lag_offsets\{.*", text, re.MULTILINE)
         assert len(lags) == value(text, "volspike_partitions_assigned")
-        assert value(text, "volspike_transaction_seconds_count") > 0
         assert value(text, "volspike_healthy") == 1
+        # A worker whose partitions hold no product has nothing to commit.
+        records = value(text, "volspike_records_total")
+        assert records == 0 or value(text, "volspike_transaction_seconds_count") > 0
 
 
 def test_rules_and_dashboard_ask_for_metrics_that_there_are(shown: Shown) -> None:
