@@ -28,7 +28,7 @@ SEED = 77
 
 
 def train_at_once(
-    home: Home, _settings: Any, _product: str, _feed: str, _say: Any, _since: int, crown: Any
+    home: Home, _settings: Any, _product: str, _feed: str, _say: Any, _since: int, crown: Any, **_given: Any
 ) -> Any:
     """Stand for a training."""
     bundle = make_bundle(home.models, SEED)
@@ -37,7 +37,7 @@ def train_at_once(
     return SimpleNamespace(result=SimpleNamespace(bundles={name: bundle}, champion=name), as_dict=dict)
 
 
-def train_too_much(*_given: Any) -> None:
+def train_too_much(*_given: Any, **_named: Any) -> None:
     """Ask for more memory than there is."""
     np.ones(2**33)
 

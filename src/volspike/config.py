@@ -86,7 +86,9 @@ class Settings(BaseSettings):
         7.0, gt=0, le=3_660, description="of which past a retraining takes the rows (d)"
     )
     retrain_limit_s: float = Field(1_800.0, gt=0, le=86_400, description="longest time of a retraining (s)")
-    retrain_memory_mb: int = Field(4_096, ge=256, description="a retraining has so much memory (MB)")
+    retrain_memory_mb: int = Field(
+        4_096, ge=256, description="a retraining has so much memory (MB); in less than 1,000 hardly any fits"
+    )
     retrain_kind: Literal["best", "online"] = Field(
         "best", description="challenger: the best on tune, or a model that learns from every outcome"
     )

@@ -158,6 +158,19 @@ def test_ndjson_writes_each_id_and_state_once_also_across_restarts(tmp_path: Pat
     assert lines(path) == [numbered(1), numbered(1, "closed"), numbered(2), numbered(2, "closed")]
 
 
+def test_several_processes_write_to_one_ndjson_file_and_nothing_is_lost_or_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.ndjson"
+    sinks = [NdjsonSink(path) for _ in range(3)]
+    for number in range(9):
+        sinks[number % 3].deliver(numbered(number))
+        sinks[(number + 1) % 3].deliver(numbered(number))
+    path.write_bytes(path.read_bytes() + b'{"torn')
+    sinks[0].deliver(numbered(9))
+    for sink in sinks:
+        sink.close()
+    assert lines(path) == [numbered(number) for number in range(10)]
+
+
 @pytest.mark.parametrize("cut", [1, 30, 200])
 def test_ndjson_repairs_a_torn_tail_and_takes_the_alert_again(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "alerts.ndjson"

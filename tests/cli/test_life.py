@@ -24,6 +24,7 @@ from volspike.models.standing import (
 )
 from volspike.monitoring.journal import (
     CHALLENGER,
+    DRIFT_ALARM,
     PROMOTED,
     RETRAIN_STARTED,
     ROLLED_BACK,
@@ -258,6 +259,31 @@ def test_tend_ends_in_order_when_it_is_told_to(home: Home) -> None:
     process.send_signal(signal.SIGTERM)
     ran = finished(process)
     assert ran.code in (0, -signal.SIGTERM), ran.err
+
+
+def test_of_two_that_would_look_after_one_directory_the_second_is_told(home: Home) -> None:
+    first = start("tend", "--data-dir", home.root, "--every", 60, "--json")
+    wait_until(lambda: (home.root / "log.db").exists())
+    line = one_line_failure(finished(start("tend", "--data-dir", home.root, "--json")))
+    assert "another process looks after these models" in line
+    first.send_signal(signal.SIGTERM)
+    finished(first)
+    ran = finished(start("tend", "--data-dir", home.root, "--exit-after", 0.1, "--json"))
+    assert ran.code == 0, ran.err
+
+
+def test_tend_beside_stages_writes_alarms_into_the_file_of_the_alerts(home: Home) -> None:
+    process = start("tend", "--data-dir", home.root, "--every", 0.1, "--json")
+    wait_until(lambda: home.alerts.exists())
+    alarm = JournalEntry(
+        market_ns=5, event=DRIFT_ALARM, product=PRODUCT, feed=FEED, version="a1", by="outcomes", reason="why"
+    )
+    append_entry(home.journal, alarm)
+    wait_until(lambda: b"why" in home.alerts.read_bytes())
+    process.send_signal(signal.SIGTERM)
+    finished(process)
+    (line,) = home.alerts.read_text().splitlines()
+    assert json.loads(line)["kind"] == "drift"
 
 
 def test_tend_with_its_parent_ends_when_that_is_killed(home: Home, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from volspike.monitoring.journal import (
     PROMOTED,
     RETRAIN_STARTED,
     JournalEntry,
+    JournalReader,
     append_entry,
     newest,
     read_journal,
@@ -62,6 +64,38 @@ def test_entries_come_back_in_order_and_by_product_and_feed(path: Path) -> None:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(1, 200), max_size=12))
+def test_a_reader_that_looks_in_mid_line_tells_each_entry_once(cuts: list[int], tmp_path: Path) -> None:
+    whole_path, path = tmp_path / "whole.ndjson", tmp_path / "growing.ndjson"
+    for each in (whole_path, path):
+        each.unlink(missing_ok=True)
+    written = [entry(1), entry(2, product="ETH-USD"), entry(3), entry(4)]
+    for each in written:
+        append_entry(whole_path, each)
+    whole = whole_path.read_bytes()
+    reader = JournalReader(path)
+    assert reader.news() == []
+    told = []
+    for cut in sorted({*np.cumsum(cuts).clip(max=len(whole)).tolist(), len(whole)}):
+        path.write_bytes(whole[:cut])
+        told += reader.news()
+    assert told == written
+    assert reader.of("BTC-USD", "exchange") == [written[0], written[2], written[3]]
+    assert reader.of("SOL-USD", "exchange") == reader.news() == []
+
+
+def test_a_reader_begins_anew_where_the_journal_is_another_one(path: Path) -> None:
+    for number in range(3):
+        append_entry(path, entry(number))
+    reader = JournalReader(path)
+    assert len(reader.news()) == 3
+    path.unlink()
+    assert reader.of("BTC-USD", "exchange") == []
+    append_entry(path, entry(7))
+    assert reader.of("BTC-USD", "exchange") == [entry(7)]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(1, 250))
 def test_invariant_06_a_torn_line_is_passed_over_and_the_next_is_whole(cut: int, tmp_path: Path) -> None:
     path = tmp_path / "torn.ndjson"
@@ -97,7 +131,11 @@ def test_a_field_that_a_later_version_writes_does_no_harm(path: Path) -> None:
 
 def test_a_journal_that_can_not_be_used_is_told_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
-    for use in (lambda path: append_entry(path, entry(1)), read_journal):
+    for use in (
+        lambda path: append_entry(path, entry(1)),
+        read_journal,
+        lambda path: JournalReader(path).news(),
+    ):
         with pytest.raises(ModelError, match="directory"):
             use(tmp_path / "directory")
 

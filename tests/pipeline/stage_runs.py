@@ -22,7 +22,7 @@ from volspike.models.manifest import TauEntry
 from volspike.pipeline.featurize_stage import FeaturizeStage
 from volspike.pipeline.score_stage import ScoreStage
 from volspike.records import FeatureRow, Mark, Record, Tick
-from volspike.scoring.scorer import NEVER_TRAINED
+from volspike.scoring.lineup import NEVER_TRAINED
 from volspike.simulation.market import MarketTick
 from volspike.simulation.synthetic import SyntheticMarket
 from volspike.testing.crash_point import CrashError

@@ -214,6 +214,18 @@ def test_with_the_setting_never_it_is_told_once_and_a_person_decides(models: Mod
     assert models.standing == before
 
 
+def test_one_that_nobody_promotes_makes_room_when_its_trial_is_over(models: Models) -> None:
+    write_ledger(models.home, models.rows())
+    with Kept(models.home.root, promote="never", trial_days=5.0) as kept:
+        for at_s in (BEGIN_S + 5 * DAY_S - 1, BEGIN_S + 5 * DAY_S):
+            kept.at(at_s)
+            kept.caretaker().step()
+        assert [each.event for each in lines(kept)] == [NOT_PROMOTED, RETIRED]
+        assert lines(kept)[-1].reason.endswith("nobody promoted it")
+        assert kept.asked
+    assert (models.standing.champion, models.standing.challenger) == (models.champion, None)
+
+
 @pytest.mark.parametrize("damage", ["spoilt", "gone"])
 def test_fault_37_a_challenger_that_is_corrupt_is_retired_and_the_champion_stays(
     damage: str, models: Models

@@ -23,6 +23,7 @@ from volspike.pipeline.stage import FeatureStages
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import SegmentHeader
 from volspike.records import Tick
+from volspike.scoring.lineup import Lineup
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import Scorer
 from volspike.simulation.market import MarketBreak, MarketEvent, MarketTick
@@ -61,7 +62,7 @@ def live(root: Path, closing: ExitStack) -> LivePipeline:
     trailing = TrailingState(TauSpec(), 4.0, PriceScales().decimals(PRODUCT))
 
     def scoring(tick: Tick) -> ProductScoring:
-        return ProductScoring(Scorer(Certain(), Certain(), trailing, clock), Scoreboard())
+        return ProductScoring(Scorer(Lineup(Certain(), Certain()), trailing, clock), Scoreboard())
 
     archive = ArchiveWriter(root, clock)
     closing.callback(archive.close)

@@ -37,6 +37,7 @@ from volspike.pipeline.score_stage import ScoreStage
 from volspike.pipeline.served_models import choose_models, trailing_for
 from volspike.pipeline.stored_data import dataset_for
 from volspike.records import FeatureRow, Mark, Prediction, Tick
+from volspike.scoring.lineup import Lineup
 from volspike.scoring.scorer import Scorer
 from volspike.simulation.later import LaterMarket
 from volspike.simulation.synthetic import SyntheticMarket
@@ -100,13 +101,9 @@ class Live:
         self.trailing = trailing_for(self.bundle, SCALES, keeps_regime=True)
         self.journal = SecondJournal()
         self.trailing.on_closed = self.journal.add
-        self.scorer = Scorer(
-            self.bundle.predictor,
-            self.bundle.reference,
-            self.trailing,
-            ManualClock(),
-            self.bundle.manifest.training.span_ns,
-        )
+        span_ns = self.bundle.manifest.training.span_ns
+        lineup = Lineup(self.bundle.predictor, self.bundle.reference, span_ns)
+        self.scorer = Scorer(lineup, self.trailing, ManualClock())
 
     def feed(self, events: Sequence[FeatureRow | Mark]) -> list[Prediction]:
         made = []

@@ -15,6 +15,8 @@ from killed_retraining import REQUEST, SEED
 from made_bundles import FEED, PRODUCT, entry_of, make_bundle
 from volspike.clock import SystemClock
 from volspike.errors import LeakError, ModelError
+from volspike.models.bundle import load_bundle
+from volspike.models.manifest import TauEntry
 from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import (
     CHALLENGER,
@@ -29,6 +31,7 @@ from volspike.pipeline import retraining
 from volspike.pipeline.beside import Beside
 from volspike.pipeline.home import Home
 from volspike.pipeline.retraining import Request, retrain
+from volspike.pipeline.served_models import unfit
 from whole_runs import LIMIT_S, finished, one_line_failure, settings_for, start, tree, wait_until
 
 SCRIPT = Path(killed_retraining.__file__)
@@ -227,6 +230,21 @@ def test_a_leak_places_nothing(trained: Callable[[], Path]) -> None:
 REQUEST_OF_HISTORY = Request(PRODUCT, FEED, "user", 1_893_463_200 * 10**9)
 
 
+def test_with_a_fixed_tau_the_challenger_keeps_that_of_the_champion(trained: Callable[[], Path]) -> None:
+    """Fitted anew each time, it would mean something else by a spike, and no trial could compare the two."""
+    home = Home(trained())
+    tau = TauEntry(mode="fixed", quantile=0.95, floor_bps=4.0, fixed_bps=5.125)
+    champion = make_bundle(home.models, 1, tau=tau).manifest
+    crown_champion(home.models, champion.name, champion.version)
+    settings = settings_for(home.root, tau_mode="fixed")
+    made = retrain(home, settings, REQUEST_OF_HISTORY, SystemClock(), lambda _words: None)
+    challenger = load_bundle(home.models / made.model / made.version).manifest
+    assert made.place == "challenger"
+    assert challenger.tau == tau
+    assert unfit(champion, challenger, keeps_regime=True) == ""
+    assert "is that of the champion" in made.report["audit"]["checks"]["tau"]["detail"]
+
+
 def retrained(home: Home, monkeypatch: pytest.MonkeyPatch, **given: object) -> retraining.Retrained:
     monkeypatch.setattr(retraining, "train_models", killed_retraining.train_at_once)
     settings = settings_for(home.root, **given)
@@ -271,7 +289,7 @@ def test_another_challenger_takes_the_place_of_the_one_before(
 def test_what_a_library_raises_is_told_too(
     error: Exception, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_given: object) -> None:
+    def fail(*_given: object, **_named: object) -> None:
         raise error
 
     monkeypatch.setattr(retraining, "train_models", fail)

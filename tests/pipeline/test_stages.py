@@ -31,6 +31,7 @@ from volspike.pipeline.featurize_stage import FeaturizeStage
 from volspike.pipeline.served_models import trailing_for
 from volspike.pipeline.stage import FeatureStages
 from volspike.records import FeatureRow, Mark, Tick
+from volspike.scoring.lineup import Lineup
 from volspike.scoring.scorer import Scorer
 from volspike.testing.crash_point import CrashPoint
 from volspike.testing.manual_clock import ManualClock
@@ -119,7 +120,7 @@ def test_the_stages_equal_the_way_in_one_process(ticks, tmp_path: Path) -> None:
             if product not in scorers:
                 model = bundle(product)
                 trailing = trailing_for(model, SCALES, keeps_regime=False)
-                scorers[product] = Scorer(model.predictor, model.reference, trailing, ManualClock())
+                scorers[product] = Scorer(Lineup(model.predictor, model.reference), trailing, ManualClock())
                 policies[product] = policy()
             prediction = scorers[product].on_row(row, 0)
         else:

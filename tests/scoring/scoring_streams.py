@@ -16,6 +16,7 @@ from volspike.labels.trailing import Context, TrailingState
 from volspike.models.calibration import Scored, ScoredRows
 from volspike.models.inputs import HasRows
 from volspike.records import FeatureRow, Mark
+from volspike.scoring.lineup import Lineup
 from volspike.scoring.scorer import Scorer
 from volspike.testing.manual_clock import ManualClock
 
@@ -76,8 +77,7 @@ def mark(time_s: float, covered_since_s: float = 0.0) -> Mark:
 
 def make_scorer(predictor=None, reference=None, clock=None, tau_bps: float = TAU_BPS) -> Scorer:
     return Scorer(
-        predictor or TinyPredictor(),
-        reference or TinyPredictor("reference"),
+        Lineup(predictor or TinyPredictor(), reference or TinyPredictor("reference")),
         TrailingState(TauSpec(mode="fixed"), tau_bps, price_decimals=2),
         clock or ManualClock(),
     )

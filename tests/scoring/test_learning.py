@@ -14,7 +14,8 @@ from volspike.features.window import last_closed_second
 from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import Context, TrailingState
 from volspike.records import Mark
-from volspike.scoring.scorer import NEVER_NS, NEVER_TRAINED, Scorer
+from volspike.scoring.lineup import Lineup
+from volspike.scoring.scorer import Scorer
 from volspike.testing.manual_clock import ManualClock
 
 
@@ -38,15 +39,8 @@ class Pupil(TinyPredictor):
 def scorer_with(challenger: Any, predictor: Any = None) -> Scorer:
     trailing = TrailingState(TauSpec(mode="fixed"), TAU_BPS, price_decimals=2)
     reference = TinyPredictor("reference")
-    return Scorer(
-        predictor or TinyPredictor(),
-        reference,
-        trailing,
-        ManualClock(),
-        NEVER_TRAINED,
-        NEVER_NS,
-        challenger,
-    )
+    lineup = Lineup(predictor or TinyPredictor(), reference, challenger=challenger)
+    return Scorer(lineup, trailing, ManualClock())
 
 
 def lessons_of(predictions: Sequence[Any], graded: Sequence[Any]) -> list[list[Any]]:
@@ -129,7 +123,7 @@ def test_a_model_that_moves_up_from_the_shadow_keeps_what_it_has_learned() -> No
     taught = len(pupil.lessons)
     assert taught
     fresh = Pupil()  # as a bundle that is loaded again gives it
-    scorer.serve(fresh, TinyPredictor("reference"), NEVER_TRAINED, NEVER_NS, None)
+    scorer.serve(Lineup(fresh, TinyPredictor("reference")))
     feed(scorer, stream[700:])
     assert fresh.lessons == []
     assert len(pupil.lessons) > taught

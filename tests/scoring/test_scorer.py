@@ -28,6 +28,7 @@ from volspike.models.adaptive_band import STEP_A_SECOND
 from volspike.models.calibration import Scored
 from volspike.models.kernels import adapt_rows
 from volspike.records import FeatureRow
+from volspike.scoring.lineup import Lineup
 from volspike.scoring.outcomes import target_end_ns
 from volspike.scoring.scorer import Scorer
 from volspike.testing.manual_clock import ManualClock
@@ -345,11 +346,9 @@ def test_a_model_of_another_feature_set_or_target_is_refused() -> None:
 
 def test_a_prediction_within_the_span_of_training_is_marked_in_sample() -> None:
     scorer = Scorer(
-        TinyPredictor(),
-        TinyPredictor("reference"),
+        Lineup(TinyPredictor(), TinyPredictor("reference"), trained_ns=(61 * NS, 62 * NS)),
         TrailingState(TauSpec(mode="fixed"), TAU_BPS, price_decimals=2),
         ManualClock(),
-        trained_ns=(61 * NS, 62 * NS),
     )
     made = feed(scorer, [row(time_s, 100.0) for time_s in (60.0, 61.0, 62.0, 63.0)])
     assert [prediction.in_sample for prediction in made] == [False, True, True, False]

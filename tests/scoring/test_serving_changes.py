@@ -12,7 +12,8 @@ from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import TrailingState
 from volspike.models.calibration import Scored
 from volspike.records import Prediction
-from volspike.scoring.scorer import NEVER_NS, NEVER_TRAINED, Scorer
+from volspike.scoring.lineup import NEVER_NS, Lineup
+from volspike.scoring.scorer import Scorer
 from volspike.testing.manual_clock import ManualClock
 
 SHADOW = ("challenger", "challenger_version", "challenger_p_spike", "challenger_sigma_bps")
@@ -40,7 +41,8 @@ class Failing(TinyPredictor):
 def scorer(challenger=None, stale_ns: int = NEVER_NS) -> Scorer:
     trailing = TrailingState(TauSpec(mode="fixed"), TAU_BPS, price_decimals=2)
     reference = TinyPredictor("reference")
-    return Scorer(TinyPredictor(), reference, trailing, ManualClock(), NEVER_TRAINED, stale_ns, challenger)
+    lineup = Lineup(TinyPredictor(), reference, stale_ns=stale_ns, challenger=challenger)
+    return Scorer(lineup, trailing, ManualClock())
 
 
 def without_shadow(predictions: list[Prediction]) -> list[Prediction]:
@@ -78,10 +80,10 @@ def test_what_is_pending_at_a_change_is_graded_as_it_was_made(seed: int) -> None
     plain, changing, late_half = scorer(), scorer(), scorer()
     before, behind = feed(plain, events), feed(changing, events[:half])
     pending = changing.pending
-    changing.serve(Other("other", "2"), TinyPredictor("reference"), NEVER_TRAINED, NEVER_NS, None)
+    changing.serve(Lineup(Other("other", "2"), TinyPredictor("reference")))
     assert changing.pending == pending > 0
     behind += feed(changing, events[half:])
-    late_half.serve(Other("other", "2"), TinyPredictor("reference"), NEVER_TRAINED, NEVER_NS, None)
+    late_half.serve(Lineup(Other("other", "2"), TinyPredictor("reference")))
     other = feed(late_half, events)
     assert len(behind) == len(before) == len(other)
     versions = [made.model_version for made in behind]
@@ -115,10 +117,10 @@ def test_a_new_model_begins_with_a_band_of_its_own_and_a_new_challenger_leaves_b
     stretch, outcomes = one.band.log_stretch, one.band.outcomes
     assert stretch != 0.0
     one._model.failures["ValueError"] += 1
-    one.serve(TinyPredictor(), TinyPredictor("reference"), NEVER_TRAINED, NEVER_NS, Other("other", "9"))
+    one.serve(Lineup(TinyPredictor(), TinyPredictor("reference"), challenger=Other("other", "9")))
     assert (one.band.log_stretch, one.band.outcomes) == (stretch, outcomes)
     assert one.failures == {"ValueError": 1}
-    one.serve(Other("other", "2"), TinyPredictor("reference"), NEVER_TRAINED, NEVER_NS, None)
+    one.serve(Lineup(Other("other", "2"), TinyPredictor("reference")))
     assert (one.band.log_stretch, one.band.outcomes) == (0.0, 0)
     assert one.failures == {}
     assert one.challenger_failures == {}

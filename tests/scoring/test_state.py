@@ -14,6 +14,7 @@ from volspike.alerts.policy import AlertPolicy
 from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import TrailingState
 from volspike.records import FeatureRow, Prediction
+from volspike.scoring.lineup import Lineup
 from volspike.scoring.scorer import Scorer
 from volspike.testing.manual_clock import ManualClock
 
@@ -25,7 +26,7 @@ class Scoring:
         self.trailing = TrailingState(TauSpec(quantile=0.5, floor_bps=0.5), 4.0, price_decimals=2)
         self.closed: list = []
         self.trailing.on_closed = self.closed.extend
-        self.scorer = Scorer(predictor, TinyPredictor("reference"), self.trailing, ManualClock())
+        self.scorer = Scorer(Lineup(predictor, TinyPredictor("reference")), self.trailing, ManualClock())
         self.policy = AlertPolicy("tiny", 0.55, 0.45, cooldown_s=20, hold_s=3)
 
     def feed(self, events) -> list:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -79,8 +81,8 @@ def state_text(alert: Alert) -> str:
 class NdjsonSink:
     """Appends each alert to a file, one JSON object a line, once for each (id, state).
 
-    Opening reads what is there, so a restart that derives an alert again doesn't repeat it; a line torn by a
-    crash is cut off. Every line is synced: alerts are few.
+    What is there is read first, so a restart that derives an alert again doesn't repeat it; a line torn by a
+    crash is cut off. Every line is synced: alerts are few. Several processes may write to one file.
 
     Parameters
     ----------
@@ -96,21 +98,42 @@ class NdjsonSink:
     name = "ndjson"
 
     def __init__(self, path: Path) -> None:
+        self._size = 0
+        self._seen: set[tuple[str, str]] = set()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            whole = path.read_bytes()
-            self._size = whole.rfind(b"\n") + 1
-            os.ftruncate(self._file, self._size)
+            with self._alone():
+                self._catch_up()
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigError(str(path), reason, "choose a file that can be written") from error
-        self._seen = set(_identities(whole[: self._size]))
 
     def deliver(self, alert: Told) -> None:
         """Append the alert, unless its (id, state) is in the file already."""
-        if (alert.id, alert.state) in self._seen:
-            return
+        with self._alone():
+            self._catch_up()
+            if (alert.id, alert.state) not in self._seen:
+                self._append(alert)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _catch_up(self) -> None:
+        """Read what others have appended, and cut off what one of them has torn."""
+        added = os.pread(self._file, os.fstat(self._file).st_size - self._size, self._size)
+        whole = added[: added.rfind(b"\n") + 1]
+        self._size += len(whole)
+        self._seen.update(_identities(whole))
+        if whole != added:
+            os.ftruncate(self._file, self._size)
+
+    def _append(self, alert: Told) -> None:
         line = _ENCODE(alert) + b"\n"
         try:
             if os.pwrite(self._file, line, self._size) != len(line):

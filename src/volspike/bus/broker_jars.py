@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from volspike.errors import BusError
+from volspike.recording.lock import held
 
 OLDEST_JAVA = 17
 _POM = Path(__file__).with_name("local_broker.xml")
@@ -74,17 +74,13 @@ def java_command() -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        remedy = "set VOLSPIKE_KAFKA_CACHE to a directory that can be written"
-        raise BusError(str(path.parent), error.strerror or str(error), remedy) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(held(path))
+        except OSError as error:
+            remedy = "set VOLSPIKE_KAFKA_CACHE to a directory that can be written"
+            raise BusError(str(path.parent), error.strerror or str(error), remedy) from error
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _fetch(jars: Path) -> None:

@@ -10,6 +10,8 @@ from volspike.cli.options import Product, Source
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from volspike.config import Settings
     from volspike.models.standing import Standing
     from volspike.pipeline.home import Home
@@ -29,15 +31,9 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make a model the champion; a running job serves it within a second. One that is unproven is refused."""
-    from volspike.config import load_settings
-    from volspike.models.standing import standings
-    from volspike.pipeline.home import Home
-    from volspike.pipeline.promotion import named_entry, promote_by_hand, the_standing
+    from volspike.pipeline.promotion import named_entry, promote_by_hand
 
-    settings = load_settings({"data_dir": data_dir})
-    home = Home(settings.data_dir)
-    home.require()
-    standing = the_standing(home, standings(home.models), product, feed)
+    home, settings, standing = _standing(data_dir, product, feed)
     entry = None if model is None else named_entry(model)
     after = promote_by_hand(home, settings, standing, entry, reason, force=force)
     _conclude(home, settings, after, as_json)
@@ -52,18 +48,26 @@ def rollback(
 ) -> None:
     """Make the previous champion the champion again; a running job serves it within a second."""
     from volspike.clock import SystemClock
+    from volspike.pipeline.promotion import roll_back
+
+    home, settings, standing = _standing(data_dir, product, feed)
+    now_ns = SystemClock().market_ns()
+    after = roll_back(home, settings, standing.product, standing.feed, "user", reason, now_ns)
+    _conclude(home, settings, after, as_json)
+
+
+def _standing(
+    data_dir: Path | None, product: str | None, feed: str | None
+) -> tuple[Home, Settings, Standing]:
     from volspike.config import load_settings
     from volspike.models.standing import standings
     from volspike.pipeline.home import Home
-    from volspike.pipeline.promotion import roll_back, the_standing
+    from volspike.pipeline.promotion import the_standing
 
     settings = load_settings({"data_dir": data_dir})
     home = Home(settings.data_dir)
     home.require()
-    standing = the_standing(home, standings(home.models), product, feed)
-    now_ns = SystemClock().market_ns()
-    after = roll_back(home, settings, standing.product, standing.feed, "user", reason, now_ns)
-    _conclude(home, settings, after, as_json)
+    return home, settings, the_standing(home, standings(home.models), product, feed)
 
 
 def _conclude(home: Home, settings: Settings, standing: Standing, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,10 +36,14 @@ def tend(
 ) -> None:
     """Look after a job's models: grade, watch for drift, retrain, try challengers, promote the better.
 
-    volspike run does this by itself; with stages of their own, run it beside score.
+    volspike run does this by itself; with stages of their own, run it beside score. Alarms go into the file
+    of the alerts too.
     """
+    from volspike.alerts.sinks import NdjsonSink
     from volspike.clock import SystemClock
     from volspike.config import load_settings
+    from volspike.monitoring.journal import DRIFT_ALARM, drift_alarm
+    from volspike.pipeline.home import Home
     from volspike.pipeline.tending import Tending
 
     settings = load_settings(
@@ -64,10 +69,12 @@ def tend(
 
     def tell(entry: JournalEntry) -> None:
         entries.append(entry)
+        if entry.event == DRIFT_ALARM and with_parent is None:  # a parent delivers them itself
+            alerts.deliver(drift_alarm(entry))
         what = " ".join(filter(None, (entry.event, entry.model, entry.version, entry.reason)))
         say(f"{entry.product} on {entry.feed}: {what}")
 
-    with Tending(settings, clock) as tending:
+    with Tending(settings, clock) as tending, closing(NdjsonSink(Home(settings.data_dir).alerts)) as alerts:
         while not asked.is_set() and (ends_ns is None or clock.monotonic_ns() < ends_ns):
             tending.step(tell)
             asked.wait(every)

@@ -230,6 +230,9 @@ def _spoiled(dataset: Dataset, index: Index) -> Dataset:
 
 
 def _tau(dataset: Dataset, split: Split) -> Check:
+    if dataset.tau_given:
+        words = f"the fixed tau, {dataset.fixed_tau_bps:.4g} bps, is that of the champion, not fitted again"
+        return Check(True, words)
     fit = labelled(dataset, split.fit)
     typical_mid = float(np.median(dataset.mid[split.fit]))
     own = fixed_tau(fit.sigma_future_bps, dataset.tau, typical_mid, dataset.increment)

@@ -81,6 +81,8 @@ class Dataset:
         Index into ``targets.UNLABELLED_REASONS``; 0 is labelled.
     sha256 : str
         Hash of everything above.
+    tau_given : bool
+        Whether the fixed tau is that of a model made before, kept so that both mean the same by a spike.
     """
 
     product: str
@@ -106,6 +108,7 @@ class Dataset:
     spike: npt.NDArray[np.int8]
     unlabelled: npt.NDArray[np.uint8]
     sha256: str
+    tau_given: bool = False
 
     def __len__(self) -> int:
         """Return the number of rows."""

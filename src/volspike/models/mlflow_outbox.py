@@ -7,8 +7,6 @@ mlflow-outbox/reason.txt           why the last attempt failed
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -185,20 +183,9 @@ class Outbox:
         RegistryError
             When another process is sending.
         """
-        with self._lock("send") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RegistryError(str(self._root), "another process is sending", AWAY_REMEDY) from None
+        busy = RegistryError(str(self._root), "another process is sending", AWAY_REMEDY)
+        with held(self._root / ".send.lock", busy):
             yield
-
-    @contextmanager
-    def _lock(self, what: str) -> Iterator[int]:
-        handle = os.open(self._root / f".{what}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        try:
-            yield handle
-        finally:
-            os.close(handle)
 
     def _step(self, name: str) -> None:
         if self._reached is not None:

@@ -6,13 +6,16 @@ the journal is read; what it was about is begun again, as the step it would have
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from volspike.errors import ModelError
+from volspike.records import DriftAlarm
 
 DRIFT_ALARM = "drift alarm"
 DRIFT_REPORT = "drift report"
@@ -102,9 +105,76 @@ def read_journal(path: Path, product: str | None = None, feed: str | None = None
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise ModelError(str(path), f"can't be read ({error.strerror})", "check its permissions") from error
+        raise _unreadable(path, error) from error
     entries = [entry for line in lines if (entry := _entry(line)) is not None]
     return [each for each in entries if product in (None, each.product) and feed in (None, each.feed)]
+
+
+class JournalReader:
+    """Follows a journal: what has been read is kept, and each look reads on from there.
+
+    Parameters
+    ----------
+    path : Path
+        The journal; one that is not there yet is empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._forget()
+
+    def news(self) -> list[JournalEntry]:
+        """Return what has been written since the last look.
+
+        Raises
+        ------
+        ModelError
+            When the file can't be read.
+        """
+        data = self._fresh_bytes()
+        lines = data.split(b"\n")
+        if _entry(lines[-1]) is None:
+            data = data[: len(data) - len(lines[-1])]  # torn, or on its way still
+        self._read += len(data)
+        fresh = [entry for line in data.split(b"\n") if (entry := _entry(line)) is not None]
+        for entry in fresh:
+            self._of[entry.product, entry.feed].append(entry)
+        return fresh
+
+    def of(self, product: str, feed: str) -> list[JournalEntry]:
+        """Return all that there is of a product on a feed, oldest first. Raises as ``news``."""
+        self.news()
+        return self._of[product, feed]
+
+    def _fresh_bytes(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self._read:
+                    self._forget()  # it is another file
+                file.seek(self._read)
+                return file.read()
+        except FileNotFoundError:
+            self._forget()
+            return b""
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+
+    def _forget(self) -> None:
+        self._read = 0
+        self._of: defaultdict[tuple[str, str], list[JournalEntry]] = defaultdict(list)
+
+
+def drift_alarm(entry: JournalEntry) -> DriftAlarm:
+    """Return the alarm that a line tells of, as alerts go out."""
+    named = f"{entry.product}\n{entry.version}\n{entry.market_ns}"
+    return DriftAlarm(
+        id=hashlib.sha256(named.encode()).hexdigest()[:16],
+        product=entry.product,
+        model=entry.model,
+        model_version=entry.version,
+        event_ns=entry.market_ns,
+        reason=entry.reason,
+    )
 
 
 def newest(entries: Sequence[JournalEntry], *events: str) -> JournalEntry | None:
@@ -117,3 +187,7 @@ def _entry(line: bytes) -> JournalEntry | None:
         return _DECODE(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _unreadable(path: Path, error: OSError) -> ModelError:
+    return ModelError(str(path), f"can't be read ({error.strerror})", "check its permissions")

@@ -43,7 +43,7 @@ from volspike.pipeline.served_models import (
     Served,
     alert_policy,
     choose_models,
-    make_scorer,
+    lineup_of,
     takes_regime,
     trailing_for,
     warm_up,
@@ -56,6 +56,7 @@ from volspike.recording.archive import ArchiveWriter
 from volspike.recording.reader import Archive
 from volspike.records import Prediction, Tick
 from volspike.scoring.scoreboard import Scoreboard
+from volspike.scoring.scorer import Scorer
 
 log = get_logger()
 
@@ -272,13 +273,8 @@ def _scoring_maker(
         bundle = served.bundles.get(tick.product)
         if bundle is None:
             return None
-        scorer = make_scorer(
-            bundle,
-            served.challengers.get(tick.product),
-            trailing[tick.product],
-            clock,
-            settings.model_expiry_days,
-        )
+        lineup = lineup_of(bundle, served.challengers.get(tick.product), settings.model_expiry_days)
+        scorer = Scorer(lineup, trailing[tick.product], clock)
         if tick.product in newest:
             scorer.resume_band((newest[tick.product],))
         resume_learned(Home(settings.data_dir).learned, tick.product, scorer)

@@ -37,9 +37,9 @@ from volspike.monitoring.journal import (
     NOT_PROMOTED,
     RETRAIN_STARTED,
     JournalEntry,
+    JournalReader,
     append_entry,
     newest,
-    read_journal,
 )
 from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.grading_topics import TopicGrader
@@ -94,6 +94,7 @@ class Caretaker:
         self._ledger = ledger
         self._retrain = retrain
         self._report_drift = report_drift
+        self._reader = JournalReader(home.journal)
         self._judged: dict[str, tuple[int | None, Standing]] = {}
 
     def step(self) -> None:
@@ -155,7 +156,7 @@ class Caretaker:
         return standing_of(self._home.models, product, self._feed)
 
     def _journal(self, standing: Standing) -> list[JournalEntry]:
-        return read_journal(self._home.journal, standing.product, standing.feed)
+        return self._reader.of(standing.product, standing.feed)
 
     def _judge(self, standing: Standing, now_ns: int) -> None:
         mend_journal(self._home, standing, now_ns)
@@ -191,10 +192,11 @@ class Caretaker:
         if comparison.promote and self._settings.promote == "auto":
             promote(self._home, standing, entry, BY_TRIAL, comparison.words, now_ns, figures_of(comparison))
             log.warning("promoted", product=standing.product, model=str(entry), reason=comparison.words)
+        elif self._is_over(standing, entry, champion, comparison, now_ns):
+            words = f"{comparison.words}; nobody promoted it" if comparison.promote else comparison.words
+            retire(self._home, standing, words, now_ns, figures_of(comparison))
         elif comparison.promote:
             self._tell_once(standing, entry, now_ns, comparison)
-        elif self._is_over(standing, entry, champion, comparison, now_ns):
-            retire(self._home, standing, comparison.words, now_ns, figures_of(comparison))
 
     def _is_over(
         self, standing: Standing, entry: Entry, champion: Manifest, comparison: Comparison, now_ns: int
@@ -206,7 +208,7 @@ class Caretaker:
         if age_ns >= self._settings.trial_days * 24 * HOUR_NS:
             return True
         alarm = _alarm_of(journal, champion)
-        if alarm is None or age_ns < self._settings.retrain_every_hours * HOUR_NS:
+        if comparison.promote or alarm is None or age_ns < self._settings.retrain_every_hours * HOUR_NS:
             return False
         if now_ns - age_ns < alarm.market_ns:
             return True  # made before the alarm, so of what has changed since

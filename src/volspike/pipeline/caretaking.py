@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from collections.abc import Callable, Sequence
 from volspike.config import Settings
 from volspike.errors import ModelError
 from volspike.logs import get_logger
-from volspike.monitoring.journal import DRIFT_ALARM, JournalEntry, read_journal
+from volspike.monitoring.journal import DRIFT_ALARM, JournalEntry, JournalReader, drift_alarm
 from volspike.pipeline.home import Home
 from volspike.records import DriftAlarm
 
@@ -46,7 +45,8 @@ class Caretaking:
         self._dialect = dialect
         self._tell = tell
         self._home = Home(settings.data_dir)
-        self._read = len(self._journal())
+        self._journal = JournalReader(self._home.journal)
+        self._news()  # what was before is told
         self.newest: JournalEntry | None = None
 
     async def run(self) -> None:
@@ -96,17 +96,11 @@ class Caretaking:
             for entry in await asyncio.to_thread(self._news):
                 self.newest = entry
                 if entry.event == DRIFT_ALARM:
-                    self._tell(_alarm(entry))
+                    self._tell(drift_alarm(entry))
 
     def _news(self) -> list[JournalEntry]:
-        entries = self._journal()
-        fresh = entries[self._read :]
-        self._read = max(self._read, len(entries))  # one that can't be read now is not new afterwards
-        return fresh
-
-    def _journal(self) -> list[JournalEntry]:
         try:
-            return read_journal(self._home.journal)
+            return self._journal.news()
         except ModelError as error:
             log.error("the journal can't be read", reason=str(error))
             return []
@@ -121,15 +115,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
-
-def _alarm(entry: JournalEntry) -> DriftAlarm:
-    named = f"{entry.product}\n{entry.version}\n{entry.market_ns}"
-    return DriftAlarm(
-        id=hashlib.sha256(named.encode()).hexdigest()[:16],
-        product=entry.product,
-        model=entry.model,
-        model_version=entry.version,
-        event_ns=entry.market_ns,
-        reason=entry.reason,
-    )

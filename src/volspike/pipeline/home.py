@@ -65,6 +65,11 @@ class Home:
         return self.root / "retrain.lock"
 
     @property
+    def tend_lock(self) -> Path:
+        """Held by who looks after the models."""
+        return self.root / "tend.lock"
+
+    @property
     def reports(self) -> Path:
         """Pictures and reports of evaluations."""
         return self.root / "reports"

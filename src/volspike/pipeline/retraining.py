@@ -35,6 +35,7 @@ from volspike.monitoring.journal import (
 from volspike.monitoring.lease import lease
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import served_manifest
+from volspike.pipeline.stored_data import tau_spec
 from volspike.pipeline.training import train_models
 
 DAY_NS = 86_400_000_000_000
@@ -134,7 +135,10 @@ def _train(
         return placed[-1]
 
     since_ns = request.market_ns - round(settings.retrain_days * DAY_NS)
-    trained = train_models(home, settings, request.product, request.feed, say, since_ns, crown)
+    tau_bps = _tau_to_keep(home, settings, request)
+    trained = train_models(
+        home, settings, request.product, request.feed, say, since_ns, crown, fixed_tau_bps=tau_bps
+    )
     if not placed:
         reason = "no model may be placed: its audit found a leak, or its target is for study"
         raise ModelError("retraining", reason, "see what training said")
@@ -143,6 +147,14 @@ def _train(
     return Retrained(
         "champion" if is_champion else "challenger", manifest.name, manifest.version, trained.as_dict()
     )
+
+
+def _tau_to_keep(home: Home, settings: Settings, request: Request) -> float | None:
+    """Return the fixed tau of the champion, so that the challenger's spikes are its spikes; else None."""
+    champion = served_manifest(home, settings, standing_of(home.models, request.product, request.feed))
+    if settings.tau_mode != "fixed" or champion is None or champion.tau.spec() != tau_spec(settings):
+        return None
+    return champion.tau.fixed_bps
 
 
 class _Notes:

@@ -22,11 +22,12 @@ from volspike.models.bundle import Bundle, check_fits, rows_of, takes_rows
 from volspike.pipeline.lateness_clock import LatenessClock
 from volspike.pipeline.product_stage import PartitionMemory, ProductStage
 from volspike.pipeline.score_state import ProductScore, model_of
-from volspike.pipeline.served_models import make_scorer, takes_regime, trailing_for, unfit
+from volspike.pipeline.served_models import lineup_of, takes_regime, trailing_for, unfit
 from volspike.pipeline.standing_watch import Swap
 from volspike.pipeline.stretch import Stretch
 from volspike.pipeline.written_results import WrittenResults
 from volspike.records import FeatureRow, Mark, Prediction, Record
+from volspike.scoring.scorer import Scorer
 
 _encode = msgspec.json.Encoder().encode
 _BLOB = "head"
@@ -286,7 +287,7 @@ class ScoreStage(ProductStage[ProductScore]):
         # A model of before may take regime columns where those of now do not.
         keeps_regime = self._keeps_regime.get(product, False) or takes_regime(bundle)
         trailing = trailing_for(bundle, self._scales, keeps_regime)
-        scorer = make_scorer(bundle, challenger, trailing, self._clock, self._expiry_days)
+        scorer = Scorer(lineup_of(bundle, challenger, self._expiry_days), trailing, self._clock)
         return ProductScore(bundle, scorer, trailing, self._make_policy(bundle))
 
     def _alert(

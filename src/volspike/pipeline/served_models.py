@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from volspike.alerts.policy import AlertPolicy
-from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError
 from volspike.exchange.dialects import DIALECTS, Dialect, get_dialect
@@ -26,7 +25,7 @@ from volspike.models.standing import champions, standing_of
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
 from volspike.pipeline.training import LIVE_TARGET
-from volspike.scoring.scorer import NEVER_NS, Scorer
+from volspike.scoring.lineup import NEVER_NS, Lineup
 
 DAY_NS = 86_400_000_000_000
 
@@ -261,22 +260,18 @@ def trailing_for(bundle: Bundle, scales: PriceScales, keeps_regime: bool) -> Tra
     )
 
 
-def make_scorer(
-    bundle: Bundle, challenger: Bundle | None, trailing: TrailingState, clock: Clock, expiry_days: float
-) -> Scorer:
+def lineup_of(bundle: Bundle, challenger: Bundle | None, expiry_days: float) -> Lineup:
     """Return what scores a product by a model, with another in its shadow; one that learns begins anew."""
-    return Scorer(
-        fresh(bundle),
+    return Lineup(
+        _fresh(bundle),
         bundle.reference,
-        trailing,
-        clock,
         bundle.manifest.training.span_ns,
         stale_ns(bundle.manifest, expiry_days),
-        None if challenger is None else fresh(challenger),
+        None if challenger is None else _fresh(challenger),
     )
 
 
-def fresh(bundle: Bundle) -> Predictor:
+def _fresh(bundle: Bundle) -> Predictor:
     """Return a bundle's predictor; of a model that learns another one, that has learned nothing yet."""
     if not isinstance(bundle.predictor, Learner):
         return bundle.predictor

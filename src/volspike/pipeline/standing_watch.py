@@ -12,7 +12,7 @@ from volspike.logs import get_logger
 from volspike.models.bundle import Bundle
 from volspike.models.standing import CHAMPIONS
 from volspike.pipeline.home import Home
-from volspike.pipeline.served_models import Served, choose_models, fresh, stale_ns, unfit, warm_up
+from volspike.pipeline.served_models import Served, choose_models, lineup_of, unfit, warm_up
 from volspike.scoring.scorer import Scorer
 
 log = get_logger()
@@ -28,14 +28,7 @@ class Swap:
 
     def give(self, scorer: Scorer, expiry_days: float) -> None:
         """Have a scorer predict by it from its next row on."""
-        manifest = self.bundle.manifest
-        scorer.serve(
-            fresh(self.bundle),
-            self.bundle.reference,
-            manifest.training.span_ns,
-            stale_ns(manifest, expiry_days),
-            None if self.challenger is None else fresh(self.challenger),
-        )
+        scorer.serve(lineup_of(self.bundle, self.challenger, expiry_days))
 
 
 class StandingWatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,7 @@ def training_data(
     feed: str | None,
     since_ns: int = 0,
     say: Callable[[str], None] = silent,
+    fixed_tau_bps: float | None = None,
 ) -> Stored:
     """Return what the settings train on: stored rows of ticks, or of the feed ``candles`` stored candles.
 
@@ -57,6 +58,8 @@ def training_data(
         Older rows (event time, ns) are left out.
     say : callable
         Told which candles are taken where there is a choice.
+    fixed_tau_bps : float, optional
+        A fixed tau to keep; without it, it is that of the fit slice.
 
     Raises
     ------
@@ -66,19 +69,24 @@ def training_data(
     tau = tau_spec(settings)
     if feed == CANDLES:
         candles = stored_candles(home, product, settings.candle_source, say)
-        made = _recent(candle_dataset(candles, tau), since_ns)
+        made = _recent(candle_dataset(candles, tau, fixed_tau_bps), since_ns, fixed_tau_bps)
         return Stored(made, describe_candles(candles, made), candles)
     table = stored_table(home, settings.feature_set, product, feed, max(0, since_ns - TRAILING_NS))
-    made = _recent(build_dataset([table], settings.target, tau, inputs=settings.inputs), since_ns)
+    every = build_dataset([table], settings.target, tau, fixed_tau_bps, inputs=settings.inputs)
+    made = _recent(every, since_ns, fixed_tau_bps)
     return Stored(made, describe_rows(table, made), table)
 
 
-def _recent(dataset: Dataset, since_ns: int) -> Dataset:
+def _recent(dataset: Dataset, since_ns: int, fixed_tau_bps: float | None) -> Dataset:
     """Return the rows from an event time on, with what trails behind them as it was, and their fixed tau."""
+    if fixed_tau_bps is not None:
+        dataset = replace(dataset, tau_given=True)
     recent = np.flatnonzero(dataset.event_ns >= since_ns)
     if len(recent) in (0, len(dataset)):
         return dataset
     rows = dataset.rows(recent)
+    if dataset.tau_given:
+        return rows
     return with_fixed_tau_of(rows, chronological_split(rows).fit)
 
 

@@ -8,17 +8,18 @@ from contextlib import ExitStack
 from volspike.bus.opening import open_log
 from volspike.clock import Clock
 from volspike.config import Settings
-from volspike.errors import VolspikeError
+from volspike.errors import BusyError, VolspikeError
 from volspike.logs import get_logger
 from volspike.models.mlflow_client import Server
 from volspike.models.mlflow_sync import sync
-from volspike.monitoring.journal import JournalEntry, read_journal
+from volspike.monitoring.journal import JournalEntry, JournalReader
 from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.beside import Beside
 from volspike.pipeline.caretaker import Caretaker
 from volspike.pipeline.grading_topics import TopicGrader
 from volspike.pipeline.home import Home
 from volspike.pipeline.served_models import choose_models
+from volspike.recording.lock import held
 
 log = get_logger()
 
@@ -35,6 +36,8 @@ class Tending:
 
     Raises
     ------
+    BusyError
+        Another process looks after the models of the data directory.
     VolspikeError
         The models can't be chosen, or the bus can't be opened.
     """
@@ -43,6 +46,7 @@ class Tending:
         self._home = Home(settings.data_dir)
         self._home.require()
         self._closing = ExitStack()
+        self._closing.enter_context(held(self._home.tend_lock, _busy(self._home)))
         log_of_job = open_log(settings, self._home.log, clock)
         self._closing.callback(log_of_job.close)
         ledger = Ledger(self._home.ledger)
@@ -58,7 +62,8 @@ class Tending:
             self._beside.report_drift,
         )
         self._server = Server.of(settings.mlflow_uri)
-        self._told = len(read_journal(self._home.journal))
+        self._journal = JournalReader(self._home.journal)
+        self._journal.news()  # what was before is told
         self.rounds = 0
         self.trouble: VolspikeError | None = None
 
@@ -79,15 +84,19 @@ class Tending:
                 log.error("the models could not be looked after; trying again", reason=str(error))
             self.trouble = error
         self.rounds += 1
-        entries = read_journal(self._home.journal)
-        for entry in entries[self._told :]:
+        fresh = self._journal.news()
+        for entry in fresh:
             tell(entry)
-        if len(entries) > self._told:
+        if fresh:
             self._sync()
-        self._told = len(entries)
 
     def _sync(self) -> None:
         """Tell MLflow what has happened; where it is away, that waits until more has."""
         waiting = sync(self._home.root, self._server, apart=True).waiting
         if waiting.words:
             log.warning("mlflow.waiting", reason=waiting.words)
+
+
+def _busy(home: Home) -> BusyError:
+    reason = "another process looks after these models"
+    return BusyError(str(home.root), reason, "leave it to that one: volspike run begins one by itself")

@@ -107,6 +107,7 @@ def train_models(
     since_ns: int = 0,
     crown: Crown = crown_champion,
     clock: Clock | None = None,
+    fixed_tau_bps: float | None = None,
 ) -> Trained:
     """Train on the stored rows of one product and feed; save, register and give the best its place.
 
@@ -121,6 +122,8 @@ def train_models(
     clock : Clock, optional
         Dates the look that scoring the test part is, in the log of the data directory; without it none is
         counted or logged: for scores that nobody reads.
+    fixed_tau_bps : float, optional
+        The fixed tau of the model that this one is to be tried against; without it, it is fitted.
 
     Raises
     ------
@@ -130,7 +133,7 @@ def train_models(
     if settings.target in LEAKING_TARGETS:
         say(f"WARNING: the target {settings.target} leaks: {LEAKING_TARGETS[settings.target]}")
     say("reading and labelling what is stored")
-    stored = training_data(home, settings, product, feed, since_ns, say)
+    stored = training_data(home, settings, product, feed, since_ns, say, fixed_tau_bps)
     dataset = stored.dataset
     split = chronological_split(dataset)
     say(stored.words)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from volspike.errors import ArchiveError
+from volspike.errors import ArchiveError, VolspikeError
 
 
 def is_locked(path: Path) -> bool:
@@ -27,12 +27,24 @@ def is_locked(path: Path) -> bool:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold a lock file, waited for and made at need, while the block runs; a dead process holds nothing."""
+def held(path: Path, busy: VolspikeError | None = None) -> Iterator[None]:
+    """Hold a lock file, made at need, while the block runs; a dead process holds nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its directory is made too.
+    busy : VolspikeError, optional
+        Raised where another process holds it; without one it is waited for.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            assert busy is not None
+            raise busy from None
         yield
     finally:
         os.close(descriptor)

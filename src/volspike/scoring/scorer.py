@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, cast
 
@@ -30,11 +31,10 @@ from volspike.models.predictor import Predictor
 from volspike.records import FeatureRow, Mark, Prediction
 from volspike.scoring.guard import GuardedPredictor
 from volspike.scoring.learning import Learning
+from volspike.scoring.lineup import Lineup
 from volspike.scoring.outcomes import Batch, GradedPrediction, Settled, prediction_id, target_end_ns
 
 FALLBACK_SUFFIX = "!fallback"
-NEVER_TRAINED = (0, -1)
-NEVER_NS = 2**63 - 1
 
 
 class Scorer:
@@ -49,20 +49,12 @@ class Scorer:
 
     Parameters
     ----------
-    predictor : Predictor
-        The model.
-    reference : Predictor
-        What it has to beat; run on every row too.
+    lineup : Lineup
+        The product's models.
     trailing : TrailingState
         The product's trailing state, fed by the scorer and by nobody else.
     clock : Clock
         Market time decides ``late``; monotonic time measures the latency.
-    trained_ns : (int, int)
-        First and last event time of the model's training rows: predictions in there are marked in sample.
-    stale_ns : int
-        Event time from which on the model is past its expiry: predictions are marked stale.
-    challenger : Predictor, optional
-        Stands in the model's shadow: what it says of a row goes with the prediction, and changes nothing.
 
     Attributes
     ----------
@@ -87,27 +79,18 @@ class Scorer:
     """
 
     _model: GuardedPredictor
+    _predictors: list[Predictor]
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        reference: Predictor,
-        trailing: TrailingState,
-        clock: Clock,
-        trained_ns: tuple[int, int] = NEVER_TRAINED,
-        stale_ns: int = NEVER_NS,
-        challenger: Predictor | None = None,
-    ) -> None:
-        self._model: GuardedPredictor
-        self._predictors: list[Predictor]
+    def __init__(self, lineup: Lineup, trailing: TrailingState, clock: Clock) -> None:
         self._learning = Learning(())
-        self._take(predictor, reference, trained_ns, stale_ns, challenger)
+        self._take(lineup)
         self.band = AdaptiveBand()
         self._trailing = trailing
         self._clock = clock
-        self._labeller: RvLabeller[Batch] = make_labeller(predictor.target)
+        target = lineup.predictor.target
+        self._labeller: RvLabeller[Batch] = make_labeller(target)
         # The rv target is the same for all rows of a second; others depend on the row's own time.
-        self._shares_targets = predictor.target == "rv"
+        self._shares_targets = target == "rv"
         self._batch = Batch(-1, 0, 0, [])
         self._settled: deque[Settled] = deque()
         self.newest_ns = 0
@@ -118,14 +101,7 @@ class Scorer:
         self.unpredicted = 0
         self.out_of_distribution = 0
 
-    def serve(
-        self,
-        predictor: Predictor,
-        reference: Predictor,
-        trained_ns: tuple[int, int],
-        stale_ns: int,
-        challenger: Predictor | None,
-    ) -> None:
+    def serve(self, lineup: Lineup) -> None:
         """Predict by another model, or with another challenger, from the next row on.
 
         What is pending is graded as it was predicted. Both models have the same target and tau, and the
@@ -134,10 +110,11 @@ class Scorer:
         before = self._model
         # A model that goes on, or moves up from the shadow, keeps what it has learned.
         known = {each.version: each for each in self._predictors}
-        predictor = known.get(predictor.version, predictor)
+        challenger = lineup.challenger
         if challenger is not None:
             challenger = known.get(challenger.version, challenger)
-        self._take(predictor, reference, trained_ns, stale_ns, challenger)
+        predictor = known.get(lineup.predictor.version, lineup.predictor)
+        self._take(replace(lineup, predictor=predictor, challenger=challenger))
         if before.version == self._model.version:
             self._model = before  # with what it has failed at
         else:
@@ -299,19 +276,13 @@ class Scorer:
         self._model.failures.update(state["failures"])
         self._model.last_failure = state["last_failure"]
 
-    def _take(
-        self,
-        predictor: Predictor,
-        reference: Predictor,
-        trained_ns: tuple[int, int],
-        stale_ns: int,
-        challenger: Predictor | None,
-    ) -> None:
-        self._model, self._reference = GuardedPredictor(predictor), GuardedPredictor(reference)
+    def _take(self, lineup: Lineup) -> None:
+        predictor, challenger = lineup.predictor, lineup.challenger
+        self._model, self._reference = GuardedPredictor(predictor), GuardedPredictor(lineup.reference)
         self._challenger = None if challenger is None else GuardedPredictor(challenger)
         self._predictors = [predictor] if challenger is None else [predictor, challenger]
         self._learning = self._learning.with_models(self._predictors)
-        self._trained_ns, self._stale_ns = trained_ns, stale_ns
+        self._trained_ns, self._stale_ns = lineup.trained_ns, lineup.stale_ns
         self._feature_set = predictor.feature_set
         self._of_seconds = _is_of_seconds(predictor)
         self._challenger_of_seconds = challenger is not None and _is_of_seconds(challenger)
