@@ -1,14 +1,15 @@
-"""What each group of candle features is worth: the walk-forward again without it.
+"""What each group of candle features is worth, or each feature: the walk-forward again without it.
 
-    python -m benchmarks.ablation DATA_DIR [--from 2026-07-13T07:00] [--until 2026-07-25T07:00]
+    python -m benchmarks.ablation DATA_DIR [--each] [--from 2026-07-13T07:00] [--until 2026-07-25T07:00]
 
-DATA_DIR holds candles (``volspike backfill``). A group is left out by making it missing everywhere, in
-training and in prediction. Above 0 is what the blend loses without it, with its 95 % interval of blocks.
+DATA_DIR holds candles (``volspike backfill``). What is left out is missing everywhere, in training and in
+prediction. Above 0 is what the blend loses without it, with its 95 % interval of blocks.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,10 +39,19 @@ EVERY_S = 2 * 86_400
 MODEL = "blend"
 
 
-def without(dataset: Dataset, prefixes: str | tuple[str, ...]) -> Dataset:
-    """Return the dataset with the columns of a group missing."""
+def left_out(columns: Sequence[str], each: bool) -> dict[str, list[str]]:
+    """Return the columns to leave out, by what they are called together: groups, or each by itself."""
+    if each:
+        return {f"`{name}`": [name] for name in columns}
+    return {
+        group: [name for name in columns if name.startswith(prefixes)] for group, prefixes in GROUPS.items()
+    }
+
+
+def without(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """Return the dataset with some columns missing."""
     features = dataset.features.copy()
-    features[:, [name.startswith(prefixes) for name in dataset.columns]] = np.nan
+    features[:, np.isin(dataset.columns, names)] = np.nan
     return hashed(replace(dataset, features=features))
 
 
@@ -54,9 +64,10 @@ def walked(dataset: Dataset, from_ns: int, until_ns: int) -> WalkForward:
 
 
 def main() -> None:
-    """Print one line a group."""
+    """Print one line a group, or a feature."""
     parser = argparse.ArgumentParser(description="What each group of candle features is worth.")
     parser.add_argument("data_dir", type=Path)
+    parser.add_argument("--each", action="store_true", help="each feature by itself")
     parser.add_argument("--from", dest="first", default="2026-07-13T07:00")
     parser.add_argument("--until", default="2026-07-25T07:00")
     given = parser.parse_args()
@@ -64,8 +75,8 @@ def main() -> None:
     dataset = candle_dataset(read_candles(Home(given.data_dir).candles, None))
     whole = walked(dataset, *span)
     print("| left out | log-loss | QLIKE | PR-AUC |\n|---|---|---|---|")
-    for group, prefixes in GROUPS.items():
-        less = walked(without(dataset, prefixes), *span)
+    for group, names in left_out(dataset.columns, given.each).items():
+        less = walked(without(dataset, names), *span)
         gains = compare(whole.rows, whole.models[MODEL], less.models[MODEL])
         cells = (_text(gains[score]) for score in ("log_loss", "qlike", "pr_auc"))
         print(f"| {group} | {' | '.join(cells)} |", flush=True)

@@ -24,10 +24,12 @@ from stage_runs import POINTS, Runs, market
 from volspike.bus.port import Outgoing, Retention
 from volspike.bus.topics import DEADLETTER, FEATURES, GAPS, TICKS, Topic
 
+SESSION_S = 6.0
+
 
 @pytest.fixture
 def pipeline(kafka_bootstrap: str, make_pipeline: Callable[..., Pipeline]) -> Pipeline:
-    return make_pipeline(kafka_bootstrap, session_s=6.0)
+    return make_pipeline(kafka_bootstrap, session_s=SESSION_S)
 
 
 def test_fault_32_workers_killed_at_each_step_of_the_protocol_show_everything_once(
@@ -107,8 +109,9 @@ def _feed_slowly(pipeline: Pipeline, records: Sequence) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("overslept", [False, True], ids=["", "for longer than a session"])
 def test_fault_29_frozen_workers_whose_place_was_taken_are_fenced_and_write_nothing(
-    pipeline: Pipeline, ticks: list, expected: Found
+    overslept: bool, pipeline: Pipeline, ticks: list, expected: Found
 ) -> None:
     frozen = [pipeline.start(stage) for stage in STAGES]
     pipeline.feed(ticks[: len(ticks) // 2])
@@ -118,6 +121,8 @@ def test_fault_29_frozen_workers_whose_place_was_taken_are_fenced_and_write_noth
     for stage in STAGES:
         pipeline.start(stage)
     pipeline.until(lambda: all(worker.is_at_work for worker in pipeline.workers.values()))
+    # Behind the session's end a client takes itself for lost and would join anew, under its name.
+    time.sleep(1.5 * SESSION_S if overslept else 0.0)
     for worker in frozen:
         worker.send(SIGCONT)
     pipeline.feed(ticks[len(ticks) // 2 :])

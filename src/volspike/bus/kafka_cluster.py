@@ -35,7 +35,7 @@ REPLY_S = 15.0
 TRANSACTION_S = 15.0
 _PAUSE_S = 0.02
 _TRY_S = 5.0
-_COMMITTED, _UNCOMMITTED = IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED
+_STABLE, _UNCOMMITTED = IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED
 # What matters comes back from calls; librdkafka's own lines on stderr would say it again, unasked.
 _QUIET = logging.Logger("librdkafka")
 _QUIET.addHandler(logging.NullHandler())
@@ -175,26 +175,53 @@ class KafkaCluster:
     ) -> dict[tuple[str, int], int | None]:
         """Return what a group has committed; waits for transactions that are about to move it."""
 
-        def ask() -> dict[tuple[str, int], int | None]:
-            return self._ask_group(group, partitions)
+        places = [TopicPartition(*partition) for partition in partitions]
+        return {
+            (place.topic, place.partition): place.offset if place.offset >= 0 else None
+            for place in self._committed(group, places)
+        }
 
-        with kafka_errors(f"group {group}"):
-            return when_settled(ask, lambda: None, TRANSACTION_S + REPLY_S)
-
-    def static_members(self, group: str) -> dict[str, str]:
-        """Return the client id of each static member of a group, by its name."""
+    def static_members(self, group: str) -> set[str]:
+        """Return the names of the static members of a group."""
         # Of brokers that are there only: waiting in vain, librdkafka's admin client may abort the process.
         self._look()
         asked = self.admin.describe_consumer_groups([group], request_timeout=REPLY_S)
         (described,) = self._done(asked)
-        return {m.group_instance_id: m.client_id for m in described.members if m.group_instance_id}
+        return {member.group_instance_id for member in described.members if member.group_instance_id}
+
+    def claim(self, name: str, topic: str, token: str) -> None:
+        """Put a mark on a name, over that of whoever bore it before.
+
+        A static member's client id won't do: the broker keeps that of the first who had the name. The mark is
+        the metadata of an offset, in a group of this name that nobody ever joins.
+        """
+        request = ConsumerGroupTopicPartitions(name, [TopicPartition(topic, 0, 0, token)])
+
+        def put() -> None:
+            asked = self.admin.alter_consumer_group_offsets([request], request_timeout=REPLY_S)
+            for place in asked[name].result().topic_partitions:
+                if place.error is not None:
+                    raise KafkaException(place.error)
+
+        with kafka_errors(f"group {name}"):
+            when_settled(put, self._look, REPLY_S)
+
+    def claimed(self, name: str, topic: str) -> str | None:
+        """Return the mark on a name; None where there is none, or it has expired."""
+        self._look()
+        (place,) = self._committed(name, [TopicPartition(topic, 0)])
+        return place.metadata or None
+
+    def _committed(self, group: str, places: Sequence[TopicPartition]) -> list[TopicPartition]:
+        with kafka_errors(f"group {group}"):
+            return when_settled(lambda: self._ask_group(group, places), lambda: None, TRANSACTION_S + REPLY_S)
 
     def is_unsettled(self, topic: str, partition: int) -> bool:
         """Tell whether a transaction is open, or decided and not yet marked so, in a partition."""
         place = TopicPartition(topic, partition)
 
         def ask() -> bool:
-            stable, newest = (self._end(place, level) for level in (_COMMITTED, _UNCOMMITTED))
+            stable, newest = (self._end(place, level) for level in (_STABLE, _UNCOMMITTED))
             return stable < newest
 
         with kafka_errors(topic):
@@ -210,27 +237,23 @@ class KafkaCluster:
         asked = self.admin.list_offsets({place: latest}, isolation_level=level, request_timeout=REPLY_S)
         return int(asked[place].result().offset)
 
-    def _ask_group(
-        self, group: str, partitions: Sequence[tuple[str, int]]
-    ) -> dict[tuple[str, int], int | None]:
-        request = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in partitions])
+    def _ask_group(self, group: str, places: Sequence[TopicPartition]) -> list[TopicPartition]:
+        request = ConsumerGroupTopicPartitions(group, list(places))
         asked = self._asking.list_consumer_group_offsets(
             [request], require_stable=True, request_timeout=_TRY_S
         )
-        known: dict[tuple[str, int], int | None] = {}
         try:
-            places = asked[group].result().topic_partitions
+            found = list(asked[group].result().topic_partitions)
         except KafkaException:
             # One that lived through an outage may never be answered this question again. It is kept all the
             # same: to destroy a client beside its own thread may crash the process.
             self._retired.append(self._asking)
             self._asking = AdminClient(self.settings())
             raise
-        for place in places:
+        for place in found:
             if place.error is not None:
                 raise KafkaException(place.error)
-            known[place.topic, place.partition] = place.offset if place.offset >= 0 else None
-        return known
+        return found
 
     def _await(self, topics: Sequence[str]) -> None:
         """Wait until every broker knows the topics: any of them may be asked for one next."""

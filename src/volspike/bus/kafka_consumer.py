@@ -26,6 +26,8 @@ class KafkaConsumer:
     its former self, should it still run, is fenced. That is why the group uses the classic protocol: the
     newer one refuses a name for as long as the session of its former owner lasts. Behind a broker's restart a
     static member may be told that it is fenced, by a join of its own that was counted twice: it joins anew.
+    One that has slept for longer than its session, or was as long without a broker, looks before it joins
+    again: librdkafka would do so by itself, and fence who has taken its place.
 
     Parameters
     ----------
@@ -69,12 +71,15 @@ class KafkaConsumer:
         self._callback: Callable[[Sequence[Partition]], None] | None = None
         self._torn = False
         self._closed = False
+        self._is_out = False
         self._down = False
         settings = cluster.settings(**_settings(group, name, session_s))
-        # By it another process of this name is told from this one, and from a later join of this one.
-        self._client = f"{settings.get('client.id', 'volspike')}-{secrets.token_hex(4)}"
-        self._made_of = {**settings, "client.id": self._client, "error_cb": self._on_error}
+        self._made_of = {**settings, "error_cb": self._on_error}
         self._topics = list(topics)
+        # By it another process of this name is told from this one, and from a later join of this one.
+        self._token = secrets.token_hex(8)
+        if name is not None:
+            cluster.claim(self._claim, self._topics[0], self._token)
         self._consumer = self._join()
 
     def poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
@@ -101,16 +106,24 @@ class KafkaConsumer:
 
     def _join(self) -> Consumer:
         consumer = Consumer(self._made_of)
+        self._subscribe(consumer)
+        return consumer
+
+    def _subscribe(self, consumer: Consumer) -> None:
         consumer.subscribe(
             self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
-        return consumer
+        self._is_out = False
 
     def _poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
         if self._down:
             # A member that has nothing to write would wait without a word; the word may be old, so ask.
             self._down = False
             self._cluster.topics()
+        if self._is_out:
+            if self.is_displaced():
+                raise self._displaced()
+            self._subscribe(self._consumer)
         taken: list[LogRecord | Message] = []
         with kafka_errors(f"group {self.group}"):
             first = self._consumer.poll(timeout_s)
@@ -154,8 +167,7 @@ class KafkaConsumer:
         """
         if self.is_displaced():
             # Before anything is settled: a new producer would drive the other one out.
-            reason = "another process of this name has joined it"
-            raise FencedError(f"group {self.group}", reason, "stop one of them")
+            raise self._displaced()
         self._settle()
         with kafka_errors(f"group {self.group}"):
             mine = self._consumer.assignment()
@@ -190,10 +202,18 @@ class KafkaConsumer:
                 self._consumer.close()
 
     def is_displaced(self) -> bool:
-        """Tell whether another process has joined the group under this member's name."""
+        """Tell whether another process has taken this member's name since."""
         if self._name is None:
             return False
-        return self._cluster.static_members(self.group).get(self._name, self._client) != self._client
+        return self._cluster.claimed(self._claim, self._topics[0]) not in (self._token, None)
+
+    @property
+    def _claim(self) -> str:
+        return f"{self.group}.{self._name}"
+
+    def _displaced(self) -> FencedError:
+        reason = "another process of this name has joined it"
+        return FencedError(f"group {self.group}", reason, "stop one of them")
 
     @property
     def torn(self) -> bool:
@@ -278,7 +298,11 @@ class KafkaConsumer:
             self._callback([(p.topic, p.partition) for p in partitions])
         self._give_up(partitions)
 
-    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._name is not None:
+            # Else librdkafka joins again as soon as the partitions are given up.
+            consumer.unsubscribe()
+            self._is_out = True
         self._give_up(partitions)
 
     def _give_up(self, partitions: list[TopicPartition]) -> None:

@@ -24,6 +24,9 @@ _UNSETTLED = {
     KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.UNSTABLE_OFFSET_COMMIT,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
     KafkaError._UNKNOWN_PARTITION,
     KafkaError._TIMED_OUT,
     KafkaError._TIMED_OUT_QUEUE,
@@ -114,7 +117,8 @@ def kafka_errors(subject: str) -> Iterator[None]:
 
 
 def when_settled(ask: Callable[[], Answer], look: Callable[[], object], limit_s: float) -> Answer:
-    """Return the answer of ``ask``, asked again while a leader is new or a transaction not yet settled.
+    """Return the answer of ``ask``, asked again while a leader or coordinator is new or a
+    transaction not yet settled.
 
     ``look`` is called in between, to find the new leader.
     """
