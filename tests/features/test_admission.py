@@ -38,8 +38,11 @@ def quote(
         bid=mid - 1,
         ask=mid + 1,
         price_decimals=8,
+        price=mid + 1,
+        size=7,
         trade_id=trade_id,
         snapshot=snapshot,
+        volume_24h=900,
     )
 
 

@@ -176,12 +176,9 @@ def _change_pair(m: int, second: int, sign: int) -> None:
 @part
 def _change_triple(m: int, first: int, second: int, third: int, sign: int) -> None:
     if _priced(first) and _priced(second) and _priced(third):
-        moved, moved_before = (
-            load(third, PRICE) - load(second, PRICE),
-            load(second, PRICE) - load(first, PRICE),
-        )
+        price = load(second, PRICE)
         count(m + 8 * TRIPLES, sign)
-        _product(m + 8 * PRODUCTS, moved, sign * moved_before)
+        _product(m + 8 * PRODUCTS, load(third, PRICE) - price, sign * (price - load(first, PRICE)))
 
 
 @part
@@ -324,9 +321,7 @@ def _batch(m: int, done: int, stop: int, ticks: _Nine, out: int, n: int) -> int:
 def _step(bound: int, arguments: int, argument_count: int) -> int:
     if argument_count != _INPUTS:
         return call_instead(bound, arguments, argument_count)
-    valid, event_ns, since_ns, bid, ask, bid_size, ask_size, price, size, volume_24h = nine_integers(
-        arguments
-    )
+    valid, event_ns, since_ns, bid, ask, bid_size, ask_size, price, size, volume = nine_integers(arguments)
     if not valid:
         return 0
     table = bound_integer(bound)
@@ -340,7 +335,7 @@ def _step(bound: int, arguments: int, argument_count: int) -> int:
     for i in range(6):
         store_float(out, i, row[i])
     store_float(out, _COLUMNS, row[7])
-    tick = (event_ns, since_ns, bid, ask, bid_size, ask_size, price, size, volume_24h)
+    tick = (event_ns, since_ns, bid, ask, bid_size, ask_size, price, size, volume)
     _take_trade(m, tick, out + 8 * _FIRST_COLUMN, word(8))
     return tuple_of_words(out, _COLUMNS + 1)
 

@@ -272,7 +272,8 @@ def get_feature_set(name: str) -> FeatureSet:
     Parameters
     ----------
     name : str
-        ``core``, ``core-sized``, ``flow`` or ``trade`` of ticks, ``regime`` of closed seconds, ``candle`` of candles.
+        ``core``, ``core-sized``, ``flow`` or ``trade`` of ticks, ``regime`` of closed seconds, ``candle`` of
+        candles.
 
     Returns
     -------

@@ -47,8 +47,8 @@ TRADE = (
         "volume_imbalance_60s",
         "1",
         "identity",
-        "(above - below) / (above + below), each the sum(size) of the second ticks of pairs, priced and sized,"
-        " whose price lies above, or below, the mid of the first tick",
+        "(above - below) / (above + below), each the sum(size) of the second ticks of pairs, priced and"
+        " sized, whose price lies above, or below, the mid of the first tick",
         doc="Share of volume bought less that sold, from -1 to 1, by the quote rule.",
     ),
     _trade(
@@ -70,16 +70,16 @@ TRADE = (
         "amihud_bps_per_million",
         "bps per million",
         "log",
-        "1e4 * sum(|q|) / (notional_60s / 1e6); q = the fixed-point log return of the prices of a pair of priced"
-        " ticks, as in midprice_return_mean",
+        "1e4 * sum(|q|) / (notional_60s / 1e6); q = the fixed-point log return of the prices of a pair of"
+        " priced ticks, as in midprice_return_mean",
         doc="How far trade prices move for each million of the quote currency traded.",
     ),
     _trade(
         "volume_diff_60s",
         "base currency",
         "identity",
-        "volume_24h of this tick - volume_24h of the oldest tick; that is what was traded in between less what"
-        " was traded in the same time 24 h before, so at most the former, and it may be below 0",
+        "volume_24h of this tick - volume_24h of the oldest tick, both known: what was traded in between less"
+        " what was traded in the same time 24 h before, so at most the former; it may be below 0",
         doc="Change of the exchange's own 24 h volume, which counts trades that the feed left out.",
     ),
 )

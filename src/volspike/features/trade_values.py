@@ -77,9 +77,9 @@ def notional_or_nan(units: float, price_scale: float) -> float:
 def roll_bps(turned: float, triples: float, mid_sum: float) -> float:
     """Return the effective spread implied by the autocovariance of price changes (bps of the mid).
 
-    Roll (1984), "A simple implicit measure of the effective bid-ask spread in an efficient market", Journal of
-    Finance 39(4): ``2 * sqrt(-cov)`` of consecutive price changes, whose mean is 0 in his model and is taken as
-    0 here. A covariance of 0 or more implies no spread: the value is 0.
+    Roll (1984), "A simple implicit measure of the effective bid-ask spread in an efficient market", Journal
+    of Finance 39(4): ``2 * sqrt(-cov)`` of consecutive price changes, whose mean is 0 in his model and is
+    taken as 0 here. A covariance of 0 or more implies no spread: the value is 0.
 
     Parameters
     ----------

@@ -70,6 +70,8 @@ from volspike.recording.template import (
     TEXT,
     TIME,
     TRADE_ID,
+    VOLUME,
+    VOLUME_24H,
     Template,
 )
 from volspike.recording.wire_bytes import (
@@ -105,6 +107,8 @@ Words = npt.NDArray[np.int64]
 _U0, _U1, _BEHIND_SPAN = np.uint64(0), np.uint64(1), np.uint64(1 << SPAN)
 _POWERS: Words = np.array([10**exponent for exponent in range(19)], np.int64)
 _LARGEST = (PRICE_LIMIT - 1) // _POWERS
+_MAX_WHOLE_VOLUME = 11  # digits before the point
+_LARGEST_VOLUME = np.int64(2**63 - 1) // _POWERS
 _DAYS_BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334], np.int64)
 _DAYS_IN = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 _SECOND_NS = 1_000_000_000
@@ -178,24 +182,53 @@ def _count(p: int, step: int) -> tuple[int, int]:
 
 
 @inlined
-def _decimal(p: int, step: int, decimals: int) -> tuple[int, int]:
-    """Return (units, length) of a decimal above 0, length -1 where it has no exact integer at the scale."""
+def _exact(p: int, step: int, decimals: int) -> tuple[int, int, int]:
+    """Return (digits as a number, places it lacks of the scale, length) of a decimal from 0.
+
+    The length is -1 where it is none, is finer than the scale or has too many digits.
+    """
     no_decimal = no_decimal_marks(p)
     length = _length(no_decimal, step)
     points = (no_digit_marks(p) ^ no_decimal) & ((_U1 << np.uint64(length)) - _U1)
     if length == 0 or length > _MAX_DIGITS + (points != _U0):
-        return 0, _NO_LINE
+        return 0, 0, _NO_LINE
     if points == _U0:
         value, fraction_length = _digits(p, length), 0
     else:
         whole = trailing_zeros(points)
         fraction_length = length - whole - 1
         if whole == 0 or fraction_length == 0 or fraction_length > decimals or points & (points - _U1) != _U0:
-            return 0, _NO_LINE
+            return 0, 0, _NO_LINE
         value = _digits(p, whole) * _POWERS[fraction_length] + _digits(p + whole + 1, fraction_length)
-    if value <= 0 or value > _LARGEST[decimals - fraction_length]:
+    return value, decimals - fraction_length, length
+
+
+@inlined
+def _decimal(p: int, step: int, decimals: int) -> tuple[int, int]:
+    """Return (units, length) of a decimal above 0, length -1 where it has no exact integer at the scale."""
+    value, lacking, length = _exact(p, step, decimals)
+    if value <= 0 or value > _LARGEST[lacking]:
         return 0, _NO_LINE
-    return value * _POWERS[decimals - fraction_length], length
+    return value * _POWERS[lacking], length
+
+
+@part
+def _beyond(p: int) -> int:
+    """Return the length of what begins with more whole digits than any volume within int64, else -1."""
+    no_decimal = no_decimal_marks(p)
+    points = no_digit_marks(p) ^ no_decimal
+    length = trailing_zeros(no_decimal | _BEHIND_SPAN)
+    whole = min(trailing_zeros(points | _BEHIND_SPAN), length)
+    return length if whole > _MAX_WHOLE_VOLUME and byte_at(p) != 48 else _NO_LINE
+
+
+@inlined
+def _volume(p: int, step: int) -> tuple[int, int]:
+    """Return (units, length) of a volume from 0, unknown beyond int64; length -1 where it is odd."""
+    value, lacking, length = _exact(p, step, SIZE_DECIMALS)
+    if length < 0:
+        return UNKNOWN, _beyond(p)
+    return (UNKNOWN if value > _LARGEST_VOLUME[lacking] else value * _POWERS[lacking]), length
 
 
 @inlined
@@ -311,6 +344,8 @@ def _walk(p: int, out: int, program: int, template: int, items: int) -> tuple[in
                 number, decimals, length = _product(p, step, program)
             elif value == COUNT:
                 number, length = _count(p, step)
+            elif value == VOLUME:
+                number, length = _volume(p, step)
             else:
                 number, length = _decimal(p, step, decimals if value == PRICE else SIZE_DECIMALS)
             column = load(step, COLUMN)
@@ -335,6 +370,7 @@ def _clear(item: int) -> None:
     store(item, ASK_SIZE, UNKNOWN)
     store(item, LAST_PRICE, UNKNOWN)
     store(item, LAST_SIZE, UNKNOWN)
+    store(item, VOLUME_24H, UNKNOWN)
 
 
 @inlined
