@@ -106,18 +106,8 @@ def synthetic_tables(market: SyntheticMarket) -> dict[str, list[FeatureTable]]:
         if product not in stages:
             since_ns[product] = tick.event_ns
             stages[product] = BatchStage(_first(tick), CORE)
-        rows[product].append(
-            (
-                TICK,
-                position,
-                0,
-                tick.event_ns,
-                since_ns[product],
-                *_quote(tick),
-                False,
-                *_trade(tick),
-            )  # ADMITTED_COLUMNS
-        )
+        place = (TICK, position, 0, tick.event_ns, since_ns[product])
+        rows[product].append((*place, *_quote(tick), False, *_trade(tick)))  # ADMITTED_COLUMNS
         if len(rows[product]) == _SEVERAL:
             tables[product] += _taken(stages[product], rows.pop(product))
     for product, rest in rows.items():

@@ -41,6 +41,9 @@ class Engine(Protocol):
         """Continue from a snapshot of either engine."""
 
 
+_Makers = dict[str, Callable[[FeatureSet, int], Engine]]
+
+
 def make_engine(feature_set: FeatureSet, price_decimals: int) -> Engine:
     """Return the compiled engine where numba is installed, else the pure one (about 10 times slower a tick).
 
@@ -52,12 +55,12 @@ def make_engine(feature_set: FeatureSet, price_decimals: int) -> Engine:
 
     window = _window_of(feature_set)
     try:
-        compiled = {"core": WindowEngine, "flow": FlowEngine, "trade": TradeEngine}
+        compiled: _Makers = {"core": WindowEngine, "flow": FlowEngine, "trade": TradeEngine}
         return compiled[window](feature_set, price_decimals)
     except ModuleNotFoundError as error:
         if error.name != "numba":
             raise  # a fault of our own would make everything slower without a word
-        pure = {"core": PureWindowEngine, "flow": PureFlowEngine, "trade": PureTradeEngine}
+        pure: _Makers = {"core": PureWindowEngine, "flow": PureFlowEngine, "trade": PureTradeEngine}
         return pure[window](feature_set, price_decimals)
 
 

@@ -284,7 +284,7 @@ def _put_values(m: int, out: int, stride: int) -> None:
     mid_sum = float(load(tick, BID) + load(tick, ASK))
     store_float(out, 0, volume_5s)
     store_float(out + stride, 0, volume_60s)
-    store_float(out + 2 * stride, 0, _ratio(float(WINDOW_S // SHORT_S) * volume_5s, volume_60s))
+    store_float(out + 2 * stride, 0, float(WINDOW_S // SHORT_S) * _ratio(volume_5s, volume_60s))
     store_float(out + 3 * stride, 0, notional)
     store_float(out + 4 * stride, 0, _sides(m))
     store_float(out + 5 * stride, 0, _ratio(largest(m, LARGEST), volume))

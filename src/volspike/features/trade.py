@@ -145,7 +145,7 @@ class PureTradeWindow:
         return (
             volume_5s,
             volume_60s,
-            ratio(float(WINDOW_S // SHORT_S) * volume_5s, volume_60s),
+            float(WINDOW_S // SHORT_S) * ratio(volume_5s, volume_60s),
             notional,
             ratio(wide_to_float(self._above - self._below), wide_to_float(self._above + self._below)),
             ratio(self._largest.value(), volume),
@@ -183,7 +183,7 @@ class PureTradeEngine:
     ...     row = engine.step(second * SECOND_NS, 100 * SECOND_NS, 9999, 10001, -1, -1, *trade)
     >>> values = dict(zip(engine.feature_set.names, row))
     >>> [round(values[name], 3) for name in ("volume_60s", "notional_60s", "roll_spread_bps")]
-    [9.0, 900.01, 4.0]
+    [9.0, 900.03, 4.0]
     >>> [values[name] for name in ("volume_imbalance_60s", "volume_diff_60s")]
     [0.0, 2.0]
     """

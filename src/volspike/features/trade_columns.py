@@ -33,7 +33,7 @@ TRADE = (
         "volume_5s_over_60s",
         "1",
         "identity",
-        "12 * volume_5s / volume_60s",
+        "12 * (volume_5s / volume_60s)",
         doc="Volume a second over 5 s as a multiple of that over 60 s, at most 12.",
     ),
     _trade(
