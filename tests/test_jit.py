@@ -26,7 +26,7 @@ from volspike.features import (
 from volspike.features.regime import kernel as regime_kernel
 from volspike.features.regime import kernel_shape
 from volspike.jit import direct, entry, sources_digest
-from volspike.recording import checksum, program, scanner, wire_bytes
+from volspike.recording import checksum, program, scanned_numbers, scanner, wire_bytes
 
 # Of what these modules import, no compiled code is made.
 NOT_COMPILED = {"frame", "reader"}
@@ -38,7 +38,7 @@ NOT_COMPILED = {"frame", "reader"}
         (kernel.SOURCES, (builtin, kernel, kernel_block, kernel_grid, kernel_sums, wide)),
         (kernel_flow._SOURCES, (kernel_flow, kernel_flow_sums)),
         (kernel_trade._SOURCES, (kernel_trade, kernel_flow_sums)),
-        (scanner._SOURCES, (checksum, program, scanner, wire_bytes)),
+        (scanner._SOURCES, (checksum, program, scanned_numbers, scanner, wire_bytes)),
         (admission_kernel._SOURCES, (admission_kernel, wire_bytes)),
         (regime_kernel._SOURCES, (regime_kernel, kernel_shape, wide)),
     ],
