@@ -36,10 +36,10 @@ NS = 1_000_000_000
 def known_inputs(dataset: Dataset) -> list[str]:
     """Return the columns that a model takes and that are not missing throughout."""
     columns = get_feature_set(dataset.feature_set).columns
-    missing = np.isnan(dataset.features[:, : len(columns)]).all(axis=0)
+    missing = [bool(np.isnan(dataset.features[:, i]).all()) for i in range(len(columns))]
     return [
         column.name
-        for column, absent in zip(columns, missing.tolist(), strict=True)
+        for column, absent in zip(columns, missing, strict=True)
         if column.unit != PRICE_UNIT and not absent
     ]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
-
 from benchmarks.tick_ablation import known_inputs
+
 from volspike.features.sets import get_feature_set
 
 
