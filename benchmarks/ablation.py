@@ -78,11 +78,12 @@ def main() -> None:
     for group, names in left_out(dataset.columns, given.each).items():
         less = walked(without(dataset, names), *span)
         gains = compare(whole.rows, whole.models[MODEL], less.models[MODEL])
-        cells = (_text(gains[score]) for score in ("log_loss", "qlike", "pr_auc"))
+        cells = (gain_text(gains[score]) for score in ("log_loss", "qlike", "pr_auc"))
         print(f"| {group} | {' | '.join(cells)} |", flush=True)
 
 
-def _text(gain: Gain | None) -> str:
+def gain_text(gain: Gain | None) -> str:
+    """Return a gain with its interval."""
     return "-" if gain is None else f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
 
 

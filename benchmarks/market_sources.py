@@ -23,7 +23,7 @@ from volspike.recording.archive import ArchiveWriter
 from volspike.recording.candle_csv import read_candle_csv
 from volspike.recording.importer import import_recordings
 from volspike.recording.sniff import ImportOptions
-from volspike.records import Tick
+from volspike.records import UNKNOWN, Tick
 from volspike.simulation.market import MarketTick
 from volspike.simulation.synthetic import SyntheticMarket
 
@@ -106,9 +106,8 @@ def synthetic_tables(market: SyntheticMarket) -> dict[str, list[FeatureTable]]:
         if product not in stages:
             since_ns[product] = tick.event_ns
             stages[product] = BatchStage(_first(tick), CORE)
-        rows[product].append(
-            (TICK, position, 0, tick.event_ns, since_ns[product], *_quote(tick), False)  # ADMITTED_COLUMNS
-        )
+        place = (TICK, position, 0, tick.event_ns, since_ns[product])
+        rows[product].append((*place, *_quote(tick), False, *_trade(tick)))  # ADMITTED_COLUMNS
         if len(rows[product]) == _SEVERAL:
             tables[product] += _taken(stages[product], rows.pop(product))
     for product, rest in rows.items():
@@ -127,12 +126,17 @@ def _ticks(market: SyntheticMarket) -> Iterator[MarketTick]:
                 event_ns=event.event_ns // _STAMP_NS * _STAMP_NS,
                 bid=event.bid * unit,
                 ask=event.ask * unit,
+                price=event.price * unit,
                 price_decimals=decimals,
             )
 
 
 def _quote(tick: MarketTick) -> tuple[int, int, int, int]:
     return tick.bid, tick.ask, tick.bid_size, tick.ask_size
+
+
+def _trade(tick: MarketTick) -> tuple[int, int, int]:
+    return tick.price, tick.size, UNKNOWN
 
 
 def _first(tick: MarketTick) -> Tick:

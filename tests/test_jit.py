@@ -20,12 +20,13 @@ from volspike.features import (
     kernel_flow_sums,
     kernel_grid,
     kernel_sums,
+    kernel_trade,
     wide,
 )
 from volspike.features.regime import kernel as regime_kernel
 from volspike.features.regime import kernel_shape
 from volspike.jit import direct, entry, sources_digest
-from volspike.recording import checksum, program, scanner, wire_bytes
+from volspike.recording import checksum, program, scanned_numbers, scanner, wire_bytes
 
 # Of what these modules import, no compiled code is made.
 NOT_COMPILED = {"frame", "reader"}
@@ -36,11 +37,12 @@ NOT_COMPILED = {"frame", "reader"}
     [
         (kernel.SOURCES, (builtin, kernel, kernel_block, kernel_grid, kernel_sums, wide)),
         (kernel_flow._SOURCES, (kernel_flow, kernel_flow_sums)),
-        (scanner._SOURCES, (checksum, program, scanner, wire_bytes)),
+        (kernel_trade._SOURCES, (kernel_trade, kernel_flow_sums)),
+        (scanner._SOURCES, (checksum, program, scanned_numbers, scanner, wire_bytes)),
         (admission_kernel._SOURCES, (admission_kernel, wire_bytes)),
         (regime_kernel._SOURCES, (regime_kernel, kernel_shape, wide)),
     ],
-    ids=["kernel", "flow", "scanner", "admission", "regime"],
+    ids=["kernel", "flow", "trade", "scanner", "admission", "regime"],
 )
 def test_a_cache_is_keyed_by_all_that_its_code_is_compiled_from(
     sources: Sequence[ModuleType], modules: Sequence[ModuleType]

@@ -324,7 +324,7 @@ _EXPECTED = {
     "candles_url": "an https:// or http:// address",
     "mlflow_uri": "an https:// or http:// address, or nothing",
     "candle_source": "coinbase, recorder or csv, or nothing",
-    "feature_set": "core, core-sized or flow",
+    "feature_set": "core, core-sized, flow or trade",
 }
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 SIZE_DECIMALS = 8
-UNKNOWN = -1  # a size, trade id or sequence that the feed did not send
+UNKNOWN = -1  # a size, volume, trade id or sequence that the feed did not send
 
 Measured = Annotated[int, msgspec.Meta(extra_json_schema={"measured": True})]
 
@@ -46,6 +46,7 @@ class Tick(Record, tag="tick", frozen=True):
     suspect: bool = False
     event_time_source: str = "exchange"
     receive_ns: Measured = 0
+    volume_24h: int = UNKNOWN
 
 
 class Mark(Record, tag="mark", frozen=True):

@@ -37,6 +37,7 @@ def test_exchange_ticker_is_a_quote(golden: Golden) -> None:
         price=287_416_000_000,
         size=4_417_205,
         trade_id=388_120_457,
+        volume_24h=7_712_000_413_902,
     )
     assert exchange(golden("exchange_ticker")) == Decoded((quote,), UNKNOWN, ETH_TIME_NS)
 
@@ -76,6 +77,41 @@ def test_fault_17_exchange_optional_fields_may_be_missing(golden: Golden) -> Non
     assert isinstance(quote, Quote)
     assert (quote.bid_size, quote.ask_size, quote.price, quote.size) == (UNKNOWN,) * 4
     assert (quote.bid, quote.ask) == (287_405_000_000, 287_431_000_000)
+
+
+VOLUMES = [
+    ("0", 0),
+    ("92233720368.54775807", 2**63 - 1),
+    (12.5, 1_250_000_000),
+    ("12.500000000", 1_250_000_000),
+    ("92233720368.54775808", UNKNOWN),
+    ("612345678901234", UNKNOWN),
+    ("0.000000001", UNKNOWN),
+    ("-1", UNKNOWN),
+    ("-0.00000001", UNKNOWN),
+    ("1e3", UNKNOWN),
+    ("", UNKNOWN),
+    ("a\\u00e9", UNKNOWN),
+    ("\u00e9", UNKNOWN),
+    (None, UNKNOWN),
+    (..., UNKNOWN),
+    (True, UNKNOWN),
+    ({"deep": ["1"]}, UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("written", "volume_24h"), VOLUMES)
+def test_fault_19_a_volume_of_24_h_that_can_not_be_read_costs_no_quote(
+    golden: Golden, written: object, volume_24h: int
+) -> None:
+    for decoded in (
+        exchange(changed(golden("exchange_ticker"), volume_24h=written)),
+        advanced(changed_row(golden("advanced_ticker_snapshot"), volume_24_h=written)),
+    ):
+        quote = only(decoded)
+        assert isinstance(quote, Quote)
+        assert quote.volume_24h == volume_24h
+        assert quote.bid > 0
 
 
 BAD_FIELDS = [
@@ -194,6 +230,7 @@ def test_advanced_snapshot_is_marked(golden: Golden) -> None:
         ask_size=200_401_900,
         price=5_823_090_000_000,
         snapshot=True,
+        volume_24h=612_055_810_077,
     )
     assert advanced(golden("advanced_ticker_snapshot")) == Decoded((quote,), 0, quote.event_ns)
 

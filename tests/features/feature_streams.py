@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from hypothesis import strategies as st
 
+from volspike.features.columns import FeatureSet
+from volspike.records import UNKNOWN
+
 NS = 1_000_000_000
 START_NS = 1_700_000_000 * NS
 
-Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Columns = tuple[np.ndarray, ...]  # event_ns, covered_since_ns, bid, ask, bid_size, ask_size
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,35 @@ def ticks_of(kind: Kind) -> Columns:
 
 def columns_of(rows: list[tuple[int, ...]]) -> Columns:
     table = np.array(rows, np.int64).reshape(-1, 6)
-    return tuple(np.ascontiguousarray(column) for column in table.T)  # type: ignore[return-value]
+    return tuple(np.ascontiguousarray(column) for column in table.T)
+
+
+def inputs_of(feature_set: FeatureSet, columns: Columns) -> Columns:
+    """Return ticks as a set takes them; where that is with a trade, each makes one of its own numbers."""
+    if not feature_set.needs_trades:
+        return columns
+    event_ns, _, bid, ask, bid_size, _ = (column.astype(np.uint64) for column in columns)
+    odd = np.uint64(0x9E3779B97F4A7C15)
+    mixed = ((event_ns * odd ^ bid) * odd ^ bid_size) * odd ^ ask
+    draws = [
+        ((mixed >> np.uint64(shift)) & np.uint64(0xFFF)).astype(np.int64) for shift in (4, 16, 28, 40, 52)
+    ]
+    price = columns[2] + (columns[3] - columns[2]) * (draws[0] % 9 - 2) // 4 + draws[0] % 3 - 1
+    size = 10 ** (draws[1] % 18) * (draws[2] % 9 + 1) + draws[2]
+    volume_24h = draws[3] * 10 ** (draws[4] % 15) + draws[4]
+    rare = [each % 16 for each in (*draws[1:], draws[0])]
+    price = np.where(rare[0] == 0, UNKNOWN, np.where(rare[0] == 1, 2**61, price))
+    return (
+        *columns,
+        price,
+        np.where(rare[1] == 0, UNKNOWN, np.where(rare[1] == 1, 0, size)),
+        np.where(rare[2] == 0, UNKNOWN, volume_24h),
+    )
+
+
+def inputs_of_row(feature_set: FeatureSet, row: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the same of one tick."""
+    return rows_of(inputs_of(feature_set, columns_of([row])))[0]
 
 
 def _next_ns(rng: np.random.Generator, now: int, kind: Kind) -> int:
@@ -112,7 +143,7 @@ def calm(kind: Kind) -> Kind:
 
 
 def between(columns: Columns, start: int, stop: int) -> Columns:
-    return tuple(column[start:stop] for column in columns)  # type: ignore[return-value]
+    return tuple(column[start:stop] for column in columns)
 
 
 def rows_of(columns: Columns) -> list[tuple[int, ...]]:

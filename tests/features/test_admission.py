@@ -38,8 +38,11 @@ def quote(
         bid=mid - 1,
         ask=mid + 1,
         price_decimals=8,
+        price=mid + 1,
+        size=7,
         trade_id=trade_id,
         snapshot=snapshot,
+        volume_24h=900,
     )
 
 
@@ -84,6 +87,7 @@ def test_first_row_of_an_exchange_session_is_a_snapshot_and_seeds_nothing() -> N
     assert tick.covered_since_ns == tick.event_ns
     assert not tick.suspect
     assert tick.identity == "BTC-USD:10"
+    assert (tick.price, tick.size, tick.volume_24h) == (100_001, 7, 900)
 
 
 def test_advanced_snapshot_is_known_by_its_event_type() -> None:

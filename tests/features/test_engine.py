@@ -16,6 +16,8 @@ from feature_streams import (
     bits,
     calm,
     columns_of,
+    inputs_of,
+    inputs_of_row,
     kinds,
     rows_of,
     ticks_of,
@@ -31,10 +33,13 @@ from volspike.features.flow import PureFlowEngine
 from volspike.features.flow_engine import FlowEngine
 from volspike.features.memory import MASK, Words, grown, most_inside
 from volspike.features.sets import get_feature_set
+from volspike.features.trade import PureTradeEngine
+from volspike.features.trade_engine import TradeEngine
 from volspike.features.window import PureWindowEngine, return_mean, return_std
 
-SETS = ["core", "core-sized", "flow"]
-CORE, SIZED, FLOW = (get_feature_set(name) for name in SETS)
+SETS = ["core", "core-sized", "flow", "trade"]
+PURE = {"flow": PureFlowEngine, "trade": PureTradeEngine}
+CORE, SIZED, FLOW, TRADE = (get_feature_set(name) for name in SETS)
 
 every_set = pytest.mark.parametrize("name", SETS)
 any_set = st.sampled_from(SETS)
@@ -47,20 +52,28 @@ def compiled_engine(name: str, decimals: int = 8) -> Engine:
 
 
 def pure_engine(name: str, decimals: int = 8) -> Engine:
-    return (PureFlowEngine if name == "flow" else PureWindowEngine)(get_feature_set(name), decimals)
+    return PURE.get(name, PureWindowEngine)(get_feature_set(name), decimals)
 
 
 Maker = Callable[..., Engine]
 either_engine = pytest.mark.parametrize("make", [compiled_engine, pure_engine])
 
 
+def take(engine: Engine, *tick: int) -> tuple[float, ...]:
+    return engine.step(*inputs_of_row(engine.feature_set, tick))
+
+
+def take_all(engine: Engine, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    return engine.batch(*inputs_of(engine.feature_set, columns))
+
+
 def batch_rows(engine: Engine, columns: Columns) -> np.ndarray:
-    values, ticks = engine.batch(*columns)
+    values, ticks = take_all(engine, columns)
     return bits(np.column_stack([values, ticks]))
 
 
 def step_rows(engine: Engine, columns: Columns) -> np.ndarray:
-    return bits([engine.step(*row) for row in rows_of(columns)])
+    return bits([engine.step(*row) for row in rows_of(inputs_of(engine.feature_set, columns))])
 
 
 @settings(max_examples=60, deadline=None)
@@ -133,10 +146,10 @@ def test_invariant_02_rows_do_not_depend_on_later_ticks(
 @every_set
 def test_invariant_02_of_equal_stamps_a_row_sees_only_those_before_it(name: str) -> None:
     rows = [(START_NS, START_NS, 100 + i, 102 + i, 1, 1) for i in range(4)]
-    values, ticks = compiled_engine(name, 0).batch(*columns_of(rows))
+    values, ticks = take_all(compiled_engine(name, 0), columns_of(rows))
     assert ticks.tolist() == [1, 2, 3, 4]
     for i in range(4):
-        alone, _ = compiled_engine(name, 0).batch(*columns_of(rows[: i + 1]))
+        alone, _ = take_all(compiled_engine(name, 0), columns_of(rows[: i + 1]))
         np.testing.assert_array_equal(bits(values[i]), bits(alone[-1]))
 
 
@@ -155,11 +168,11 @@ def test_invariant_04_nothing_spans_a_break(name: str) -> None:
 def test_invariant_10_the_same_ticks_give_the_same_bytes(name: str) -> None:
     columns = ticks_of(Kind(seed=11, ticks=800))
     first, second = (compiled_engine(name) for _ in range(2))
-    assert first.batch(*columns)[0].tobytes() == second.batch(*columns)[0].tobytes()
+    assert take_all(first, columns)[0].tobytes() == take_all(second, columns)[0].tobytes()
     assert first.snapshot() == second.snapshot()
 
 
-@pytest.mark.parametrize(("name", "count"), [("core-sized", 300_000), ("flow", 60_000)])
+@pytest.mark.parametrize(("name", "count"), [("core-sized", 300_000), ("flow", 60_000), ("trade", 60_000)])
 def test_a_burst_grows_the_ring(name: str, count: int) -> None:
     tail = 2_000
     rng = np.random.default_rng(1)
@@ -180,7 +193,7 @@ def test_a_burst_grows_the_ring(name: str, count: int) -> None:
     parts = [batch_rows(chunked, between(columns, a, b)) for a, b in pairwise(edges)]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 
-    compiled.batch(*between(columns, 0, count - tail))
+    take_all(compiled, between(columns, 0, count - tail))
     pure.restore(compiled.snapshot())
     np.testing.assert_array_equal(whole[-tail:], batch_rows(pure, between(columns, count - tail, count)))
     # The window drains again: eviction undoes exactly what entry did.
@@ -217,7 +230,7 @@ def test_a_batch_grows_the_ring_at_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_step_outlives_its_engine_and_refuses_what_is_no_tick(name: str) -> None:
     step = compiled_engine(name, 2).step
     gc.collect()
-    rows = rows_of(ticks_of(Kind(seed=6, ticks=600)))
+    rows = rows_of(inputs_of(get_feature_set(name), ticks_of(Kind(seed=6, ticks=600))))
     pure = pure_engine(name, 2)
     assert bits([step(*row) for row in rows]).tolist() == bits([pure.step(*row) for row in rows]).tolist()
     tick = list(rows[-1])
@@ -274,16 +287,16 @@ def test_steady_drift_does_not_cancel() -> None:
 def test_what_is_no_quote_or_late_is_refused_and_changes_nothing(make: Maker, name: str) -> None:
     engine, untouched = make(name, 2), make(name, 2)
     for each in (engine, untouched):
-        each.step(START_NS, START_NS, 100, 102, -1, -1)
-        each.step(START_NS + NS, START_NS, 101, 103, -1, -1)
+        take(each, START_NS, START_NS, 100, 102, -1, -1)
+        take(each, START_NS + NS, START_NS, 101, 103, -1, -1)
     later = START_NS + 300 * NS
     for bid, ask in [(0, 2), (-5, 2), (103, 102), (5, 2**61)]:
         with pytest.raises(FeatureError, match="no quote"):
-            engine.step(later, START_NS, bid, ask, -1, -1)
+            take(engine, later, START_NS, bid, ask, -1, -1)
     with pytest.raises(FeatureError, match="older"):
-        engine.step(START_NS, START_NS, 100, 102, -1, -1)
+        take(engine, START_NS, START_NS, 100, 102, -1, -1)
     with pytest.raises(FeatureError, match="older"):
-        engine.batch(*columns_of([(START_NS, START_NS, 100, 102, -1, -1)]))
+        take_all(engine, columns_of([(START_NS, START_NS, 100, 102, -1, -1)]))
     assert engine.snapshot() == untouched.snapshot()
 
 
@@ -294,24 +307,26 @@ def test_a_batch_takes_the_ticks_before_a_bad_one(name: str) -> None:
     bad[2][600] = 0
     engine, prefix = compiled_engine(name), compiled_engine(name)
     with pytest.raises(FeatureError, match="no quote"):
-        engine.batch(*bad)
-    prefix.batch(*between(columns, 0, 600))
+        take_all(engine, bad)
+    take_all(prefix, between(columns, 0, 600))
     assert engine.snapshot() == prefix.snapshot()
 
 
 @every_set
 def test_a_batch_takes_read_only_strided_and_empty_arrays_but_no_ragged_ones(name: str) -> None:
     columns = ticks_of(Kind(seed=4, ticks=100))
+    columns = inputs_of(get_feature_set(name), columns)
     table = np.stack(columns, axis=1)
     table.flags.writeable = False
-    np.testing.assert_array_equal(
-        batch_rows(compiled_engine(name), columns), batch_rows(compiled_engine(name), tuple(table.T))
-    )
+    (whole, _), (strided, _) = (compiled_engine(name).batch(*each) for each in (columns, table.T))
+    np.testing.assert_array_equal(bits(whole), bits(strided))
     values, ticks = compiled_engine(name).batch(*between(columns, 0, 0))
     assert values.shape == (0, len(get_feature_set(name).columns))
     assert ticks.shape == (0,)
     with pytest.raises(ValueError, match="length"):
         compiled_engine(name).batch(columns[0][:5], *columns[1:])
+    with pytest.raises(TypeError, match="a tick of the set"):
+        compiled_engine(name).batch(*columns[1:])
 
 
 @settings(max_examples=25, deadline=None)
@@ -323,7 +338,7 @@ def test_invariant_01_either_engine_continues_a_snapshot_of_the_other(
     whole = batch_rows(compiled_engine(name), columns)[cut:]
     compiled, pure = compiled_engine(name), pure_engine(name)
     for engine in (compiled, pure):
-        engine.batch(*between(columns, 0, cut))
+        take_all(engine, between(columns, 0, cut))
     assert compiled.snapshot() == pure.snapshot()
     data = compiled.snapshot()
     for fresh in (compiled_engine(name), pure_engine(name)):
@@ -336,14 +351,14 @@ def test_invariant_01_either_engine_continues_a_snapshot_of_the_other(
 @either_engine
 def test_a_foreign_or_torn_snapshot_is_refused(make: Maker, name: str) -> None:
     engine = make(name)
-    engine.step(START_NS, START_NS, 100, 102, -1, -1)
+    take(engine, START_NS, START_NS, 100, 102, -1, -1)
     data = engine.snapshot()
     for torn in (b"", data[:-1], data[:-1] + bytes([data[-1] ^ 1]), b"x" + data):
         with pytest.raises(FeatureError, match="torn"):
             make(name).restore(torn)
     other = next(each for each in SETS if each != name)
     with pytest.raises(
-        FeatureError, match="torn or of another format" if name == "flow" else "another feature set"
+        FeatureError, match="torn or of another format" if name in PURE else "another feature set"
     ):
         make(other).restore(data)
     with pytest.raises(FeatureError, match="price decimals"):
@@ -355,6 +370,8 @@ def test_an_engine_refuses_a_set_it_does_not_compute() -> None:
         WindowEngine(FLOW, 8)
     with pytest.raises(ValueError, match="FlowEngine does not compute the set 'core'"):
         FlowEngine(CORE, 8)
+    with pytest.raises(ValueError, match="TradeEngine does not compute the set 'flow'"):
+        TradeEngine(FLOW, 8)
 
 
 def test_without_numba_the_pure_engine_steps_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,3 +381,4 @@ def test_without_numba_the_pure_engine_steps_in(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "numba", None)
     assert type(make_engine(CORE, 8)) is PureWindowEngine
     assert type(make_engine(FLOW, 8)) is PureFlowEngine
+    assert type(make_engine(TRADE, 8)) is PureTradeEngine

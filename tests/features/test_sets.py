@@ -39,8 +39,18 @@ def test_flow_adds_to_core_sized_what_depends_on_the_feed_but_for_the_last_sprea
     assert [name for name in added if name not in flow.feed_dependent] == ["spread_last_bps"]
 
 
-def test_every_column_is_described() -> None:
-    for column in get_feature_set("flow").columns:
+def test_trade_adds_to_core_what_depends_on_the_feed_and_takes_three_numbers_more() -> None:
+    core, trade = get_feature_set("core"), get_feature_set("trade")
+    assert trade.columns[: len(core.columns)] == core.columns
+    assert set(trade.names[len(core.columns) :]) <= set(trade.feed_dependent)
+    assert len(set(trade.names)) == len(trade.names) == 15
+    assert trade.inputs == (*core.inputs, "price", "size", "volume_24h")
+    assert [name for name in TICK_SETS if get_feature_set(name).needs_trades] == ["trade"]
+
+
+@pytest.mark.parametrize("name", ["flow", "trade"])
+def test_every_column_is_described(name: str) -> None:
+    for column in get_feature_set(name).columns:
         assert column.unit
         assert column.doc
         assert column.formula
@@ -70,6 +80,7 @@ def test_the_hash_of_a_published_set_is_fixed() -> None:
     assert get_feature_set("core").hash.startswith("59d5b1312ef06770")
     assert get_feature_set("core-sized").hash.startswith("d6c8391b72716efa")
     assert get_feature_set("flow").hash.startswith("cd83b675bb9e768c")
+    assert get_feature_set("trade").hash.startswith("c932da65d64d6faa")
 
 
 def test_an_unknown_set_is_refused_with_the_names_of_the_others() -> None:

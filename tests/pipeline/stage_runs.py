@@ -15,6 +15,7 @@ from volspike.bus.topics import ALERTS, FEATURES, OUTCOMES, PREDICTIONS, TICKS
 from volspike.bus.transactions import ExactlyOnce
 from volspike.clock import Clock
 from volspike.exchange.products import PriceScales
+from volspike.features.columns import FeatureSet
 from volspike.features.sets import get_feature_set
 from volspike.models.bundle import Bundle
 from volspike.models.calibration import Scored
@@ -125,7 +126,10 @@ def market(
                 identity=f"{name}/{event.trade_id}",
                 bid_size=event.bid_size,
                 ask_size=event.ask_size,
+                price=event.price,
+                size=event.size,
                 trade_id=event.trade_id,
+                volume_24h=10**13 + seq * 10**6,
             )
         )
     if copies == 1:
@@ -147,8 +151,8 @@ def write(log: Log, records: Sequence[Record], suffix: str = "") -> None:
         )
 
 
-def featurize(log: Log, suffix: str = "") -> FeaturizeStage:
-    return FeaturizeStage(log, CORE, suffix=suffix)
+def featurize(log: Log, suffix: str = "", features: FeatureSet = CORE) -> FeaturizeStage:
+    return FeaturizeStage(log, features, suffix=suffix)
 
 
 def score(log: Log, clock: Clock, suffix: str = "") -> ScoreStage:
@@ -162,8 +166,9 @@ class Runs:
     ``late_from`` and ``late_to``: offsets of ``ticks.features`` between which every prediction is late.
     """
 
-    def __init__(self, path: Path, late: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, path: Path, late: tuple[int, int] = (0, 0), features: FeatureSet = CORE) -> None:
         self.path = path
+        self.features = features
         self.late = late
         self.crashes = 0
         self._logs: list[EmbeddedLog] = []
@@ -179,7 +184,7 @@ class Runs:
     def run(self, name: str, reached: Callable[[str], None] | None = None) -> bool:
         """Run a stage until it has read all; False if it crashed, and left everything as it was then."""
         clock, log = ManualClock(), self.open(reached)
-        stage = featurize(log) if name == "featurize" else score(log, clock)
+        stage = featurize(log, features=self.features) if name == "featurize" else score(log, clock)
         topic = (TICKS if name == "featurize" else FEATURES).name
         try:
             loop = ExactlyOnce(

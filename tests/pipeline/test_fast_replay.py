@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from volspike.exchange.items import Decoded
 from volspike.exchange.products import PriceScales
 from volspike.features.admission import Admitted
+from volspike.features.columns import FeatureSet
 from volspike.features.sets import get_feature_set
 from volspike.features.table import ROW_COLUMNS, FeatureTable
 from volspike.pipeline.home import Home
@@ -39,7 +40,7 @@ SECOND = 1_000_000_000
 START_NS = 1_900_000_000 * SECOND
 PRODUCTS = ("BTC-USD", "ETH-USD")
 SCALES = PriceScales()
-CORE = get_feature_set("core-sized")
+SIZED, TRADE = SETS = [get_feature_set(name) for name in ("core-sized", "trade")]
 
 Frames = list[tuple[int, bytes]]
 
@@ -117,13 +118,13 @@ def by_kind(tables: Iterator[FeatureTable]) -> dict[tuple[str, str, str], Featur
     return {kind: FeatureTable.concat(group) for kind, group in groups.items()}
 
 
-def check_equal(root: Path, reader: type[Archive] = Archive) -> CountingIngest:
+def check_equal(root: Path, reader: type[Archive] = Archive, features: FeatureSet = SIZED) -> CountingIngest:
     """Replay both ways and compare; return the fast way's ingest."""
     plain_archive, fast_archive = Archive(root), reader(root)
     plain, fast = Ingest(SCALES, scanning=False), CountingIngest(SCALES)
     told: list[int] = []
-    expected = by_kind(replay_tables(plain_archive, plain, CORE, lambda frames: None))
-    found = by_kind(quick_tables(fast_archive, fast, CORE, SCALES, told.append))
+    expected = by_kind(replay_tables(plain_archive, plain, features, lambda frames: None))
+    found = by_kind(quick_tables(fast_archive, fast, features, SCALES, told.append))
     assert found.keys() == expected.keys()
     for kind, table in expected.items():
         for name in ROW_COLUMNS:
@@ -138,6 +139,7 @@ def check_equal(root: Path, reader: type[Archive] = Archive) -> CountingIngest:
 @pytest.mark.parametrize("reader", [Archive, PiecemealArchive])
 def test_exchange_frames_of_two_products(tmp_path: Path, reader: type[Archive]) -> None:
     root = archive(tmp_path, [(header("exchange"), exchange_stream(3, 900))])
+    check_equal(root, reader, TRADE)
     fast = check_equal(root, reader)
     assert fast.accounting.ticks > 3000
     assert fast.accounting.marks > 50
@@ -147,6 +149,7 @@ def test_exchange_frames_of_two_products(tmp_path: Path, reader: type[Archive]) 
 
 def test_advanced_frames_with_sweeps_of_many_rows(tmp_path: Path) -> None:
     root = archive(tmp_path, [(header("advanced"), advanced_stream(5, 1500))])
+    check_equal(root, features=TRADE)
     fast = check_equal(root)
     assert fast.accounting.items > fast.accounting.frames
     assert fast.accounting.marks > 50
@@ -169,7 +172,9 @@ def test_sessions_breaks_and_both_feeds_follow_each_other(tmp_path: Path) -> Non
 
 def test_more_rows_than_a_table_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("volspike.pipeline.batch.BATCH_ROWS", 500)
-    check_equal(archive(tmp_path, [(header("exchange"), exchange_stream(4, 600))]))
+    root = archive(tmp_path, [(header("exchange"), exchange_stream(4, 600))])
+    for features in SETS:
+        check_equal(root, features=features)
 
 
 def test_a_bad_row_behind_good_ones_of_its_frame(tmp_path: Path) -> None:
@@ -264,6 +269,7 @@ STREAMS = {"exchange": exchange_stream(11, 150), "advanced": advanced_stream(12,
     st.booleans(),
     st.lists(st.sampled_from(FAULTS), max_size=4),
     st.integers(0, 10**6),
+    st.sampled_from(SETS),
 )
 def test_faults_are_answered_alike(
     tmp_path_factory: pytest.TempPathFactory,
@@ -271,13 +277,14 @@ def test_faults_are_answered_alike(
     heartbeats: bool,
     faults: list[object],
     seed: int,
+    features: FeatureSet,
 ) -> None:
     rng = random.Random(seed)
     frames = STREAMS[dialect]
     for fault in faults:
         frames = fault(frames, rng)  # type: ignore[operator]
     head = header(dialect, heartbeats=heartbeats)
-    check_equal(archive(tmp_path_factory.mktemp("faults"), [(head, frames)]))
+    check_equal(archive(tmp_path_factory.mktemp("faults"), [(head, frames)]), features=features)
 
 
 @pytest.mark.parametrize("dialect", ["exchange", "advanced"])
@@ -331,7 +338,7 @@ def test_a_damaged_header_is_a_damaged_line(tmp_path: Path) -> None:
 
 def test_replay_is_proved_by_verify(tmp_path: Path) -> None:
     home = Home(archive(tmp_path, [(header("exchange"), exchange_stream(9, 200))]))
-    report = replay_features(home, CORE, SCALES, lambda frames: None)
+    report = replay_features(home, SIZED, SCALES, lambda frames: None)
     proof = verify_features(home, SCALES, lambda frames: None)
     assert report["rows"] == proof["rows"] == proof["identical"] > 500
     assert proof["missing"] == proof["extra"] == proof["different"] == 0

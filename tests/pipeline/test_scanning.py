@@ -17,7 +17,7 @@ from volspike.recording.template import MAX_ROWS
 TICKER = (
     b'{"type":"ticker","sequence":3178131511,"product_id":"BTC-USD","price":"61804.37","open_24h":"6","side":"buy",'
     b'"best_bid":"61804.36","best_bid_size":"0.5","best_ask":"61804.4","best_ask_size":"12.00000001",'
-    b'"time":"2031-05-17T09:12:44.123456Z","trade_id":900701309,"last_size":"0.00068754"}'
+    b'"time":"2031-05-17T09:12:44.123456Z","trade_id":900701309,"last_size":"0.00068754","volume_24h":"7310.44820915"}'
 )
 BEAT = b'{"type":"heartbeat","last_trade_id":58,"product_id":"ETH-USD","time":"2031-05-17T09:12:45.000000Z"}'
 ROW = (
@@ -116,7 +116,22 @@ def test_an_odd_feed_is_not_studied_for_ever(monkeypatch: pytest.MonkeyPatch) ->
     assert len(studied) == 64
 
 
-texts = ["", "0", "-1", "0.1", "61804.360", "61804.4", "1e5", "null", '"', "\\u0030", "é", "12.3.4", "\x00"]
+texts = [
+    "",
+    "0",
+    "612345678901.5",
+    "-1",
+    "0.1",
+    "61804.360",
+    "61804.4",
+    "1e5",
+    "null",
+    '"',
+    "\\u0030",
+    "é",
+    "12.3.4",
+    "\x00",
+]
 names_and_times = ["BTC-USD", "BTC-USDC", "2031-05-17T09:12:44Z", "2100-02-29T00:00:00.5Z", "99999999999.5"]
 values = st.sampled_from([*texts, *names_and_times, "7"])
 

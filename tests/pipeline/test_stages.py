@@ -25,6 +25,8 @@ from stage_runs import (
 from volspike.bus.port import Outgoing, Place, Retention
 from volspike.bus.state_store import StateStore
 from volspike.bus.topics import ALERTS, DEADLETTER, FEATURES, GAPS, OUTCOMES, PREDICTIONS, TICKS
+from volspike.features.columns import FeatureSet
+from volspike.features.sets import TICK_SETS, get_feature_set
 from volspike.features.window import PureWindowEngine
 from volspike.pipeline.feature_rows import FeatureRows
 from volspike.pipeline.featurize_stage import FeaturizeStage
@@ -44,8 +46,8 @@ def ticks() -> list:
     return market()
 
 
-def prepared(path: Path, ticks: list, late: tuple[int, int] = (0, 0)) -> Runs:
-    runs = Runs(path, late)
+def prepared(path: Path, ticks: list, late: tuple[int, int] = (0, 0), features: FeatureSet = CORE) -> Runs:
+    runs = Runs(path, late, features)
     write(runs.open(), ticks)
     return runs
 
@@ -137,9 +139,12 @@ def test_the_stages_equal_the_way_in_one_process(ticks, tmp_path: Path) -> None:
     runs.close()
 
 
-def test_a_window_rebuilt_from_the_last_minute_goes_on_like_a_restored_one(ticks, tmp_path: Path) -> None:
-    cut = len(ticks) * 3 // 4
-    runs = prepared(tmp_path / "log.db", ticks[:cut])
+@pytest.mark.parametrize("name", TICK_SETS)
+def test_a_window_rebuilt_from_the_last_minute_goes_on_like_a_restored_one(
+    ticks, tmp_path: Path, name: str
+) -> None:
+    cut, features = len(ticks) * 3 // 4, get_feature_set(name)
+    runs = prepared(tmp_path / "log.db", ticks[:cut], features=features)
     assert runs.run("featurize")
     write(runs.open(), ticks[cut:])
     assert runs.run("featurize")
@@ -148,9 +153,10 @@ def test_a_window_rebuilt_from_the_last_minute_goes_on_like_a_restored_one(ticks
         mine = [t for t in ticks if isinstance(t, Tick) and t.product == product]
         later = [t for t in ticks[cut:] if isinstance(t, Tick) and t.product == product]
         seek_ns = later[0].event_ns - 121 * NS
-        rebuilt = FeatureRows(CORE, 2)
-        again = [rebuilt.row(t, t.covered_since_ns) for t in mine if t.event_ns > seek_ns]
-        assert again[-len(later) :] == [row for row in rows if row.product == product][-len(later) :]
+        rebuilt = FeatureRows(features, 2)
+        again = [FEATURES.encode(rebuilt.row(t, t.covered_since_ns)) for t in mine if t.event_ns > seek_ns]
+        written = [FEATURES.encode(row) for row in rows if row.product == product]
+        assert again[-len(later) :] == written[-len(later) :]
     runs.close()
 
 

@@ -28,6 +28,7 @@ NESTED = FlatMapping(
     trade_id="id",
     event_type="kind",
     time_unit="ms",
+    volume_24h="raw.volume_24_h",
 )
 
 
@@ -53,7 +54,12 @@ def test_nested_fields_lists_and_snapshots_are_read() -> None:
     row = {
         "when": 1_900_000_000_123.5,
         "q": [{"bid": "10", "ask": "10.1"}],
-        "raw": {"best_bid_quantity": "0.5", "best_ask_quantity": 2, "price": "10.05"},
+        "raw": {
+            "best_bid_quantity": "0.5",
+            "best_ask_quantity": 2,
+            "price": "10.05",
+            "volume_24_h": "7310.5",
+        },
         "last": "0.1",
         "id": 77,
         "kind": "snapshot",
@@ -71,6 +77,7 @@ def test_nested_fields_lists_and_snapshots_are_read() -> None:
         size=10_000_000,
         trade_id=77,
         snapshot=True,
+        volume_24h=731_050_000_000,
     )
 
 
@@ -86,6 +93,29 @@ def test_the_noise_digits_of_a_float_are_rounded_away() -> None:
     quote = decode(MAPPING, row)
     assert isinstance(quote, Quote)
     assert (quote.bid, quote.ask) == (11_244_000, 30_000_000)
+
+
+@pytest.mark.parametrize(
+    ("written", "volume_24h"),
+    [
+        (b'"0.1"', 10_000_000),
+        (b"7.3e3", 730_000_000_000),
+        (b"0.11244000000000001", 11_244_000),
+        (b'"612345678901.5"', -1),
+        (b'"-5"', -1),
+        (b'"x"', -1),
+        (b"true", -1),
+        (b"[1]", -1),
+        (b"null", -1),
+    ],
+)
+def test_a_volume_of_24_h_is_rounded_or_left_out_and_costs_no_row(written: bytes, volume_24h: int) -> None:
+    mapping = FlatMapping(time="t", bid="bid", ask="ask", product="p", volume_24h="v")
+    quote = decode(
+        mapping, b'{"p":"BTC-USD","t":"2031-05-17T09:12:44Z","bid":"1","ask":"2","v":%b}' % written
+    )
+    assert isinstance(quote, Quote)
+    assert quote.volume_24h == volume_24h
 
 
 @pytest.mark.parametrize(

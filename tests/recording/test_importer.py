@@ -180,6 +180,7 @@ def test_flat_rows_under_usual_names(desk: Desk, line: str, feed: str, source: s
     assert (header.dialect, header.feed, header.event_time_source) == ("flat", feed, source)
     assert header.mapping is not None
     assert header.mapping.time == mapped
+    assert header.mapping.volume_24h == ("volume_24_h" if "volume_24_h" in line else "")
     assert [frame.raw.decode() for frame in desk.frames()] == [line]
     assert report.first.startswith("2031-05-17T09:12:0")
 

@@ -27,7 +27,7 @@ SCALES = PriceScales()
 TICKER = (
     b'{"type":"ticker","sequence":3178131511,"product_id":"BTC-USD","price":"61804.37","open_24h":"6","side":"buy",'
     b'"best_bid":"61804.36","best_bid_size":"0.5","best_ask":"61804.4","best_ask_size":"12.00000001",'
-    b'"time":"2031-05-17T09:12:44.123456Z","trade_id":900701309,"last_size":"0.00068754"}'
+    b'"time":"2031-05-17T09:12:44.123456Z","trade_id":900701309,"last_size":"0.00068754","volume_24h":"7310.44820915"}'
 )
 BEAT = (
     b'{"type":"heartbeat","sequence":31,"last_trade_id":58,"product_id":"ETH-USD",'
@@ -104,7 +104,8 @@ def check(dialect: str, scanner: LineScanner, raw: bytes) -> bool:
         assert (found[t.KIND], product, item.snapshot) == (t.QUOTE, item.product, False)
         numbers = (item.trade_id, item.bid, item.ask, item.bid_size, item.ask_size)
         assert tuple(found[t.TRADE_ID : t.ROW]) == numbers
-        assert (found[t.LAST_PRICE], found[t.LAST_SIZE]) == (item.price, item.size)
+        trade = (item.price, item.size, item.volume_24h)
+        assert (found[t.LAST_PRICE], found[t.LAST_SIZE], found[t.VOLUME_24H]) == trade
     return True
 
 
@@ -137,6 +138,12 @@ def test_a_shape_serves_every_product_at_its_own_scale() -> None:
         (b'"61804.36"', b'""'),
         (b'"0.5"', b"null"),
         (b'"0.00068754"', b'"x"'),
+        (b'"7310.44820915"', b'"x"'),
+        (b'"7310.44820915"', b'"-1"'),
+        (b'"7310.44820915"', b'"612345678901e-9"'),
+        (b'"7310.44820915"', b'"000000000000000000000000000007310"'),
+        (b'"7310.44820915"', b'"7310.448209151"'),
+        (b'"7310.44820915"', b"7310.5"),
         (b"900701309", b"0900701309"),
         (b"900701309", b"9223372036854775808"),
         (b"900701309", b"-5"),
@@ -176,6 +183,13 @@ def test_what_is_out_of_the_ordinary_is_handed_over(old: bytes, new: bytes) -> N
         (b"900701309", b"0"),
         (b'"0.5"', b'"0000000012.50000000"'),
         (b'"61804.36"', b'"1"'),
+        (b'"7310.44820915"', b'"0"'),
+        (b'"7310.44820915"', b'"92233720368"'),
+        (b'"7310.44820915"', b'"92233720369"'),
+        (b'"7310.44820915"', b'"612345678901"'),
+        (b'"7310.44820915"', b'"612345678901.12345678"'),
+        (b'"7310.44820915"', b'"612345678901..5"'),
+        (b'"7310.44820915"', b'"123456789012345678901234567890"'),
     ],
 )
 def test_what_is_only_unusual_is_read(old: bytes, new: bytes) -> None:
@@ -314,6 +328,7 @@ texts = [
     "-1",
     "0.1",
     "61804.360",
+    "612345678901.5",
     "1e5",
     "null",
     "true",

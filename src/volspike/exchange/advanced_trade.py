@@ -14,7 +14,7 @@ from volspike.exchange.decimals import parse_decimal, parse_time_ns
 from volspike.exchange.feed_errors import classify_error
 from volspike.exchange.items import Control, Decoded, Heartbeat, Ignored, Item, Rejected
 from volspike.exchange.products import PriceScales
-from volspike.exchange.quotes import Counter, QuoteReader, TickerRow
+from volspike.exchange.quotes import NOT_SENT, Counter, QuoteReader, TickerRow
 from volspike.exchange.rejection import DECODE_ERRORS, MAX_FRAME_BYTES, reject_frame
 from volspike.records import UNKNOWN
 
@@ -30,6 +30,7 @@ class _Row(TickerRow, kw_only=True, gc=False):
     best_ask: str = ""
     best_bid_size: str | None = msgspec.field(name="best_bid_quantity", default=None)
     best_ask_size: str | None = msgspec.field(name="best_ask_quantity", default=None)
+    volume_24h: msgspec.Raw = msgspec.field(name="volume_24_h", default=NOT_SENT)
 
 
 class _TickerEvent(msgspec.Struct, gc=False):

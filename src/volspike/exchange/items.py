@@ -27,6 +27,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     size: int = UNKNOWN
     trade_id: int = UNKNOWN
     snapshot: bool = False
+    volume_24h: int = UNKNOWN
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False, kw_only=True):

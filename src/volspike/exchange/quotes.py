@@ -19,6 +19,8 @@ from volspike.records import SIZE_DECIMALS, UNKNOWN
 _PRODUCT = re.compile(r"[A-Za-z0-9]{1,24}(-[A-Za-z0-9]{1,24}){0,3}", re.ASCII)
 _MAX_PRODUCTS = 4096  # a hostile feed can't grow the table without end
 
+NOT_SENT = msgspec.Raw()
+
 Counter = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -35,6 +37,7 @@ class TickerRow(msgspec.Struct, kw_only=True, gc=False):
     best_ask_size: str | None = None
     price: str | None = None
     last_size: str | None = None
+    volume_24h: msgspec.Raw = NOT_SENT  # as written: whatever it is, the quote stands
 
 
 class _Latest:
@@ -136,6 +139,7 @@ class QuoteReader:
             _parse_size(last_size),
             trade_id,
             snapshot,
+            parse_volume(row.volume_24h),
         )
 
     def _open(self, product: str) -> _Latest:
@@ -145,6 +149,21 @@ class QuoteReader:
         if len(self._latest) < _MAX_PRODUCTS:
             self._latest[product] = latest
         return latest
+
+
+def parse_volume(written: msgspec.Raw) -> int:
+    """Read the volume of 24 h, in JSON's own spelling, in units of ``10 ** -8`` of the base currency.
+
+    It is a statistic beside the quote, so nothing is rejected for it: ``UNKNOWN`` is what was not sent, is no
+    exact number from 0, or is beyond int64 (9.2e10 of the base currency).
+    """
+    if len(written) == 0:
+        return UNKNOWN
+    try:
+        text = bytes(written).strip(b'" ').decode("ascii")
+        return max(parse_decimal(text, SIZE_DECIMALS), UNKNOWN)
+    except (ProtocolError, UnicodeDecodeError):
+        return UNKNOWN
 
 
 def _parse_price(text: str, decimals: int) -> int:

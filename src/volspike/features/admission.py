@@ -333,6 +333,7 @@ class Admission:
             suspect,
             header.event_time_source,
             frame.receive_ns,
+            quote.volume_24h,
         )
 
     def _identity(self, quote: Quote, frame: Frame, sequence: int, row: int, top_trade_id: int) -> str:

@@ -32,6 +32,8 @@ from volspike.recording.template import (
     EVENT_NS,
     ITEM_WIDTH,
     KIND,
+    LAST_PRICE,
+    LAST_SIZE,
     MAX_ROWS,
     PRODUCT_INDEX,
     RECEIVE_NS,
@@ -40,6 +42,7 @@ from volspike.recording.template import (
     SEQ,
     SEQUENCE,
     TRADE_ID,
+    VOLUME_24H,
 )
 from volspike.recording.wire_bytes import load, store
 from volspike.records import UNKNOWN
@@ -56,6 +59,8 @@ _STATE_WORDS = 8
 _LAST, _FRAMES, _TICKS, _MARKS, _BEATS = range(5)
 
 _MID_LIMIT = 1 << 60
+# What a mark has in the columns of a tick behind its times.
+_NO_TICK = (0,) * (len(ADMITTED_COLUMNS) - 5)
 
 _SOURCES = (coverage, definition, jit, records, shapes, table, wire_bytes)
 
@@ -115,7 +120,8 @@ def _tick(item: int, state: int, heartbeats: bool, out: int, capacity: int, m: i
     times = (event_ns, load(state, _COVERED))
     prices = (load(item, BID), load(item, ASK), load(item, BID_SIZE), load(item, ASK_SIZE))
     place = (TICK, load(item, SEQ), load(item, ROW))
-    _write(out, capacity, m, (*place, *times, *prices, suspect, load(item, PRODUCT_INDEX)))
+    trade = (load(item, LAST_PRICE), load(item, LAST_SIZE), load(item, VOLUME_24H))
+    _write(out, capacity, m, (*place, *times, *prices, suspect, *trade, load(item, PRODUCT_INDEX)))
 
 
 @inlined
@@ -160,7 +166,7 @@ def _take_beat(item: int, states: int, products: int, out: int, capacity: int, m
         if covered_since_ns != UNKNOWN and mark_ns >= load(state, _NEWEST) + MARK_AFTER_NS:
             store(state, _NEWEST, mark_ns)
             place = (MARK, load(item, SEQ), load(item, ROW))
-            _write(out, capacity, m + added, (*place, mark_ns, covered_since_ns, 0, 0, 0, 0, 0, product))
+            _write(out, capacity, m + added, (*place, mark_ns, covered_since_ns, *_NO_TICK, product))
             added += 1
     return added
 

@@ -43,6 +43,16 @@ def six_integers(arguments: int) -> tuple[bool, int, int, int, int, int, int]:
 
 
 @inlined
+def nine_integers(arguments: int) -> tuple[bool, int, int, int, int, int, int, int, int, int]:
+    """Return the same of nine arguments."""
+    valid, a, b, c, d, e, f = six_integers(arguments)
+    g, h, i = 0, 0, 0
+    if valid:
+        g, h, i = _to_int(load(arguments, 6)), _to_int(load(arguments, 7)), _to_int(load(arguments, 8))
+    return valid and _raised() == 0, a, b, c, d, e, f, g, h, i
+
+
+@inlined
 def tuple_of_floats(values: tuple[float, ...], count: int) -> int:
     """Return the first ``count`` of some floats as a Python tuple."""
     made = _new_tuple(count)

@@ -10,6 +10,10 @@ from typing import Literal
 
 Source = Literal["ticks", "seconds", "candles"]
 
+# What a window engine takes of each tick, and of its trade where the set has columns of trades.
+QUOTE_INPUTS = ("event_ns", "covered_since_ns", "bid", "ask", "bid_size", "ask_size")
+TRADE_INPUTS = ("price", "size", "volume_24h")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -55,12 +59,20 @@ class FeatureSet:
     source : {"ticks", "seconds", "candles"}
         What the values are made of and come with: the ticks of a window, in each feature row; the closed
         seconds behind it, which whoever predicts keeps itself, so rows of any set of ticks will do; candles.
+    needs_trades : bool
+        Whether a window engine takes the last trade of each tick too; see ``inputs``.
     """
 
     name: str
     version: int
     columns: tuple[Column, ...]
     source: Source = "ticks"
+    needs_trades: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the names of the integers that a window engine takes of each tick, in their order."""
+        return QUOTE_INPUTS + (TRADE_INPUTS if self.needs_trades else ())
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ It takes the ticks that admission let through; its rows go to the scorer, to the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from volspike.features.flow import PureFlowEngine
 from volspike.features.memory import BAD_QUOTE, FULL, grown, memory_of, most_inside, new_memory, state_of
 from volspike.features.sets import FLOW, IMBALANCE
 from volspike.features.snapshot import read_snapshot, write_snapshot
+from volspike.features.trade import PureTradeEngine
 from volspike.features.window import Ints, PureWindowEngine, bad_quote, out_of_order
 
 
@@ -26,14 +27,11 @@ class Engine(Protocol):
     price_decimals: int
     compiled: bool
 
-    def step(
-        self, event_ns: int, covered_since_ns: int, bid: int, ask: int, bid_size: int, ask_size: int, /
-    ) -> tuple[float, ...]:
-        """Take one tick; return its feature values, then the tick count."""
+    @property
+    def step(self) -> Callable[..., tuple[float, ...]]:
+        """Take one tick, the integers ``feature_set.inputs``; return its values, then the tick count."""
 
-    def batch(
-        self, event_ns: Ints, covered_since_ns: Ints, bid: Ints, ask: Ints, bid_size: Ints, ask_size: Ints
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
+    def batch(self, *columns: Ints) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
         """Take many ticks; return values of shape (n, columns) and tick counts of shape (n,)."""
 
     def snapshot(self) -> bytes:
@@ -43,20 +41,34 @@ class Engine(Protocol):
         """Continue from a snapshot of either engine."""
 
 
+_Makers = dict[str, Callable[[FeatureSet, int], Engine]]
+
+
 def make_engine(feature_set: FeatureSet, price_decimals: int) -> Engine:
     """Return the compiled engine where numba is installed, else the pure one (about 10 times slower a tick).
 
     Both give the same bits; ``compiled`` on the result says which one it is.
     """
-    from volspike.features.flow_engine import FlowEngine  # it is made of the engine below
+    # They are made of the engine below.
+    from volspike.features.flow_engine import FlowEngine
+    from volspike.features.trade_engine import TradeEngine
 
-    flow = FLOW[0] in feature_set.columns
+    window = _window_of(feature_set)
     try:
-        return (FlowEngine if flow else WindowEngine)(feature_set, price_decimals)
+        compiled: _Makers = {"core": WindowEngine, "flow": FlowEngine, "trade": TradeEngine}
+        return compiled[window](feature_set, price_decimals)
     except ModuleNotFoundError as error:
         if error.name != "numba":
             raise  # a fault of our own would make everything slower without a word
-        return (PureFlowEngine if flow else PureWindowEngine)(feature_set, price_decimals)
+        pure: _Makers = {"core": PureWindowEngine, "flow": PureFlowEngine, "trade": PureTradeEngine}
+        return pure[window](feature_set, price_decimals)
+
+
+def _window_of(feature_set: FeatureSet) -> Literal["core", "flow", "trade"]:
+    """Return which window has the columns of a set."""
+    if feature_set.needs_trades:
+        return "trade"
+    return "flow" if FLOW[0] in feature_set.columns else "core"
 
 
 class WindowEngine:
@@ -78,12 +90,12 @@ class WindowEngine:
     """
 
     compiled = True
-    _computes_flow = False
+    _window: Literal["core", "flow", "trade"] = "core"
 
     def __init__(self, feature_set: FeatureSet, price_decimals: int) -> None:
         from volspike.features import kernel, kernel_block
 
-        if (FLOW[0] in feature_set.columns) != self._computes_flow:
+        if _window_of(feature_set) != self._window:
             raise ValueError(f"{type(self).__name__} does not compute the set {feature_set.name!r}")
         self.feature_set = feature_set
         self.price_decimals = price_decimals
@@ -95,29 +107,24 @@ class WindowEngine:
         self._hold(new_memory(self._price_scale, self._sized))
         maker = kernel.step_sized if self._sized else kernel.step_core
         # As ``PureWindowEngine.step``.
-        self.step: Callable[[int, int, int, int, int, int], tuple[float, ...]]
+        self.step: Callable[..., tuple[float, ...]]
         self.step = maker.make(self._address.ctypes.data, self._step_instead)
 
     def _hold(self, memory: Ints) -> None:
         self._memory = memory
         self._address[0] = memory.ctypes.data
 
-    def _step_instead(
-        self, event_ns: int, covered_since_ns: int, bid: int, ask: int, bid_size: int, ask_size: int
-    ) -> tuple[float, ...]:
+    def _step_instead(self, *tick: int) -> tuple[float, ...]:
         """Take the tick as a batch, which makes room for it or says what is wrong with it."""
-        tick = (event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
         values, ticks = self.batch(*(np.array([number], np.int64) for number in tick))
         return (*values[0].tolist(), float(ticks[0]))
 
-    def batch(
-        self, event_ns: Ints, covered_since_ns: Ints, bid: Ints, ask: Ints, bid_size: Ints, ask_size: Ints
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
+    def batch(self, *columns: Ints) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
         """Take many ticks, continuing the same state. See ``PureWindowEngine.batch``."""
-        columns = tuple(
-            np.ascontiguousarray(column, np.int64)
-            for column in (event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
-        )
+        inputs = self.feature_set.inputs
+        if len(columns) != len(inputs):
+            raise TypeError(f"a tick of the set {self.feature_set.name!r} is {', '.join(inputs)}")
+        columns = tuple(np.ascontiguousarray(column, np.int64) for column in columns)
         n = len(columns[0])
         if any(column.shape != (n,) for column in columns):
             raise ValueError("the columns of a batch differ in length")

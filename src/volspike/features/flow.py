@@ -22,7 +22,6 @@ from volspike.features.fixedpoint import (
     relative_spread_fixed,
     wide_to_float,
 )
-from volspike.features.flow_snapshot import Quotes, split_snapshot, write_flow_snapshot
 from volspike.features.flow_values import (
     MIDDLE_S,
     SHORT_S,
@@ -35,6 +34,7 @@ from volspike.features.flow_values import (
     ratio,
     z_score,
 )
+from volspike.features.held_ticks import FLOW_TICKS, Ticks
 from volspike.features.sets import RV_60S
 from volspike.features.window import SECOND_NS, WINDOW_S, PureWindowEngine
 
@@ -184,7 +184,7 @@ class _Window(_Span):
         self.path += sign * abs(pair.q)
 
 
-class _Largest:
+class Largest:
     """The largest of what is inside: a queue in which each value is below the one before it."""
 
     def __init__(self) -> None:
@@ -235,7 +235,7 @@ class PureFlowWindow:
     def _reset(self, covered_since_ns: int) -> None:
         self._covered_since_ns = covered_since_ns
         self._whole, self._middle, self._short = _Window(), _Span(MIDDLE_S), _Span(SHORT_S)
-        self._moves, self._returns, self._spreads, self._sweeps = _Moves(), _Largest(), _Largest(), _Largest()
+        self._moves, self._returns, self._spreads, self._sweeps = _Moves(), Largest(), Largest(), Largest()
         self._sweep = 0
 
     def take(
@@ -323,16 +323,14 @@ class PureFlowWindow:
             ratio(float(whole.sized) * size, wide_to_float(whole.sizes)) if tick.sized else math.nan,
         )
 
-    def quotes(self) -> Quotes:
+    def held(self) -> Ticks:
         """Return the ticks inside the window, oldest first, int64[n, 5]."""
-        return np.array([(tick.event_ns, *tick.quote) for tick in self._whole.inside], np.int64).reshape(
-            -1, 5
-        )
+        return np.array([(tick.event_ns, *tick.quote) for tick in self._whole.inside], np.int64)
 
-    def restore(self, covered_since_ns: int, quotes: Quotes) -> None:
+    def restore(self, covered_since_ns: int, ticks: Ticks) -> None:
         """Begin anew with the ticks of a window."""
         self._reset(covered_since_ns)
-        for event_ns, *quote in quotes.tolist():
+        for event_ns, *quote in ticks.tolist():
             self.take(event_ns, covered_since_ns, *quote)
 
 
@@ -368,10 +366,10 @@ class PureFlowEngine(PureWindowEngine):
 
     def snapshot(self) -> bytes:
         """Return the state as bytes, which either engine can restore."""
-        return write_flow_snapshot(super().snapshot(), self._flow.quotes())
+        return FLOW_TICKS.write(super().snapshot(), self._flow.held())
 
     def restore(self, data: bytes) -> None:
         """Continue from a snapshot. See ``PureWindowEngine.restore``."""
-        window, quotes = split_snapshot(data)
+        window, ticks = FLOW_TICKS.split(data)
         super().restore(window)
-        self._flow.restore(self._covered_since_ns, quotes)
+        self._flow.restore(self._covered_since_ns, ticks)

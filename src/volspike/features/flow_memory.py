@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from volspike.features.flow_snapshot import Quotes
 from volspike.features.flow_values import MIDDLE_S, SHORT_S
+from volspike.features.held_ticks import Ticks
 from volspike.features.memory import Words
 from volspike.features.window import SECOND_NS, WINDOW_S
 
@@ -27,6 +27,7 @@ FLOW_WINDOW, FLOW_SHORT = 25, 29
 # Front and back of each queue.
 QUEUES = 33
 MOVES, RETURNS, SPREADS, SWEEPS = 0, 1, 2, 3
+_QUEUES = 4
 HEADER_WORDS = 41
 # Where a live step puts its values.
 OUT = 48
@@ -36,14 +37,13 @@ TICKS = 96
 EVENT_NS, BID, ASK, BID_SIZE, ASK_SIZE, RETURN, SPREAD, MICRO = range(8)
 TICK_WORDS = 8
 ENTRY_WORDS = 2
-_QUOTE_WORDS = 5
 
 _FIRST_CAPACITY = 512
 
 
-def new_memory(capacity: int = _FIRST_CAPACITY) -> Words:
+def new_memory(capacity: int, queues: int = _QUEUES) -> Words:
     """Return the memory of an empty window with room for ``capacity`` (a power of two) ticks."""
-    memory = np.empty(TICKS + capacity * (TICK_WORDS + 4 * ENTRY_WORDS), np.int64)
+    memory = np.empty(TICKS + capacity * (TICK_WORDS + queues * ENTRY_WORDS), np.int64)
     memory[:TICKS] = 0
     memory[MASK] = capacity - 1
     return memory
@@ -54,9 +54,9 @@ def capacity_for(ticks: int) -> int:
     return max(_FIRST_CAPACITY, 1 << ticks.bit_length())
 
 
-def quotes_of(memory: Words) -> Quotes:
-    """Return the ticks inside the window, oldest first, int64[n, 5]."""
+def ticks_of(memory: Words, words: int) -> Ticks:
+    """Return the first words of the ticks inside the window, oldest first, int64[n, words]."""
     capacity = int(memory[MASK]) + 1
     ticks = memory[TICKS : TICKS + capacity * TICK_WORDS].reshape(-1, TICK_WORDS)
     inside = np.arange(memory[TAIL], memory[HEAD]) & memory[MASK]
-    return ticks[inside, :_QUOTE_WORDS]
+    return ticks[inside, :words]

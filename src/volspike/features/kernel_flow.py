@@ -10,8 +10,6 @@ import math
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from volspike.features import (
     flow_memory,
     flow_values,
@@ -37,7 +35,6 @@ from volspike.features.flow_memory import (
     GAP_SQUARES,
     HEAD,
     HEADER_WORDS,
-    MASK,
     MICRO,
     MICROPRICE,
     MIDDLE_NS,
@@ -67,7 +64,8 @@ from volspike.features.kernel_flow_sums import (
     change_order_flow,
     change_pair,
     change_tick,
-    front,
+    is_full,
+    largest,
     leave,
     leave_moves,
     microprice,
@@ -76,7 +74,9 @@ from volspike.features.kernel_flow_sums import (
     queue_imbalance,
     queued,
     sized,
+    sum_at,
     tick_at,
+    word,
 )
 from volspike.features.kernel_grid import log_return
 from volspike.features.kernel_sums import relative
@@ -116,12 +116,6 @@ _fixed_bps = inlined(flow_values.fixed_bps)
 _mean_gap_s = inlined(flow_values.mean_gap_s)
 _gap_cv = inlined(flow_values.gap_cv)
 _z_score = inlined(flow_values.z_score)
-
-
-@inlined
-def _signed(x: int) -> int:
-    """Return a constant or an address as a plain int64; of another type, all it goes to is compiled again."""
-    return np.int64(x)  # type: ignore[return-value]
 
 
 @inlined
@@ -219,16 +213,6 @@ def _insert(m: int, event_ns: int, bid: int, ask: int, bid_size: int, ask_size: 
     store(m, HEAD, head + 1)
 
 
-@inlined
-def _sum(address: int) -> float:
-    return signed_float(load(address, 0), load(address, 1))
-
-
-@inlined
-def _largest(m: int, queue: int) -> float:
-    return float(front(m, queue)) if queued(m, queue) > 0 else math.nan
-
-
 @part
 def _put_arrivals(m: int, n: int, out: int, stride: int) -> None:
     head, k = load(m, HEAD), n - 1
@@ -239,7 +223,7 @@ def _put_arrivals(m: int, n: int, out: int, stride: int) -> None:
     store_float(out, 0, _mean_gap_s(float(span_ns), float(k)))
     store_float(out + stride, 0, _gap_cv(dispersion, float(span_ns), float(k)))
     store_float(out + 2 * stride, 0, _ratio(float(load(m, TIES)), float(k)))
-    store_float(out + 3 * stride, 0, _largest(m, SWEEPS))
+    store_float(out + 3 * stride, 0, largest(m, SWEEPS))
     store_float(out + 4 * stride, 0, short / float(SHORT_S))
     store_float(out + 5 * stride, 0, middle / float(MIDDLE_S))
     store_float(out + 6 * stride, 0, _ratio(float(WINDOW_S // SHORT_S) * short, float(n)))
@@ -248,12 +232,12 @@ def _put_arrivals(m: int, n: int, out: int, stride: int) -> None:
 
 @part
 def _put_path(m: int, rv_60s: float, out: int, stride: int) -> None:
-    moves, path_bps = float(queued(m, MOVES)), _fixed_bps(_sum(m + 8 * PATH))
+    moves, path_bps = float(queued(m, MOVES)), _fixed_bps(sum_at(m + 8 * PATH))
     store_float(out, 0, moves)
     store_float(out + stride, 0, _ratio(float(load(m, REVERSALS)), moves - 1.0))
     store_float(out + 2 * stride, 0, path_bps)
     store_float(out + 3 * stride, 0, _ratio(path_bps, rv_60s))
-    store_float(out + 4 * stride, 0, _fixed_bps(_largest(m, RETURNS)))
+    store_float(out + 4 * stride, 0, _fixed_bps(largest(m, RETURNS)))
 
 
 @part
@@ -265,13 +249,13 @@ def _put_spread(m: int, n: int, tick: int, out: int, stride: int) -> None:
     n_now_low, n_now_high = dispersion_words(n, now, 0, 0)
     low, high = subtract_words(n_now_low, n_now_high, low, high)
     store_float(out, 0, _fixed_bps(float(now)))
-    store_float(out + stride, 0, _fixed_bps(_largest(m, SPREADS)))
+    store_float(out + stride, 0, _fixed_bps(largest(m, SPREADS)))
     store_float(out + 2 * stride, 0, _z_score(signed_float(low, high), dispersion, float(n)))
 
 
 @part
 def _put_sizes(m: int, tick: int, out: int, stride: int) -> None:
-    bid_size, ask_size, sizes = load(tick, BID_SIZE), load(tick, ASK_SIZE), _sum(m + 8 * SIZES)
+    bid_size, ask_size, sizes = load(tick, BID_SIZE), load(tick, ASK_SIZE), sum_at(m + 8 * SIZES)
     imbalance, micro_bps, fade = math.nan, math.nan, math.nan
     if sized(tick):
         low, high = add(bid_size, 0, ask_size)
@@ -279,11 +263,11 @@ def _put_sizes(m: int, tick: int, out: int, stride: int) -> None:
         micro_bps = _fixed_bps(float(load(tick, MICRO)))
         fade = _ratio(float(load(m, SIZED)) * unsigned_float(low, high), sizes)
     store_float(out, 0, imbalance)
-    store_float(out + stride, 0, _ratio(_sum(m + 8 * FLOW_SHORT), _sum(m + 8 * (FLOW_SHORT + 2))))
-    store_float(out + 2 * stride, 0, _ratio(_sum(m + 8 * FLOW_WINDOW), _sum(m + 8 * (FLOW_WINDOW + 2))))
+    store_float(out + stride, 0, _ratio(sum_at(m + 8 * FLOW_SHORT), sum_at(m + 8 * (FLOW_SHORT + 2))))
+    store_float(out + 2 * stride, 0, _ratio(sum_at(m + 8 * FLOW_WINDOW), sum_at(m + 8 * (FLOW_WINDOW + 2))))
     store_float(out + 3 * stride, 0, micro_bps)
-    store_float(out + 4 * stride, 0, _ratio(_fixed_bps(_sum(m + 8 * MICROPRICE)), float(load(m, SIZED))))
-    store_float(out + 5 * stride, 0, _ratio(_sum(m + 8 * BID_SIZES), sizes))
+    store_float(out + 4 * stride, 0, _ratio(_fixed_bps(sum_at(m + 8 * MICROPRICE)), float(load(m, SIZED))))
+    store_float(out + 5 * stride, 0, _ratio(sum_at(m + 8 * BID_SIZES), sizes))
     store_float(out + 6 * stride, 0, fade)
 
 
@@ -296,11 +280,6 @@ def _put_values(m: int, rv_60s: float, out: int, stride: int) -> None:
     _put_path(m, rv_60s, out + 8 * stride, stride)
     _put_spread(m, n, tick, out + 13 * stride, stride)
     _put_sizes(m, tick, out + 16 * stride, stride)
-
-
-@inlined
-def _is_full(m: int) -> bool:
-    return load(m, HEAD) - load(m, TAIL) > load(m, MASK)
 
 
 @part
@@ -329,7 +308,7 @@ def _batch(m: int, done: int, stop: int, ticks: tuple[int, int, int, int, int, i
     """Take the ticks from ``done`` to ``stop`` of ``n``; return the first for which there was no room."""
     event_ns, covered_since_ns, bid, ask, bid_size, ask_size = ticks
     for i in range(done, stop):
-        if _is_full(m):
+        if is_full(m):
             return i
         _take_flow(
             m,
@@ -355,7 +334,7 @@ def _step(bound: int, arguments: int, argument_count: int) -> int:
         return 0
     table = bound_integer(bound)
     window, m = load(load(table, 0), 0), load(table, 1)
-    if _is_full(m):
+    if is_full(m):
         return call_instead(bound, arguments, argument_count)
     row = take(window, True, event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
     if row[7] < 0.0:
@@ -365,7 +344,7 @@ def _step(bound: int, arguments: int, argument_count: int) -> int:
         store_float(out, i, row[i])
     store_float(out, _COLUMNS, row[7])
     to = out + 8 * _FIRST_COLUMN
-    _take_flow(m, event_ns, covered_since_ns, bid, ask, bid_size, ask_size, row[5], to, _signed(8))
+    _take_flow(m, event_ns, covered_since_ns, bid, ask, bid_size, ask_size, row[5], to, word(8))
     return tuple_of_words(out, _COLUMNS + 1)
 
 
@@ -380,7 +359,7 @@ def _entry_points(digest: int) -> tuple[Any, Any]:
         keyed_by(digest)
         a, b, c, d, e, f = ticks
         addresses = (a.ctypes.data, b.ctypes.data, c.ctypes.data, d.ctypes.data, e.ctypes.data, f.ctypes.data)
-        m, out = _signed(memory.ctypes.data), _signed(values.ctypes.data)
+        m, out = word(memory.ctypes.data), word(values.ctypes.data)
         return _batch(m, done, stop, addresses, out, values.shape[1])
 
     return BuiltinMaker("step", address_of(step_flow)), direct(batch)

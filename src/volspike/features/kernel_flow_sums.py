@@ -7,6 +7,10 @@ addresses: of an index that is a constant, numba would compile a function anew f
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from volspike.features.fixedpoint import RETURN_SCALE
 from volspike.features.flow_memory import (
     ASK,
@@ -18,6 +22,7 @@ from volspike.features.flow_memory import (
     EVENT_NS,
     FLOW_WINDOW,
     GAP_SQUARES,
+    HEAD,
     MASK,
     MICRO,
     MICROPRICE,
@@ -31,6 +36,7 @@ from volspike.features.flow_memory import (
     SIZED,
     SIZES,
     SPREAD,
+    TAIL,
     TICK_WORDS,
     TICKS,
     TIES,
@@ -44,6 +50,7 @@ from volspike.features.wide import (
     add_square,
     add_square3,
     load,
+    signed_float,
     store,
     subtract_square,
     subtract_square3,
@@ -53,6 +60,12 @@ from volspike.jit import inlined, part
 is_sized = inlined(_is_sized)
 queue_imbalance = inlined(_queue_imbalance)
 microprice_fraction = inlined(_microprice_fraction)
+
+
+@inlined
+def word(x: int) -> int:
+    """Return a constant or an address as a plain int64; of another type, all it goes to is compiled again."""
+    return np.int64(x)  # type: ignore[return-value]
 
 
 @inlined
@@ -88,6 +101,12 @@ def total(address: int, change: int) -> None:
     low, high = add(load(address, 0), load(address, 1), change)
     store(address, 0, low)
     store(address, 1, high)
+
+
+@inlined
+def sum_at(address: int) -> float:
+    """Return the float of a sum of two words."""
+    return signed_float(load(address, 0), load(address, 1))
 
 
 @inlined
@@ -171,6 +190,18 @@ def queued(m: int, queue: int) -> int:
 def front(m: int, queue: int) -> int:
     """Return the value at the front of a queue that is not empty."""
     return load(_entry(m, queue, load(m, QUEUES + 2 * queue)), 1)
+
+
+@inlined
+def largest(m: int, queue: int) -> float:
+    """Return the value at the front of a queue, NaN where it is empty."""
+    return float(front(m, queue)) if queued(m, queue) > 0 else math.nan
+
+
+@inlined
+def is_full(m: int) -> bool:
+    """Tell whether the ring has no room for another tick."""
+    return load(m, HEAD) - load(m, TAIL) > load(m, MASK)
 
 
 @inlined

@@ -10,6 +10,7 @@ from volspike.errors import FeatureError
 from volspike.features.candle_columns import CANDLE
 from volspike.features.columns import Column, FeatureSet
 from volspike.features.regime.columns import REGIME
+from volspike.features.trade_columns import TRADE
 
 RETURN_MEAN = Column(
     name="midprice_return_mean",
@@ -258,6 +259,7 @@ _SETS = {
     "core": FeatureSet("core", 1, _CORE),
     "core-sized": FeatureSet("core-sized", 1, (*_CORE, IMBALANCE)),
     "flow": FeatureSet("flow", 1, (*_CORE, IMBALANCE, *FLOW)),
+    "trade": FeatureSet("trade", 1, (*_CORE, *TRADE), needs_trades=True),
     CANDLE.name: CANDLE,
     REGIME.name: REGIME,
 }
@@ -270,7 +272,8 @@ def get_feature_set(name: str) -> FeatureSet:
     Parameters
     ----------
     name : str
-        ``core``, ``core-sized`` or ``flow`` of ticks, ``regime`` of closed seconds, ``candle`` of candles.
+        ``core``, ``core-sized``, ``flow`` or ``trade`` of ticks, ``regime`` of closed seconds, ``candle`` of
+        candles.
 
     Returns
     -------

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.errors import FeatureError
+from volspike.features.columns import TRADE_INPUTS
 
 TICK, MARK = 0, 1
 
@@ -25,6 +26,7 @@ ADMITTED_COLUMNS = (
     "bid_size",
     "ask_size",
     "suspect",
+    *TRADE_INPUTS,
 )
 
 # Everything but the values: name and type, in the order of a file's columns.

@@ -98,6 +98,15 @@ def _subtract_square3(typing_context: Any, low: Any, middle: Any, high: Any, q: 
     return _typed(build, words=3, arguments=4)
 
 
+def _add_product3(typing_context: Any, low: Any, middle: Any, high: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    def build(builder: Any, args: Any) -> Any:
+        one, other = (builder.sext(word, ir.IntType(128)) for word in args[3:])
+        product = builder.sext(builder.mul(one, other), _WIDEST)
+        return builder.add(_join(builder, args[:3], _WIDEST), product)
+
+    return _typed(build, words=3, arguments=5)
+
+
 def _signed_float(typing_context: Any, low: Any, high: Any) -> tuple[Any, Any]:
     def build(builder: Any, args: Any) -> Any:
         value = _join(builder, args, ir.IntType(128))
@@ -238,6 +247,8 @@ subtract_square: Callable[[int, int, int], tuple[int, int]] = _emitted(_changed(
 # (low, middle, high, q) -> (low, middle, high): the same at 192 bits.
 add_square3: Callable[[int, int, int, int], tuple[int, int, int]] = _emitted(_add_square3)
 subtract_square3: Callable[[int, int, int, int], tuple[int, int, int]] = _emitted(_subtract_square3)
+# (low, middle, high, a, b) -> (low, middle, high): 192 bits plus the product of a and b.
+add_product3: Callable[[int, int, int, int, int], tuple[int, int, int]] = _emitted(_add_product3)
 # (low, high) -> float64 of a signed 128-bit integer, as ``fixedpoint.wide_to_float``.
 signed_float: Callable[[int, int], float] = _emitted(_signed_float)
 # (low, high) -> the same of an unsigned one.

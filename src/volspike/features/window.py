@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -223,15 +224,18 @@ class PureWindowEngine:
         self._insert(event_ns, bid, ask, imbalance_fixed(bid_size, ask_size) if self._sized else None)
         return self._values()
 
-    def batch(
-        self, event_ns: Ints, covered_since_ns: Ints, bid: Ints, ask: Ints, bid_size: Ints, ask_size: Ints
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
+    @property
+    def covered_since_ns(self) -> int:
+        """Return since when the feed has been whole (ns), as of the newest tick."""
+        return self._covered_since_ns
+
+    def batch(self, *columns: Ints) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
         """Take many ticks, continuing the same state as ``step``.
 
         Parameters
         ----------
-        event_ns, covered_since_ns, bid, ask, bid_size, ask_size : ndarray of int64, shape (n,)
-            As in ``step``.
+        *columns : ndarray of int64, shape (n,)
+            The arguments of ``step``, which are the ``inputs`` of the set.
 
         Returns
         -------
@@ -245,10 +249,7 @@ class PureWindowEngine:
         FeatureError
             As in ``step``; the ticks before the bad one have been taken.
         """
-        columns = (event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
-        rows = [self.step(*tick) for tick in zip(*(column.tolist() for column in columns), strict=True)]
-        table = np.array(rows, np.float64).reshape(-1, len(self.feature_set.columns) + 1)
-        return np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int32)
+        return step_each(self.step, columns, len(self.feature_set.columns))
 
     def _evict(self, left_ns: int) -> None:
         inside = self._inside
@@ -347,6 +348,15 @@ class PureWindowEngine:
         self._sum_q, self._sum_qq = state.sum_q, state.sum_qq
         self._sum_spread, self._sum_relative = state.sum_spread, state.sum_relative
         self._sum_imbalance, self._ticks_sized = sum(state.imbalances), len(state.imbalances)
+
+
+def step_each(
+    step: Callable[..., tuple[float, ...]], columns: Sequence[Ints], width: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
+    """Take ticks one by one; return values of shape (n, width) and tick counts of shape (n,)."""
+    rows = [step(*tick) for tick in zip(*(column.tolist() for column in columns), strict=True)]
+    table = np.array(rows, np.float64).reshape(-1, width + 1)
+    return np.ascontiguousarray(table[:, :-1]), table[:, -1].astype(np.int32)
 
 
 def _or_absent(imbalance: int | None) -> int:

@@ -38,7 +38,7 @@ CLOCK_COLUMNS = ("day_sin", "day_cos", "hour_frac")
 CLOCK_DAYS = 3.0
 
 _TRANSFORMS = {"identity": IDENTITY, "log": LOG, "asinh": ASINH}
-_STEPS = {"1": FRACTION_STEP, "bps": BPS_STEP}
+_STEPS = {"1": FRACTION_STEP, "bps": BPS_STEP, "bps per million": BPS_STEP}
 
 
 class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

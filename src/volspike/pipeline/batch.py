@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.features.admission import Admitted
-from volspike.features.columns import FeatureSet
+from volspike.features.columns import TRADE_INPUTS, FeatureSet
 from volspike.features.engine import Engine, make_engine
 from volspike.features.table import ADMITTED_COLUMNS, MARK, ROW_COLUMNS, TICK, FeatureTable
 from volspike.features.window import WINDOW_NS
@@ -18,7 +18,7 @@ from volspike.records import Mark, Tick
 BATCH_ROWS = 65_536
 Columns = npt.NDArray[np.int64]
 
-_INPUTS = ("event_ns", "covered_since_ns", "bid", "ask", "bid_size", "ask_size")
+_WITHOUT_TRADES = ADMITTED_COLUMNS.index(TRADE_INPUTS[0])
 _TYPES = {name: ROW_COLUMNS.get(name, np.int64) for name in ADMITTED_COLUMNS}
 
 
@@ -34,11 +34,13 @@ class BatchStage:
     def __init__(self, first: Tick, feature_set: FeatureSet) -> None:
         self.engine = make_engine(feature_set, first.price_decimals)
         self._first = first
+        # What only other sets need lies last: it is left where it is.
+        self._names = ADMITTED_COLUMNS if feature_set.needs_trades else ADMITTED_COLUMNS[:_WITHOUT_TRADES]
         self._rows: list[tuple[int, ...]] = []
         self._begin()
 
     def _begin(self) -> None:
-        self._columns = {name: np.empty(BATCH_ROWS, _TYPES[name]) for name in ADMITTED_COLUMNS}
+        self._columns = {name: np.empty(BATCH_ROWS, _TYPES[name]) for name in self._names}
         self._filled = 0
 
     def __len__(self) -> int:
@@ -58,7 +60,7 @@ class BatchStage:
 
     def _add(self, columns: Columns) -> None:
         stop = self._filled + columns.shape[1]
-        for column, values in zip(self._columns.values(), columns, strict=True):
+        for column, values in zip(self._columns.values(), columns, strict=False):
             column[self._filled : stop] = values
         self._filled = stop
 
@@ -81,13 +83,16 @@ class BatchStage:
                 tick.bid_size,
                 tick.ask_size,
                 tick.suspect,
+                tick.price,
+                tick.size,
+                tick.volume_24h,
             )
         )
 
     def mark(self, mark: Mark) -> None:
         """Collect a mark."""
         times = (mark.event_ns, mark.covered_since_ns)
-        self._rows.append((MARK, mark.archive_seq, mark.archive_row, *times, 0, 0, 0, 0, False))
+        self._rows.append((MARK, mark.archive_seq, mark.archive_row, *times, 0, 0, 0, 0, False, 0, 0, 0))
 
     def take(self) -> FeatureTable:
         """Return what was collected as feature rows, and begin anew; the window goes on."""
@@ -113,7 +118,7 @@ class BatchStage:
         self, column: dict[str, npt.NDArray[Any]], is_tick: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]]:
         """Return the values and tick counts of all rows; a mark has none."""
-        inputs = [column[name] for name in _INPUTS]
+        inputs = [column[name] for name in self.engine.feature_set.inputs]
         if is_tick.all():
             return self.engine.batch(*inputs)
         values, ticks = self.engine.batch(*(each[is_tick] for each in inputs))

@@ -31,6 +31,7 @@ class FeatureRows:
         self._feature_set = feature_set.name
         self._engine = engine or make_engine(feature_set, price_decimals)
         self._step = self._engine.step
+        self._needs_trades = feature_set.needs_trades
 
     def row(self, tick: Tick, covered_since_ns: int) -> FeatureRow:
         """Take an accepted tick; return its row.
@@ -48,7 +49,12 @@ class FeatureRows:
             As ``PureWindowEngine.step``; the window is as before.
         """
         event_ns, bid, ask = tick.event_ns, tick.bid, tick.ask
-        values = self._step(event_ns, covered_since_ns, bid, ask, tick.bid_size, tick.ask_size)
+        bid_size, ask_size = tick.bid_size, tick.ask_size
+        if self._needs_trades:
+            trade = tick.price, tick.size, tick.volume_24h
+            values = self._step(event_ns, covered_since_ns, bid, ask, bid_size, ask_size, *trade)
+        else:
+            values = self._step(event_ns, covered_since_ns, bid, ask, bid_size, ask_size)
         # By position: keywords take longer than all the rest of a record.
         return FeatureRow(
             tick.product,

@@ -10,7 +10,7 @@ from volspike.exchange.items import Decoded, Decoder, Quote
 from volspike.jit import direct
 from volspike.recording.reader import SPARE_BYTES
 from volspike.recording.scanner import SCANNED, LineScanner, scan
-from volspike.recording.template import EVENT_NS, ITEM_WIDTH, MAX_ROWS, SEQUENCE, learn_template
+from volspike.recording.template import BID, EVENT_NS, ITEM_WIDTH, MAX_ROWS, SEQUENCE, learn_template
 
 _LONGEST_BYTES = 16_384
 _NEWLINE = ord("\n")
@@ -63,9 +63,11 @@ class ScanningDecoder:
         return Decoded(quotes, words[SEQUENCE], words[EVENT_NS])
 
     def _quote(self, words: tuple[int, ...]) -> Quote:
-        (_, _, _, event_ns, _, _, product, trade_id, bid, ask, bid_size, ask_size, _, _, price, size) = words
+        _, _, _, event_ns, _, _, product, trade_id = words[:BID]
+        bid, ask, bid_size, ask_size, _, _, price, size, volume_24h = words[BID:]
         name, decimals = self._products[product]
-        return Quote(name, event_ns, bid, ask, decimals, bid_size, ask_size, price, size, trade_id)
+        sizes = bid_size, ask_size
+        return Quote(name, event_ns, bid, ask, decimals, *sizes, price, size, trade_id, False, volume_24h)
 
     def _decode_generally(self, raw: bytes) -> Decoded:
         decoded = self._general.decode(raw)

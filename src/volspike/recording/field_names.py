@@ -10,6 +10,7 @@ BID_SIZE = ("bestbidsize", "bestbidquantity", "bestbidqty", "bidsize", "bidquant
 ASK_SIZE = ("bestasksize", "bestaskquantity", "bestaskqty", "asksize", "askquantity", "askqty", "A")
 PRICE = ("price", "lastprice", "last", "tradeprice")
 SIZE = ("lastsize", "lastqty", "tradesize", "tradeqty")
+VOLUME_24H = ("volume24h",)
 TRADE_ID = ("tradeid",)
 EVENT_TYPE = ("eventtype",)
 

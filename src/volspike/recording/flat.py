@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from volspike.errors import ProtocolError
 from volspike.exchange.decimals import format_decimal
 from volspike.exchange.items import Decoded, Ignored, Rejected
 from volspike.exchange.products import PriceScales
-from volspike.exchange.quotes import QuoteReader, TickerRow
+from volspike.exchange.quotes import NOT_SENT, QuoteReader, TickerRow
 from volspike.exchange.rejection import MAX_FRAME_BYTES
 from volspike.recording.flat_row import PlainRowReader, TextAt
 from volspike.recording.foreign_values import TimeReader, parse_row, resolve, rounded_units, scalar_text
@@ -43,7 +45,7 @@ class FlatDecoder:
         self._times = TimeReader(mapping.zone)
         quote = (mapping.product, mapping.bid, mapping.ask, mapping.bid_size, mapping.ask_size)
         trade = (mapping.time, mapping.price, mapping.size, mapping.trade_id, mapping.event_type)
-        self._plain_rows = PlainRowReader(quote + trade)
+        self._plain_rows = PlainRowReader((*quote, *trade, mapping.volume_24h))
 
     def decode(self, raw: bytes) -> Decoded:
         """Decode one row. Whatever the bytes are, nothing is raised.
@@ -73,6 +75,7 @@ class FlatDecoder:
             best_ask_size=text_at(mapping.ask_size),
             price=text_at(mapping.price),
             last_size=text_at(mapping.size),
+            volume_24h=_volume_at(text_at, mapping.volume_24h),
         )
         event_ns = self._times.read(_required(text_at(mapping.time), mapping.time), mapping.time_unit)
         trade_id = _trade_id(text_at(mapping.trade_id))
@@ -95,12 +98,25 @@ class FlatDecoder:
             best_ask_size=_round_or_none(ticker.best_ask_size, SIZE_DECIMALS),
             price=_round_or_none(ticker.price, decimals),
             last_size=_round_or_none(ticker.last_size, SIZE_DECIMALS),
+            volume_24h=ticker.volume_24h,
         )
 
 
 def _general_row(raw: bytes) -> TextAt:
     row = parse_row(raw)
     return lambda path: scalar_text(resolve(row, path)) if path else None
+
+
+def _volume_at(text_at: TextAt, path: str) -> msgspec.Raw:
+    """Return a volume of 24 h, rounded where it is too fine; as on the wire, nothing is rejected for it."""
+    try:
+        text = text_at(path)
+        if text is None:
+            return NOT_SENT
+        plain = text.replace(".", "", 1).isdigit() and len(text.partition(".")[2]) <= SIZE_DECIMALS
+        return msgspec.Raw((text if plain else _round(text, SIZE_DECIMALS)).encode())
+    except ProtocolError:
+        return NOT_SENT
 
 
 def _trade_id(text: str | None) -> int:

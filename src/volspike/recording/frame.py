@@ -28,6 +28,7 @@ class FlatMapping(msgspec.Struct, frozen=True, kw_only=True):
     receive_time: str = ""
     time_unit: str = "iso"
     zone: str = "UTC"
+    volume_24h: str = ""
 
 
 class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,14 +9,13 @@ On its way through a line it copies what the crc covers, without escapes, to whe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from volspike import jit, records
 from volspike.jit import entry, inlined, keyed_by, part, sources_digest
-from volspike.recording import checksum, wire_bytes
+from volspike.recording import checksum, scanned_numbers, wire_bytes
 from volspike.recording import program as layout
 from volspike.recording import template as shapes
 from volspike.recording.checksum import ROOM, crc32
@@ -29,7 +28,6 @@ from volspike.recording.program import (
     FIRST_STEP,
     HEAD_WORDS,
     KIND_OF,
-    LATEST,
     LENGTH,
     LITERAL,
     MINUTE,
@@ -45,6 +43,14 @@ from volspike.recording.program import (
     Program,
 )
 from volspike.recording.reader import SPARE_BYTES
+from volspike.recording.scanned_numbers import (
+    POWERS,
+    count_at,
+    decimal_at,
+    digits_number,
+    length_before,
+    volume_at,
+)
 from volspike.recording.template import (
     ASK,
     ASK_SIZE,
@@ -70,6 +76,8 @@ from volspike.recording.template import (
     TEXT,
     TIME,
     TRADE_ID,
+    VOLUME,
+    VOLUME_24H,
     Template,
 )
 from volspike.recording.wire_bytes import (
@@ -77,34 +85,27 @@ from volspike.recording.wire_bytes import (
     byte_at,
     copy_span,
     differing,
-    digits_value,
     load,
-    no_decimal_marks,
     no_digit_marks,
     signed,
     special_marks,
     store,
-    trailing_zeros,
     word_at,
 )
 from volspike.records import SIZE_DECIMALS, UNKNOWN
 
 SCANNED, ITEMS_FULL, MISMATCH = 0, 1, 2
 
-PRICE_LIMIT = 1 << 59  # three times the difference of two mid sums stays within int64
 _MAX_TEMPLATES = 32
-_MAX_DIGITS = 18  # of a decimal, whatever its point
 _NO_LINE = _NO_CRC = -1
 _NEWLINE = ord("\n")
 
-_SOURCES = (checksum, jit, layout, records, shapes, wire_bytes)
+_SOURCES = (checksum, jit, layout, records, scanned_numbers, shapes, wire_bytes)
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int64]
 
-_U0, _U1, _BEHIND_SPAN = np.uint64(0), np.uint64(1), np.uint64(1 << SPAN)
-_POWERS: Words = np.array([10**exponent for exponent in range(19)], np.int64)
-_LARGEST = (PRICE_LIMIT - 1) // _POWERS
+_U0, _U1 = np.uint64(0), np.uint64(1)
 _DAYS_BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334], np.int64)
 _DAYS_IN = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 _SECOND_NS = 1_000_000_000
@@ -125,21 +126,6 @@ def _stands(p: int, step: int, out: int) -> bool:
 
 
 @inlined
-def _length(marks: Any, step: int) -> int:
-    """Return how many characters of a span come before the first mark.
-
-    It is mostly what it was the last time. A right guess lets the processor go on before it has looked.
-    """
-    latest = load(step, LATEST)
-    bit = _U1 << np.uint64(latest)
-    if marks & (bit ^ (bit - _U1)) == bit:
-        return latest
-    length = trailing_zeros(marks | _BEHIND_SPAN)
-    store(step, LATEST, length)
-    return length
-
-
-@inlined
 def _text(p: int, step: int, out: int) -> int:
     """Copy a plain text to ``out``; return its length."""
     length = 0
@@ -149,53 +135,7 @@ def _text(p: int, step: int, out: int) -> int:
         length += SPAN
         marks = special_marks(p + length)
         copy_span(p + length, out + length)
-    return length + _length(marks, step)
-
-
-@inlined
-def _digits(p: int, length: int) -> int:
-    """Return the number of up to 19 digits, negative where they don't fit in 63 bits."""
-    if length <= 8:
-        return digits_value(word_at(p), length)
-    value: Any = digits_value(word_at(p), 8)
-    if length <= 16:
-        value = value * _POWERS[length - 8] + digits_value(word_at(p + 8), length - 8)
-        return int(value)
-    value = value * _POWERS[8] + digits_value(word_at(p + 8), 8)
-    value = value * _POWERS[length - 16] + digits_value(word_at(p + 16), length - 16)
-    return int(value)
-
-
-@inlined
-def _count(p: int, step: int) -> tuple[int, int]:
-    """Return (value, length) of a whole number of JSON, length -1 where it is none within int64."""
-    marks = no_digit_marks(p)
-    length = _length(marks, step)
-    if length == 0 or length > 19 or (length > 1 and byte_at(p) == 48):
-        return 0, _NO_LINE
-    value = _digits(p, length)
-    return (value, length) if value >= 0 else (0, _NO_LINE)
-
-
-@inlined
-def _decimal(p: int, step: int, decimals: int) -> tuple[int, int]:
-    """Return (units, length) of a decimal above 0, length -1 where it has no exact integer at the scale."""
-    no_decimal = no_decimal_marks(p)
-    length = _length(no_decimal, step)
-    points = (no_digit_marks(p) ^ no_decimal) & ((_U1 << np.uint64(length)) - _U1)
-    if length == 0 or length > _MAX_DIGITS + (points != _U0):
-        return 0, _NO_LINE
-    if points == _U0:
-        value, fraction_length = _digits(p, length), 0
-    else:
-        whole = trailing_zeros(points)
-        fraction_length = length - whole - 1
-        if whole == 0 or fraction_length == 0 or fraction_length > decimals or points & (points - _U1) != _U0:
-            return 0, _NO_LINE
-        value = _digits(p, whole) * _POWERS[fraction_length] + _digits(p + whole + 1, fraction_length)
-    if value <= 0 or value > _LARGEST[decimals - fraction_length]:
-        return 0, _NO_LINE
-    return value * _POWERS[decimals - fraction_length], length
+    return length + length_before(marks, step)
 
 
 @inlined
@@ -242,10 +182,10 @@ def _time(p: int, step: int, program: int) -> tuple[int, int]:
         return 0, _NO_LINE
     time_ns, length = load(program, MINUTE_NS) + second * _SECOND_NS, 19
     if byte_at(p + length) == 46:
-        digits = _length(no_digit_marks(p + length + 1), step)
+        digits = length_before(no_digit_marks(p + length + 1), step)
         if digits == 0 or digits > 9:
             return 0, _NO_LINE
-        time_ns += _digits(p + length + 1, digits) * _POWERS[9 - digits]
+        time_ns += digits_number(p + length + 1, digits) * POWERS[9 - digits]
         length += 1 + digits
     return (time_ns, length + 1) if byte_at(p + length) == 90 else (0, _NO_LINE)
 
@@ -258,7 +198,7 @@ def _record(program: int, index: int) -> int:
 @part
 def _product(p: int, step: int, program: int) -> tuple[int, int, int]:
     """Return (index, decimals, length) of a known product's name, length -1 where it is none."""
-    length = _length(special_marks(p), step)
+    length = length_before(special_marks(p), step)
     first = load(program, TEMPLATES)
     for i in range(load(program, PRODUCTS)):
         name = _record(program, first + i)
@@ -295,7 +235,7 @@ def _walk(p: int, out: int, program: int, template: int, items: int) -> tuple[in
         if value == TEXT:
             length = _text(p, step, out)
         elif value == CHECK:
-            crc, length = _count(p, step)
+            crc, length = count_at(p, step)
             out -= length
         elif value == NEXT_ROW:
             if rows == MAX_ROWS:
@@ -310,9 +250,11 @@ def _walk(p: int, out: int, program: int, template: int, items: int) -> tuple[in
             elif value == PRODUCT:
                 number, decimals, length = _product(p, step, program)
             elif value == COUNT:
-                number, length = _count(p, step)
+                number, length = count_at(p, step)
+            elif value == VOLUME:
+                number, length = volume_at(p, step)
             else:
-                number, length = _decimal(p, step, decimals if value == PRICE else SIZE_DECIMALS)
+                number, length = decimal_at(p, step, decimals if value == PRICE else SIZE_DECIMALS)
             column = load(step, COLUMN)
             if column >= 0:
                 store(items if column < KIND else item, column, number)
@@ -335,6 +277,7 @@ def _clear(item: int) -> None:
     store(item, ASK_SIZE, UNKNOWN)
     store(item, LAST_PRICE, UNKNOWN)
     store(item, LAST_SIZE, UNKNOWN)
+    store(item, VOLUME_24H, UNKNOWN)
 
 
 @inlined

@@ -19,12 +19,13 @@ MAX_ROWS = 64
 
 # What a step does with the value behind its literal. ``NOTHING`` has none; ``CHECK`` is the crc, which is no
 # part of what it covers; ``NEXT_ROW`` goes back to the first step of a row where its literal stands, else on.
-NOTHING, TEXT, PRICE, SIZE, COUNT, TIME, PRODUCT, CHECK, NEXT_ROW = range(9)
+# ``VOLUME`` is a decimal of which nothing depends: beyond its limit it is unknown.
+NOTHING, TEXT, PRICE, SIZE, COUNT, TIME, PRODUCT, CHECK, NEXT_ROW, VOLUME = range(10)
 
 # Columns of a scanned item. What comes before ``KIND`` is told once a frame.
 LINE, SEQ, RECEIVE_NS, EVENT_NS, SEQUENCE, KIND, PRODUCT_INDEX, TRADE_ID = range(8)
-BID, ASK, BID_SIZE, ASK_SIZE, ROW, ROWS, LAST_PRICE, LAST_SIZE = range(8, 16)
-ITEM_WIDTH = 16
+BID, ASK, BID_SIZE, ASK_SIZE, ROW, ROWS, LAST_PRICE, LAST_SIZE, VOLUME_24H = range(8, 17)
+ITEM_WIDTH = 17
 NO_COLUMN = -1
 
 QUOTE, BEAT = 0, 1  # values of ``KIND``
@@ -86,8 +87,16 @@ _QUOTE = {
     "price": Role(PRICE, LAST_PRICE),
     "last_size": Role(SIZE, LAST_SIZE),
 }
-_EXCHANGE_SIZES = {"best_bid_size": Role(SIZE, BID_SIZE), "best_ask_size": Role(SIZE, ASK_SIZE)}
-_ADVANCED_SIZES = {"best_bid_quantity": Role(SIZE, BID_SIZE), "best_ask_quantity": Role(SIZE, ASK_SIZE)}
+_EXCHANGE_SIZES = {
+    "best_bid_size": Role(SIZE, BID_SIZE),
+    "best_ask_size": Role(SIZE, ASK_SIZE),
+    "volume_24h": Role(VOLUME, VOLUME_24H),
+}
+_ADVANCED_SIZES = {
+    "best_bid_quantity": Role(SIZE, BID_SIZE),
+    "best_ask_quantity": Role(SIZE, ASK_SIZE),
+    "volume_24_h": Role(VOLUME, VOLUME_24H),
+}
 _ENVELOPE: dict[Path, Role] = {("timestamp",): _TIME, ("sequence_num",): Role(COUNT, SEQUENCE)}
 
 

@@ -10,6 +10,7 @@ from label_streams import Event, at, feature_table
 
 from volspike.evaluation.leaks.examine import examine_own
 from volspike.evaluation.leaks.recompute import features_recomputed, labels_recomputed
+from volspike.features.sets import get_feature_set
 from volspike.features.table import FeatureTable
 from volspike.labels.dataset import Dataset, build_dataset
 from volspike.labels.splits import Split, chronological_split
@@ -140,9 +141,13 @@ def test_thin_rows_are_examined_and_nothing_is_made_up(seconds: int) -> None:
     assert found["clock"].status == found["persistence"].status == "can't tell"
 
 
-def test_sizes_that_are_not_stored_are_left_out_of_the_proof(table: FeatureTable) -> None:
-    imbalance = np.full((len(table), 1), 0.25)
-    sized = replace(table, feature_set="core-sized", values=np.hstack((table.values, imbalance)))
+@pytest.mark.parametrize("name", ["core-sized", "flow", "trade"])
+def test_sizes_and_trades_that_are_not_stored_are_left_out_of_the_proof(
+    table: FeatureTable, name: str
+) -> None:
+    added = len(get_feature_set(name).columns) - table.values.shape[1]
+    values = np.hstack((table.values, np.full((len(table), added), 0.25)))
+    sized = replace(table, feature_set=name, values=values)
     finding = features_recomputed(sized, build_dataset([sized], "rv", FIXED))
     assert finding.status == "clean"
-    assert "imbalance is left out" in finding.words
+    assert "are left out" in finding.words

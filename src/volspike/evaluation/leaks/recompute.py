@@ -47,7 +47,8 @@ def features_recomputed(table: FeatureTable, dataset: Dataset) -> Finding:
     rows = thinned(_ticks_of(dataset, table, ticks), WINDOWS)
     wrong = sum(not _same_window(table, ticks, row) for row in rows.tolist())
     state = _state_that_moves(table, dataset, ticks)
-    note = " (the imbalance is left out: its sizes are not stored)" if _sized(table) else ""
+    left_out = " (columns of sizes and trades are left out: those are not stored)"
+    note = left_out if _set_of_quotes(table).name != table.feature_set else ""
     if wrong or state:
         what = f"{wrong} of {len(rows)} rows of features" if wrong else state
         frac = wrong / len(rows) if wrong else 1.0
@@ -80,13 +81,16 @@ def _ticks_of(dataset: Dataset, table: FeatureTable, ticks: I8) -> I8:
     return np.searchsorted(table.event_ns[ticks], dataset.event_ns, side="right") - 1
 
 
-def _sized(table: FeatureTable) -> bool:
-    return IMBALANCE in get_feature_set(table.feature_set).columns
+def _set_of_quotes(table: FeatureTable) -> FeatureSet:
+    """Return the set of those columns that come of the stored quotes alone."""
+    features = get_feature_set(table.feature_set)
+    whole = IMBALANCE not in features.columns and not features.needs_trades
+    return features if whole else get_feature_set("core")
 
 
 def _computed(table: FeatureTable, ticks: I8, move: I8 | None = None) -> tuple[F8, FeatureSet]:
-    """Return the features of some ticks on a fresh engine, their prices moved; without those of sizes."""
-    features = get_feature_set("core" if _sized(table) else table.feature_set)
+    """Return the features of some ticks on a fresh engine, their prices moved; of quotes alone."""
+    features = _set_of_quotes(table)
     move = np.zeros(len(ticks), np.int64) if move is None else move
     unknown = np.full(len(ticks), UNKNOWN, np.int64)
     values, _ = make_engine(features, table.price_decimals).batch(
