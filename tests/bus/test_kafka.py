@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
-from buses import drain, numbered, read_all, values
+import pytest
+from confluent_kafka import Consumer
+
+from buses import drain, joined, numbered, read_all, values
 from volspike.bus.kafka import KafkaLog
+from volspike.bus.kafka_consumer import KafkaConsumer
 from volspike.bus.local_broker import free_port
 from volspike.bus.port import Log, Outgoing, Retention
 from volspike.bus.topic_plan import TopicPlan, planned_topics
 from volspike.clock import SystemClock
-from volspike.errors import BusError, UnavailableError
+from volspike.errors import BusError, FencedError, UnavailableError, UndoneError
 
 HOUR_NS = 3_600_000_000_000
 
@@ -81,6 +85,48 @@ def _poll_and_commit(members: list, logs: list[Log]) -> list[int]:
         except UnavailableError:
             member.rewind()
     return seen
+
+
+def test_one_that_takes_over_a_name_has_it_and_the_one_before_is_displaced(kafka) -> None:
+    topic, group = kafka.topic("a"), kafka.name("g")
+    first = kafka.open("w").consumer(group, [topic])
+    joined(first)
+    assert not first.is_displaced()
+    first.rewind()
+    second = kafka.open("w").consumer(group, [topic])
+    joined(second)
+    assert first.is_displaced()
+    assert not second.is_displaced(), "the broker still tells the client id of the first"
+    second.rewind()
+    for use in (first.rewind, lambda: polled(first)):
+        with pytest.raises(FencedError):
+            use()
+    assert not second.is_displaced()
+
+
+def test_a_member_that_is_fenced_by_a_join_of_its_own_joins_anew(kafka) -> None:
+    """As behind a broker's restart, where a join may be counted twice."""
+    topic, group = kafka.topic("a"), kafka.name("g")
+    log = kafka.open("w")
+    member = log.consumer(group, [topic])
+    joined(member)
+    again = Consumer({name: value for name, value in member._made_of.items() if name != "error_cb"})
+    again.subscribe([topic])
+    deadline = time.monotonic() + 30.0
+    while not again.assignment() and time.monotonic() < deadline:
+        again.poll(0.1)
+    with pytest.raises(UndoneError):
+        polled(member)
+    again.close()
+    log.append(numbered(topic, range(3)))
+    assert values(drain(member, 3)) == [0, 1, 2]
+
+
+def polled(member: KafkaConsumer) -> None:
+    """Poll until something is raised."""
+    deadline = time.monotonic() + 30.0
+    while time.monotonic() < deadline:
+        member.poll(1, 0.1)
 
 
 def test_a_topic_that_goes_by_age_refuses_records_of_long_ago(kafka) -> None:
