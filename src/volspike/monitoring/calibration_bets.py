@@ -12,12 +12,9 @@ import numpy.typing as npt
 
 from volspike.evaluation.enough import BLOCK_S
 from volspike.evaluation.reliability import TOP_DECILE_BOUNDS
-from volspike.labels.targets import HORIZON_S
-from volspike.monitoring.betting import nested_log_factors
-from volspike.monitoring.paired_blocks import counted
+from volspike.monitoring.paired_blocks import minute_bets
 
 LEAST_RATIO, MOST_RATIO = TOP_DECILE_BOUNDS
-_STEPS = BLOCK_S // HORIZON_S - 1
 _TOP_QUANTILE = 0.9
 _LEAST_BLOCKS, _DAY_BLOCKS = 4, 48
 
@@ -44,12 +41,12 @@ def too_many_spikes(second: I8, spike: npt.NDArray[np.int8], p: F8, step_s: int)
     float64[b, bets]
         One row for each block with a row that counts.
     """
-    return _block_factors(second, (spike - MOST_RATIO * p) / MOST_RATIO, step_s)
+    return minute_bets(second, (spike - MOST_RATIO * p) / MOST_RATIO, step_s).value
 
 
 def too_few_spikes(second: I8, spike: npt.NDArray[np.int8], p: F8, step_s: int) -> F8:
     """Return the log-factors of bets that spikes are under 0.8 times as frequent as said; see above."""
-    return _block_factors(second, LEAST_RATIO * p - spike, step_s)
+    return minute_bets(second, LEAST_RATIO * p - spike, step_s).value
 
 
 def top_tenth(second: I8, p: F8) -> npt.NDArray[np.bool_]:
@@ -80,13 +77,3 @@ def top_tenth(second: I8, p: F8) -> npt.NDArray[np.bool_]:
             rows = slice(first[number], ends[number + 1])
             top[rows] = p[rows] >= np.quantile(said, _TOP_QUANTILE)
     return top
-
-
-def _block_factors(second: I8, outcome: F8, step_s: int) -> F8:
-    """Return the log-factors of blocks of outcomes (float64[n], at least -1), averaged minute by minute."""
-    kept = counted(second)
-    block, of = np.unique(second[kept] // BLOCK_S, return_inverse=True)
-    minute = second[kept] % BLOCK_S // HORIZON_S - 1
-    share = outcome[kept] * min(1.0, step_s / HORIZON_S)
-    means = np.bincount(of * _STEPS + minute, share, len(block) * _STEPS).astype(np.float64, copy=False)
-    return nested_log_factors(means.reshape(len(block), _STEPS), 1 if step_s >= HORIZON_S else 2)

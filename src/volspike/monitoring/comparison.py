@@ -1,7 +1,8 @@
 """Champion against challenger on the same live rows: who is better, and may the challenger take over?
 
-The decision is by an e-process on the difference of their log-losses, clipped and summed by half hours: if
-the challenger is no better it ever reaches 1 / alpha with a chance of at most alpha, however often one looks.
+The decision is by an e-process on the difference of their log-losses, row by row in units of what is at stake
+in it: if the challenger is no better it ever reaches 1 / alpha with a chance of at most alpha, however often
+one looks.
 Everything else must agree before it is promoted (``gate``), and is reported beside it.
 """
 
@@ -22,16 +23,10 @@ from volspike.evaluation.reliability import recalibrate
 from volspike.evaluation.scores import log_loss, log_losses
 from volspike.evaluation.sigma_scores import qlike, qlike_losses
 from volspike.labels.targets import HORIZON_S
-from volspike.monitoring.betting import log_e_path, log_factors
+from volspike.monitoring.betting import log_e_path
 from volspike.monitoring.contender import Contender
 from volspike.monitoring.gate import ALPHA, Condition, judge
-from volspike.monitoring.paired_blocks import (
-    LOSS_CLIP_NATS,
-    BlockFigures,
-    block_means,
-    loss_differences,
-    scaled,
-)
+from volspike.monitoring.paired_blocks import BlockFigures, loss_outcomes, minute_bets
 
 F8 = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]
@@ -180,9 +175,9 @@ def evidence_path(rows: GradedSeconds, champion: Contender, challenger: Contende
     A look at the end of a block finds the figure of that block: what comes later changes none before it.
     """
     both = (rows.spike >= 0) & champion.told & challenger.told
-    difference = loss_differences(rows.spike[both] == 1, champion.p[both], challenger.p[both])
-    means = block_means(rows.second[both], difference, rows.step_s)
-    return BlockFigures(means.block, log_e_path(log_factors(scaled(means.value, LOSS_CLIP_NATS))))
+    outcomes = loss_outcomes(rows.spike[both] == 1, champion.p[both], challenger.p[both])
+    bets = minute_bets(rows.second[both], outcomes, rows.step_s)
+    return BlockFigures(bets.block, log_e_path(bets.value))
 
 
 def _mean_difference(y: Labels, challenger: F8, champion: F8) -> float:
