@@ -105,6 +105,31 @@ def test_a_model_that_falls_behind_its_reference_is_found_by_loss_and_cost() -> 
     assert "log-loss lies above its reference's: yes, since 2021-05-0" in verdict.words
 
 
+def test_a_watch_that_begins_later_places_the_same_bets_only_fewer() -> None:
+    rows, p, resting = drift_markets.rested(3, 1, 2, 11)
+    reference = drift_markets.too_calm(p, resting)
+
+    def watched(first_s: int, since_s: int) -> OutcomeVerdict:
+        late = rows.second >= first_s
+        seen = GradedSeconds(rows.second[late], rows.run[late], rows.spike[late], 60)
+        return watch_outcomes(
+            seen, contender(seen, p[late]), contender(seen, reference[late]), since_s=since_s
+        )
+
+    begin = int(rows.second[0])
+    whole = watched(begin, 0)
+    for days in (2, 3, 4):
+        since_s = begin + days * 86_400
+        for some, sliding, test in zip(
+            watched(begin, since_s).tests, watched(since_s - 86_400, since_s).tests, whole.tests, strict=True
+        ):
+            assert some.log_e == sliding.log_e
+            assert some.log_e is not None
+            assert test.log_e is not None
+            assert some.log_e < test.log_e
+            assert 0 < some.blocks <= (6 - days) * 48
+
+
 def test_the_scale_of_alert_costs_is_fixed_beforehand() -> None:
     second = np.arange(2 * 1_800, 16 * 1_800, dtype=np.int64)
     spike, of = np.zeros(len(second), np.int8), second % 1_800

@@ -52,8 +52,8 @@ def too_few_spikes(second: I8, spike: npt.NDArray[np.int8], p: F8, step_s: int) 
 def top_tenth(second: I8, p: F8) -> npt.NDArray[np.bool_]:
     """Tell which rows lie in the top tenth of what was said in the day of blocks before theirs.
 
-    What is in it is known before a block begins, so bets on these rows alone are as fair as on all. In the
-    first four blocks nothing is.
+    What is in it is known before a block begins, so bets on these rows alone are as fair as on all. Behind a
+    day with fewer than four blocks nothing is.
 
     Parameters
     ----------
@@ -70,10 +70,8 @@ def top_tenth(second: I8, p: F8) -> npt.NDArray[np.bool_]:
     top = np.zeros(len(p), np.bool_)
     block, first = np.unique(second // BLOCK_S, return_index=True)
     ends = np.append(first, len(p))
-    for number in range(_LEAST_BLOCKS, len(block)):
-        begin = int(np.searchsorted(block, block[number] - _DAY_BLOCKS))
-        said = p[ends[begin] : first[number]]
-        if len(said):
+    for number, begin in enumerate(np.searchsorted(block, block - _DAY_BLOCKS).tolist()):
+        if number - begin >= _LEAST_BLOCKS:
             rows = slice(first[number], ends[number + 1])
-            top[rows] = p[rows] >= np.quantile(said, _TOP_QUANTILE)
+            top[rows] = p[rows] >= np.quantile(p[ends[begin] : first[number]], _TOP_QUANTILE)
     return top

@@ -7,8 +7,8 @@ Six tests by half hours of wall time, each an e-detector (``run_detector``), sha
 - ``too_few_spikes``: they are under 0.8 times as frequent as it says;
 - ``top_too_many``, ``top_too_few``: the same of its top tenth, the rows at or above the 0.9 quantile of what
   it said in the day before the block: there a change shows that leaves the average where it is;
-- ``alert_cost``: its alerts cost more, in false alarms and missed onsets, than its reference's, the difference
-  of half an hour counting as 4 at most.
+- ``alert_cost``: its alerts cost more, in false alarms and missed onsets, than its reference's; a difference
+  of over 4 in half an hour counts as 4.
 
 What a test promises holds as long as its claim is wrong given all that came before, be the rows as dependent
 as they like. Verdicts are a function of the rows alone: they can be made again at any time.
@@ -137,6 +137,7 @@ def watch_outcomes(
     model: Contender,
     reference: Contender,
     false_alarm_days: float = FALSE_ALARM_DAYS,
+    since_s: int = 0,
 ) -> OutcomeVerdict:
     """Test a model on the graded rows since the watch began.
 
@@ -149,6 +150,9 @@ def watch_outcomes(
         without the alerts of both, the test that asks for them is not made.
     false_alarm_days : float
         At least so many days of covered time pass, on average, until a false alarm.
+    since_s : int
+        Bets begin with the first block at or after this epoch second. Rows of a day before it tell what the
+        top tenth is: so a watch that begins later places the same bets, only fewer.
     """
     used = (rows.spike >= 0) & model.told
     second, spike, p = rows.second[used], rows.spike[used], model.p[used]
@@ -166,7 +170,7 @@ def watch_outcomes(
     )
     return OutcomeVerdict(
         tests=tuple(
-            _judge(name, *parts, threshold=threshold, enough=evidence.enough_data)
+            _judge(name, *_since(since_s, *parts), threshold=threshold, enough=evidence.enough_data)
             for name, parts in zip(TESTS, found, strict=True)
         ),
         evidence=evidence,
@@ -201,6 +205,11 @@ def _costs(rows: GradedSeconds, model: Contender, reference: Contender) -> Block
     if model.alerts is None or reference.alerts is None:
         return BlockFigures(np.zeros(0, np.int64), np.zeros(0))
     return cost_differences(rows, model.alerts, reference.alerts)
+
+
+def _since(since_s: int, block: I8, factors: F8, figure: float | None) -> tuple[I8, F8, float | None]:
+    kept = block * BLOCK_S >= since_s
+    return block[kept], factors[kept], figure
 
 
 def _mean(values: F8) -> float | None:

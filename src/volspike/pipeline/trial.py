@@ -13,7 +13,9 @@ from volspike.monitoring.graded import F8, GradedRows
 from volspike.monitoring.outcome_watch import OutcomeVerdict, watch_outcomes
 
 
-def watch_champion(rows: GradedRows, champion: Manifest, false_alarm_days: float) -> OutcomeVerdict:
+def watch_champion(
+    rows: GradedRows, champion: Manifest, false_alarm_days: float, since_s: int = 0
+) -> OutcomeVerdict:
     """Test the champion on the rows that it has predicted itself, out of sample.
 
     Parameters
@@ -24,11 +26,13 @@ def watch_champion(rows: GradedRows, champion: Manifest, false_alarm_days: float
         What it is, and where its alerts open.
     false_alarm_days : float
         At least so many days of covered time pass, on average, until a false alarm.
+    since_s : int
+        Where the watch begins, epoch second; see ``watch_outcomes``.
     """
     own = rows.where((rows.version == champion.version) & ~rows.in_sample & ~rows.fallback)
     model = _contender(own, own.p, own.sigma_bps, champion)
     reference = _contender(own, own.reference_p, own.reference_sigma_bps, champion)
-    return watch_outcomes(own.graded, model, reference, false_alarm_days)
+    return watch_outcomes(own.graded, model, reference, false_alarm_days, since_s)
 
 
 def try_challenger(
