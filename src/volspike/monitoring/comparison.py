@@ -29,6 +29,7 @@ from volspike.monitoring.gate import ALPHA, Condition, judge
 from volspike.monitoring.paired_blocks import BlockFigures, loss_outcomes, minute_bets
 
 F8 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.bool_]
 
 
@@ -69,8 +70,9 @@ class Comparison:
     log_e, log_e_most : float or None
         Logarithm of the e-process that the challenger is better, after the last block and the largest so far.
     log_loss, pr_auc, qlike : Gain or None
-        By how much the challenger is better, unclipped, with block-bootstrap intervals; None where the rows
-        leave fewer than 10 blocks or are of one class, and where intervals were not asked for.
+        By how much the challenger is better, with block-bootstrap intervals, ``pr_auc`` on the first row of
+        each minute; None where the rows leave fewer than 10 blocks or are of one class, and where intervals
+        were not asked for.
     conditions : tuple of Condition
         All that a promotion asks for, and whether it is met.
     """
@@ -130,7 +132,7 @@ def compare_contenders(
     alpha : float
         Chance of a challenger that is no better to be promoted, at most, over the whole of its shadow.
     intervals : bool
-        Without them the report has no bootstrap, which takes most of the time; the decision is the same.
+        Without them the report has no bootstrap; the decision is the same.
     """
     labelled = (rows.spike >= 0) & champion.told
     both = labelled & challenger.told
@@ -151,7 +153,7 @@ def compare_contenders(
         log_e=log_e,
         log_e_most=float(np.max(path)) if len(path) else None,
         log_loss=loss,
-        pr_auc=_precision_gain(y, ours.p, theirs.p, blocks),
+        pr_auc=_precision_gain(second, y, ours.p, theirs.p, blocks),
         qlike=_qlike_gain(realised, ours.sigma_bps, theirs.sigma_bps, floor_bps, blocks),
         conditions=judge(
             labels=rows.spike[labelled],
@@ -188,10 +190,15 @@ def _mean_gain(ours: F8, theirs: F8, blocks: Blocks | None) -> Gain | None:
     return None if blocks is None else mean_gain(ours, theirs, blocks)
 
 
-def _precision_gain(y: Labels, ours: F8, theirs: F8, blocks: Blocks | None) -> Gain | None:
-    if blocks is None or not np.any(y) or np.all(y):
+def _precision_gain(second: I8, y: Labels, ours: F8, theirs: F8, blocks: Blocks | None) -> Gain | None:
+    """Return the gain on the first row of each minute: all rows would take most of the time of a report."""
+    if blocks is None:
         return None
-    return average_precision_gain(y, ours, theirs, blocks)
+    kept = np.diff(second // HORIZON_S, prepend=-1) != 0
+    y, ours, theirs = y[kept], ours[kept], theirs[kept]
+    if not np.any(y) or np.all(y):
+        return None
+    return average_precision_gain(y, ours, theirs, replace(blocks, of=blocks.of[kept]))
 
 
 def _qlike_gain(

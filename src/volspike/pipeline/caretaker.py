@@ -46,7 +46,7 @@ from volspike.pipeline.grading_topics import TopicGrader
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import Figures, figures_of, mend_journal, promote, retire, served_manifest
 from volspike.pipeline.retraining import Request
-from volspike.pipeline.trial import try_challenger, watch_champion
+from volspike.pipeline.trial import EVERY_S, try_challenger, watch_champion
 
 HOUR_NS = 3_600_000_000_000
 NS = 1_000_000_000
@@ -166,7 +166,7 @@ class Caretaker:
         if champion is None:
             return
         since_s = now_ns // NS - round(max(self._settings.trial_days, WATCH_DAYS) * 86_400)
-        rows = self._ledger.rows(standing.product, since_s - LEAD_IN_S)
+        rows = self._ledger.rows(standing.product, since_s - LEAD_IN_S, EVERY_S)
         self._watch(standing, champion, rows, since_s, now_ns)
         if standing.challenger is not None:
             self._try(standing, standing.challenger, champion, rows, now_ns)

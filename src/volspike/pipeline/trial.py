@@ -1,4 +1,7 @@
-"""What the graded ledger says of a product's models: drift of the champion, trial of the challenger."""
+"""What the graded ledger says of a product's models: drift of the champion, trial of the challenger.
+
+Of ten seconds the first row is judged alone; alerts are those that these rows would raise.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from volspike.monitoring.comparison import Comparison, compare_contenders
 from volspike.monitoring.contender import Contender
 from volspike.monitoring.graded import F8, GradedRows
 from volspike.monitoring.outcome_watch import OutcomeVerdict, watch_outcomes
+
+EVERY_S = 10
 
 
 def watch_champion(
@@ -29,6 +34,7 @@ def watch_champion(
     since_s : int
         Where the watch begins, epoch second; see ``watch_outcomes``.
     """
+    rows = rows.thinned(EVERY_S)
     own = rows.where((rows.version == champion.version) & ~rows.in_sample & ~rows.fallback)
     model = _contender(own, own.p, own.sigma_bps, champion)
     reference = _contender(own, own.reference_p, own.reference_sigma_bps, champion)
@@ -57,6 +63,7 @@ def try_challenger(
 
 def tried_rows(rows: GradedRows, champion: Manifest, challenger: Manifest) -> GradedRows:
     """Return the rows that a trial is held on: both have scored them, in sample of neither."""
+    rows = rows.thinned(EVERY_S)
     first_ns, last_ns = challenger.training.span_ns
     trained = (rows.second >= first_ns // 1_000_000_000) & (rows.second <= last_ns // 1_000_000_000 + 1)
     both = (rows.version == champion.version) & (rows.challenger_version == challenger.version)
