@@ -9,8 +9,11 @@ from scipy.signal import lfilter
 from volspike.evaluation.episodes import GradedSeconds
 
 F8 = npt.NDArray[np.float64]
+Resting = npt.NDArray[np.bool_]
 START_S = 1_800 * 900_000
 STAY_ROWS = 50
+REST_CHANCE = 2e-4
+REST_SHARE_TOLD = 0.3
 
 
 def autoregressive(coefficient: float, rows: int, rng: np.random.Generator) -> F8:
@@ -64,6 +67,24 @@ def joined(first: tuple[GradedSeconds, F8], second: tuple[GradedSeconds, F8]) ->
     """Return the second market's rows after the first one's."""
     spike = np.concatenate((first[0].spike, second[0].spike))
     return _graded(spike, first[0].step_s), np.concatenate((first[1], second[1]))
+
+
+def rested(before_days: float, rest_days: float, days: float, seed: int) -> tuple[GradedSeconds, F8, Resting]:
+    """Return a market a minute that rests for some days; a spike has a chance of 1 in 5,000 there.
+
+    Rows, true probabilities, and which rows (bool[n]) lie in the rest.
+    """
+    first, last = minutes(before_days, seed), minutes(days, 500_000 + seed)
+    calm = np.full(int(rest_days * 1_440), REST_CHANCE)
+    spike = (np.random.default_rng([5, seed]).random(len(calm)) < calm).astype(np.int8)
+    rows, p = joined(joined(first, (_graded(spike, 60), calm)), last)
+    at = np.arange(len(p))
+    return rows, p, (at >= len(first[1])) & (at < len(first[1]) + len(calm))
+
+
+def too_calm(p: F8, resting: Resting) -> F8:
+    """Return what a model says that, while the market rests, tells less than a third of the true chance."""
+    return np.where(resting, REST_SHARE_TOLD * p, p)
 
 
 def blurred(p: F8, noise: float, rng: np.random.Generator) -> F8:

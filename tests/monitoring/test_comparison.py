@@ -10,7 +10,7 @@ import pytest
 from benchmarks import drift_markets
 from volspike.evaluation.episodes import GradedSeconds, open_alerts
 from volspike.evaluation.ranking import average_precision
-from volspike.monitoring.comparison import Comparison, compare_contenders
+from volspike.monitoring.comparison import Comparison, compare_contenders, evidence_path
 from volspike.monitoring.contender import Contender
 
 ROWS, TRUE = drift_markets.minutes(25, 1)
@@ -128,6 +128,22 @@ def test_small_certain_wins_do_not_outweigh_rare_large_losses() -> None:
     p = np.where(ROWS.spike == 1, 1e-9, 0.5 * TRUE)
     found = compare(contender(p), contender(TRUE))
     assert {"certain", "better"} <= unmet(found)
+
+
+def test_a_quiet_day_buys_no_promotion() -> None:
+    # While the market rests the challenger tells less than a third of the true chance and, as nothing
+    # happens, mostly wins a little; behind it both are wrong alike, or the challenger is worse.
+    certain = []
+    for seed in range(8):
+        rows, true, resting = drift_markets.rested(0, 1.5, 5.5, seed)
+        rng = np.random.default_rng([6, seed])
+        champion = np.where(resting, true, drift_markets.blurred(true, 0.5, rng))
+        for noise in (0.5, 0.6):
+            told = np.where(resting, true, drift_markets.blurred(true, noise, rng))
+            challenger = Contender(drift_markets.too_calm(told, resting))
+            path = evidence_path(rows, Contender(champion), challenger)
+            certain.append(bool(np.any(path.value >= math.log(20.0))))
+    assert sum(certain) <= 2  # of 16, at 5 %: more has a chance of 4 %
 
 
 def test_without_intervals_the_decision_is_the_same() -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from benchmarks import drift_markets
 from volspike.evaluation.episodes import GradedSeconds, open_alerts
+from volspike.monitoring.betting import log_factors
 from volspike.monitoring.calibration_bets import top_tenth
 from volspike.monitoring.contender import Contender
 from volspike.monitoring.outcome_watch import TESTS, OutcomeVerdict, watch_outcomes
+from volspike.monitoring.run_detector import log_detector_path
 
 
 def contender(rows: GradedSeconds, p: np.ndarray) -> Contender:
@@ -34,6 +36,17 @@ def test_a_model_of_the_true_chances_is_left_alone() -> None:
     assert verdict.tests[0].figure is not None
     assert verdict.tests[0].figure < 0.0
     assert verdict.tests[1].figure == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("before_days", [0, 1])
+def test_a_model_of_the_true_chances_is_left_alone_behind_a_quiet_day(before_days: int) -> None:
+    for seed in range(6):
+        rows, p, resting = drift_markets.rested(before_days, 1, 5, seed)
+        told = drift_markets.blurred(p, 0.5, np.random.default_rng([6, seed]))
+        reference = drift_markets.too_calm(np.where(resting, p, told), resting)
+        verdict = watch_outcomes(rows, contender(rows, p), contender(rows, reference))
+        assert verdict.evidence.enough_data
+        assert not verdict.alarm
 
 
 @pytest.mark.parametrize(
@@ -90,6 +103,45 @@ def test_a_model_that_falls_behind_its_reference_is_found_by_loss_and_cost() -> 
     verdict = watch_outcomes(rows, contender(rows, broken), contender(rows, p))
     assert {"log_loss", "alert_cost"} <= alarms(verdict)
     assert "log-loss lies above its reference's: yes, since 2021-05-0" in verdict.words
+
+
+def test_a_watch_that_begins_later_places_the_same_bets_only_fewer() -> None:
+    rows, p, resting = drift_markets.rested(3, 1, 2, 11)
+    reference = drift_markets.too_calm(p, resting)
+
+    def watched(first_s: int, since_s: int) -> OutcomeVerdict:
+        late = rows.second >= first_s
+        seen = GradedSeconds(rows.second[late], rows.run[late], rows.spike[late], 60)
+        return watch_outcomes(
+            seen, contender(seen, p[late]), contender(seen, reference[late]), since_s=since_s
+        )
+
+    begin = int(rows.second[0])
+    whole = watched(begin, 0)
+    for days in (2, 3, 4):
+        since_s = begin + days * 86_400
+        for some, sliding, test in zip(
+            watched(begin, since_s).tests, watched(since_s - 86_400, since_s).tests, whole.tests, strict=True
+        ):
+            assert some.log_e == sliding.log_e
+            assert some.log_e is not None
+            assert test.log_e is not None
+            assert some.log_e < test.log_e
+            assert 0 < some.blocks <= (6 - days) * 48
+
+
+def test_the_scale_of_alert_costs_is_fixed_beforehand() -> None:
+    second = np.arange(2 * 1_800, 16 * 1_800, dtype=np.int64)
+    spike, of = np.zeros(len(second), np.int8), second % 1_800
+    last = second >= 15 * 1_800  # five onsets that the model warns of, behind false alarms in each block
+    for at in range(400, 1_400, 200):
+        spike[last & (of >= at) & (of < at + 30)] = 1
+    p = np.where(last, np.isin(of % 200, range(180, 190)) & (of > 300) & (of < 1_400), of == 900)
+    rows = GradedSeconds(second, np.zeros(len(second), np.int32), spike)
+    verdict = watch_outcomes(rows, contender(rows, p.astype(np.float64)), contender(rows, 0.0 * p))
+    factors = log_factors(np.array([0.25] * 13 + [-1.0]))
+    assert verdict.tests[-1].log_e == pytest.approx(log_detector_path(factors)[-1])
+    assert verdict.tests[-1].log_e_most == pytest.approx(log_detector_path(factors)[-2])
 
 
 def test_seconds_whose_labels_overlap_are_left_alone_too() -> None:

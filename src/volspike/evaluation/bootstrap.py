@@ -28,7 +28,7 @@ MIN_BLOCKS = 10
 DRAWS = 2_000
 SEED = 20_240_229
 LEVEL = 0.95
-_CHUNK_CELLS = 4_000_000
+_CHUNK_CELLS = 1_000_000
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]

@@ -219,21 +219,37 @@ def open_alerts(
         Seconds after a closing in which none opens; see above. A minute without a row closes an alert too.
     """
     alerts: list[AlertSpan] = []
-    opened: int | None = None
-    closed, below, before, before_run = float("-inf"), -1, 0, -1
-    for now, stretch, p in zip(second.tolist(), run.tolist(), p_spike.tolist(), strict=True):
-        below = -1 if p >= close_at else now if below < 0 else below
-        if opened is not None and stretch == before_run and now - before > STALE_S:
-            alerts.append(AlertSpan(opened, closed := before + STALE_S))
-            opened = None
-        if opened is None:
-            if p >= open_at and now - closed >= cooldown_s:
-                opened, below = now, -1
-        elif stretch != before_run or (below >= 0 and now - below >= hold_s):
-            alerts.append(AlertSpan(opened, closed := now))
-            opened = None
+    high = np.flatnonzero(p_spike >= open_at)
+    row, closed = 0, float("-inf")
+    while True:
+        # Where none is open nothing happens until a row is high: only rows of open alerts are gone through.
+        row = max(row, int(np.searchsorted(second, closed + cooldown_s)))
+        later = int(np.searchsorted(high, row))
+        if later == len(high):
+            return alerts
+        opened = int(high[later])
+        closing = _closing(second, run, p_spike, opened, close_at, hold_s)
+        if closing is None:
+            return [*alerts, AlertSpan(int(second[opened]), None)]
+        row, closed = closing
+        alerts.append(AlertSpan(int(second[opened]), closed))
+
+
+def _closing(
+    second: I8, run: npt.NDArray[np.int32], p_spike: F8, opened: int, close_at: float, hold_s: int
+) -> tuple[int, int] | None:
+    """Return the row from which on the next alert may open, and the second at which this one has closed."""
+    below = -1
+    before, before_run = int(second[opened]), int(run[opened])
+    for row in range(opened + 1, len(second)):
+        now, stretch = int(second[row]), int(run[row])
+        below = -1 if p_spike[row] >= close_at else now if below < 0 else below
+        if stretch == before_run and now - before > STALE_S:
+            return row, before + STALE_S
+        if stretch != before_run or (below >= 0 and now - below >= hold_s):
+            return row + 1, now
         before, before_run = now, stretch
-    return alerts if opened is None else [*alerts, AlertSpan(opened, None)]
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,9 @@ import numpy.typing as npt
 
 from volspike.evaluation.enough import BLOCK_S
 from volspike.evaluation.reliability import TOP_DECILE_BOUNDS
-from volspike.labels.targets import HORIZON_S
-from volspike.monitoring.betting import nested_log_factors
-from volspike.monitoring.paired_blocks import counted
+from volspike.monitoring.paired_blocks import minute_bets
 
 LEAST_RATIO, MOST_RATIO = TOP_DECILE_BOUNDS
-_STEPS = BLOCK_S // HORIZON_S - 1
 _TOP_QUANTILE = 0.9
 _LEAST_BLOCKS, _DAY_BLOCKS = 4, 48
 
@@ -44,19 +41,19 @@ def too_many_spikes(second: I8, spike: npt.NDArray[np.int8], p: F8, step_s: int)
     float64[b, bets]
         One row for each block with a row that counts.
     """
-    return _block_factors(second, (spike - MOST_RATIO * p) / MOST_RATIO, step_s)
+    return minute_bets(second, (spike - MOST_RATIO * p) / MOST_RATIO, step_s).value
 
 
 def too_few_spikes(second: I8, spike: npt.NDArray[np.int8], p: F8, step_s: int) -> F8:
     """Return the log-factors of bets that spikes are under 0.8 times as frequent as said; see above."""
-    return _block_factors(second, LEAST_RATIO * p - spike, step_s)
+    return minute_bets(second, LEAST_RATIO * p - spike, step_s).value
 
 
 def top_tenth(second: I8, p: F8) -> npt.NDArray[np.bool_]:
     """Tell which rows lie in the top tenth of what was said in the day of blocks before theirs.
 
-    What is in it is known before a block begins, so bets on these rows alone are as fair as on all. In the
-    first four blocks nothing is.
+    What is in it is known before a block begins, so bets on these rows alone are as fair as on all. Behind a
+    day with fewer than four blocks nothing is.
 
     Parameters
     ----------
@@ -73,20 +70,8 @@ def top_tenth(second: I8, p: F8) -> npt.NDArray[np.bool_]:
     top = np.zeros(len(p), np.bool_)
     block, first = np.unique(second // BLOCK_S, return_index=True)
     ends = np.append(first, len(p))
-    for number in range(_LEAST_BLOCKS, len(block)):
-        begin = int(np.searchsorted(block, block[number] - _DAY_BLOCKS))
-        said = p[ends[begin] : first[number]]
-        if len(said):
+    for number, begin in enumerate(np.searchsorted(block, block - _DAY_BLOCKS).tolist()):
+        if number - begin >= _LEAST_BLOCKS:
             rows = slice(first[number], ends[number + 1])
-            top[rows] = p[rows] >= np.quantile(said, _TOP_QUANTILE)
+            top[rows] = p[rows] >= np.quantile(p[ends[begin] : first[number]], _TOP_QUANTILE)
     return top
-
-
-def _block_factors(second: I8, outcome: F8, step_s: int) -> F8:
-    """Return the log-factors of blocks of outcomes (float64[n], at least -1), averaged minute by minute."""
-    kept = counted(second)
-    block, of = np.unique(second[kept] // BLOCK_S, return_inverse=True)
-    minute = second[kept] % BLOCK_S // HORIZON_S - 1
-    share = outcome[kept] * min(1.0, step_s / HORIZON_S)
-    means = np.bincount(of * _STEPS + minute, share, len(block) * _STEPS).astype(np.float64, copy=False)
-    return nested_log_factors(means.reshape(len(block), _STEPS), 1 if step_s >= HORIZON_S else 2)

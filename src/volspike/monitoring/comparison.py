@@ -1,7 +1,8 @@
 """Champion against challenger on the same live rows: who is better, and may the challenger take over?
 
-The decision is by an e-process on the difference of their log-losses, clipped and summed by half hours: if
-the challenger is no better it ever reaches 1 / alpha with a chance of at most alpha, however often one looks.
+The decision is by an e-process on the difference of their log-losses, row by row in units of what is at stake
+in it: if the challenger is no better it ever reaches 1 / alpha with a chance of at most alpha, however often
+one looks.
 Everything else must agree before it is promoted (``gate``), and is reported beside it.
 """
 
@@ -22,12 +23,13 @@ from volspike.evaluation.reliability import recalibrate
 from volspike.evaluation.scores import log_loss, log_losses
 from volspike.evaluation.sigma_scores import qlike, qlike_losses
 from volspike.labels.targets import HORIZON_S
-from volspike.monitoring.betting import log_e_path, log_factors
+from volspike.monitoring.betting import log_e_path
 from volspike.monitoring.contender import Contender
 from volspike.monitoring.gate import ALPHA, Condition, judge
-from volspike.monitoring.paired_blocks import LOSS_CLIP_NATS, block_means, loss_differences, scaled
+from volspike.monitoring.paired_blocks import BlockFigures, loss_outcomes, minute_bets
 
 F8 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.bool_]
 
 
@@ -68,8 +70,9 @@ class Comparison:
     log_e, log_e_most : float or None
         Logarithm of the e-process that the challenger is better, after the last block and the largest so far.
     log_loss, pr_auc, qlike : Gain or None
-        By how much the challenger is better, unclipped, with block-bootstrap intervals; None where the rows
-        leave fewer than 10 blocks or are of one class, and where intervals were not asked for.
+        By how much the challenger is better, with block-bootstrap intervals, ``pr_auc`` on the first row of
+        each minute; None where the rows leave fewer than 10 blocks or are of one class, and where intervals
+        were not asked for.
     conditions : tuple of Condition
         All that a promotion asks for, and whether it is met.
     """
@@ -129,7 +132,7 @@ def compare_contenders(
     alpha : float
         Chance of a challenger that is no better to be promoted, at most, over the whole of its shadow.
     intervals : bool
-        Without them the report has no bootstrap, which takes most of the time; the decision is the same.
+        Without them the report has no bootstrap; the decision is the same.
     """
     labelled = (rows.spike >= 0) & champion.told
     both = labelled & challenger.told
@@ -139,7 +142,7 @@ def compare_contenders(
     blocks = make_blocks(second) if intervals else None
     evidence = count_evidence(second, rows.run[both], rows.spike[both])
     loss = _mean_gain(log_losses(y, ours.p), log_losses(y, theirs.p), blocks)
-    path = _e_path(y, theirs.p, ours.p, rows, both)
+    path = evidence_path(rows, champion, challenger).value
     sides = [_score(rows, both, realised, side, floor_bps) for side in (theirs, ours)]
     log_e = float(path[-1]) if len(path) else None
     return Comparison(
@@ -150,7 +153,7 @@ def compare_contenders(
         log_e=log_e,
         log_e_most=float(np.max(path)) if len(path) else None,
         log_loss=loss,
-        pr_auc=_precision_gain(y, ours.p, theirs.p, blocks),
+        pr_auc=_precision_gain(second, y, ours.p, theirs.p, blocks),
         qlike=_qlike_gain(realised, ours.sigma_bps, theirs.sigma_bps, floor_bps, blocks),
         conditions=judge(
             labels=rows.spike[labelled],
@@ -168,11 +171,15 @@ def _rows_of(side: Contender, kept: Labels) -> Contender:
     return replace(side, p=side.p[kept], sigma_bps=None if side.sigma_bps is None else side.sigma_bps[kept])
 
 
-def _e_path(y: Labels, champion: F8, challenger: F8, rows: GradedSeconds, both: Labels) -> F8:
-    """Return the log e-value that the challenger is better after each block, float64[b]."""
-    difference = loss_differences(y, champion, challenger)
-    value = block_means(rows.second[both], difference, rows.step_s).value
-    return log_e_path(log_factors(scaled(value, LOSS_CLIP_NATS)))
+def evidence_path(rows: GradedSeconds, champion: Contender, challenger: Contender) -> BlockFigures:
+    """Return the log e-value that the challenger is better after each block; see ``compare_contenders``.
+
+    A look at the end of a block finds the figure of that block: what comes later changes none before it.
+    """
+    both = (rows.spike >= 0) & champion.told & challenger.told
+    outcomes = loss_outcomes(rows.spike[both] == 1, champion.p[both], challenger.p[both])
+    bets = minute_bets(rows.second[both], outcomes, rows.step_s)
+    return BlockFigures(bets.block, log_e_path(bets.value))
 
 
 def _mean_difference(y: Labels, challenger: F8, champion: F8) -> float:
@@ -183,10 +190,15 @@ def _mean_gain(ours: F8, theirs: F8, blocks: Blocks | None) -> Gain | None:
     return None if blocks is None else mean_gain(ours, theirs, blocks)
 
 
-def _precision_gain(y: Labels, ours: F8, theirs: F8, blocks: Blocks | None) -> Gain | None:
-    if blocks is None or not np.any(y) or np.all(y):
+def _precision_gain(second: I8, y: Labels, ours: F8, theirs: F8, blocks: Blocks | None) -> Gain | None:
+    """Return the gain on the first row of each minute: all rows would take most of the time of a report."""
+    if blocks is None:
         return None
-    return average_precision_gain(y, ours, theirs, blocks)
+    kept = np.diff(second // HORIZON_S, prepend=-1) != 0
+    y, ours, theirs = y[kept], ours[kept], theirs[kept]
+    if not np.any(y) or np.all(y):
+        return None
+    return average_precision_gain(y, ours, theirs, replace(blocks, of=blocks.of[kept]))
 
 
 def _qlike_gain(

@@ -63,7 +63,7 @@ def judge(
     alpha : float
         Chance of a promotion for nothing.
     mean_gain : float or None
-        Mean unclipped gain in log-loss, nats a row.
+        Mean gain in log-loss, nats a row.
     calibrations : (Calibration, Calibration)
         Of champion and challenger.
     """

@@ -7,7 +7,8 @@ Six tests by half hours of wall time, each an e-detector (``run_detector``), sha
 - ``too_few_spikes``: they are under 0.8 times as frequent as it says;
 - ``top_too_many``, ``top_too_few``: the same of its top tenth, the rows at or above the 0.9 quantile of what
   it said in the day before the block: there a change shows that leaves the average where it is;
-- ``alert_cost``: its alerts cost more, in false alarms and missed onsets, than its reference's.
+- ``alert_cost``: its alerts cost more, in false alarms and missed onsets, than its reference's; a difference
+  of over 4 in half an hour counts as 4.
 
 What a test promises holds as long as its claim is wrong given all that came before, be the rows as dependent
 as they like. Verdicts are a function of the rows alone: they can be made again at any time.
@@ -25,18 +26,12 @@ import numpy.typing as npt
 
 from volspike.evaluation.enough import BLOCK_S, Evidence, count_evidence
 from volspike.evaluation.episodes import GradedSeconds
+from volspike.evaluation.scores import log_losses
 from volspike.monitoring.alert_costs import MOST_COSTS, cost_differences
 from volspike.monitoring.betting import log_factors
 from volspike.monitoring.calibration_bets import too_few_spikes, too_many_spikes, top_tenth
 from volspike.monitoring.contender import Contender
-from volspike.monitoring.paired_blocks import (
-    LOSS_CLIP_NATS,
-    BlockFigures,
-    block_means,
-    counted,
-    loss_differences,
-    scaled,
-)
+from volspike.monitoring.paired_blocks import BlockFigures, counted, loss_outcomes, minute_bets
 from volspike.monitoring.run_detector import first_alarm, log_detector_path, log_threshold
 
 FALSE_ALARM_DAYS = 60.0
@@ -70,7 +65,7 @@ class WatchTest:
         The block (second // 1800) at which it first did; None while it has not, or on too little evidence.
     figure : float or None
         ``log_loss``: mean excess in nats a row; the calibrations: observed over predicted spikes there;
-        ``alert_cost``: mean excess of events a block.
+        ``alert_cost``: mean excess of events a block, at most 4 of each.
     blocks : int
         How many blocks it has seen.
     words : str
@@ -142,6 +137,7 @@ def watch_outcomes(
     model: Contender,
     reference: Contender,
     false_alarm_days: float = FALSE_ALARM_DAYS,
+    since_s: int = 0,
 ) -> OutcomeVerdict:
     """Test a model on the graded rows since the watch began.
 
@@ -154,24 +150,27 @@ def watch_outcomes(
         without the alerts of both, the test that asks for them is not made.
     false_alarm_days : float
         At least so many days of covered time pass, on average, until a false alarm.
+    since_s : int
+        Bets begin with the first block at or after this epoch second. Rows of a day before it tell what the
+        top tenth is: so a watch that begins later places the same bets, only fewer.
     """
     used = (rows.spike >= 0) & model.told
     second, spike, p = rows.second[used], rows.spike[used], model.p[used]
     evidence = count_evidence(second, rows.run[used], spike)
     threshold = log_threshold(false_alarm_days, len(TESTS))
     top = top_tenth(second, p)
-    loss, cost = _losses(rows, model, reference), _costs(rows, model, reference)
+    cost = _costs(rows, model, reference)
     found = (
-        (loss.block, log_factors(scaled(loss.value, LOSS_CLIP_NATS)), _mean(loss.value)),
+        _losses(rows, model, reference),
         _calibration(too_many_spikes, second, spike, p, rows.step_s),
         _calibration(too_few_spikes, second, spike, p, rows.step_s),
         _calibration(too_many_spikes, second[top], spike[top], p[top], rows.step_s),
         _calibration(too_few_spikes, second[top], spike[top], p[top], rows.step_s),
-        (cost.block, log_factors(scaled(cost.value, MOST_COSTS)), _mean(cost.value)),
+        (cost.block, log_factors(cost.value / MOST_COSTS), _mean(cost.value)),
     )
     return OutcomeVerdict(
         tests=tuple(
-            _judge(name, *parts, threshold=threshold, enough=evidence.enough_data)
+            _judge(name, *_since(since_s, *parts), threshold=threshold, enough=evidence.enough_data)
             for name, parts in zip(TESTS, found, strict=True)
         ),
         evidence=evidence,
@@ -194,17 +193,23 @@ def _calibration(
     return np.unique(second[counts] // BLOCK_S), bets(second, spike, p, step_s), ratio
 
 
-def _losses(rows: GradedSeconds, model: Contender, reference: Contender) -> BlockFigures:
-    """Return by how much the model's mean log-loss lies above the reference's, block by block."""
+def _losses(rows: GradedSeconds, model: Contender, reference: Contender) -> tuple[I8, F8, float | None]:
+    """Return the blocks, their log-factors, and the excess of the model's mean log-loss."""
     used = (rows.spike >= 0) & model.told & reference.told
-    difference = loss_differences(rows.spike[used] == 1, model.p[used], reference.p[used])
-    return block_means(rows.second[used], difference, rows.step_s)
+    second, y, p, other = rows.second[used], rows.spike[used] == 1, model.p[used], reference.p[used]
+    bets = minute_bets(second, loss_outcomes(y, p, other), rows.step_s)
+    return bets.block, bets.value, _mean((log_losses(y, p) - log_losses(y, other))[counted(second)])
 
 
 def _costs(rows: GradedSeconds, model: Contender, reference: Contender) -> BlockFigures:
     if model.alerts is None or reference.alerts is None:
         return BlockFigures(np.zeros(0, np.int64), np.zeros(0))
     return cost_differences(rows, model.alerts, reference.alerts)
+
+
+def _since(since_s: int, block: I8, factors: F8, figure: float | None) -> tuple[I8, F8, float | None]:
+    kept = block * BLOCK_S >= since_s
+    return block[kept], factors[kept], figure
 
 
 def _mean(values: F8) -> float | None:

@@ -1,4 +1,4 @@
-"""Paired differences by half hours of wall time, as outcomes to bet on.
+"""Paired differences of two models' losses, as outcomes to bet on, by half hours of wall time.
 
     block    0 s      60 s                                1,800 s
              | left out | rows of the block                  | left out | next block
@@ -6,8 +6,10 @@
 The label of a block's last row reaches 60 s into the next, so rows there were predicted before all labels of
 the block were known. Without them everything is known of a block when the next one begins.
 
-A block's figure is the sum over its rows divided by the rows that a whole block can have, not by those it
-has: busy half hours have more rows, and how many is known only afterwards.
+Inside a block bets are placed minute by minute. A minute's outcome is the sum over its rows divided by the
+rows that a whole minute can have, not by those it has: busy minutes have more, and how many is known only
+afterwards. The labels of its last rows reach 60 s further, hence two lanes for rows a second: of the even and
+of the odd minutes.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ import numpy.typing as npt
 from volspike.evaluation.enough import BLOCK_S
 from volspike.evaluation.scores import log_losses
 from volspike.labels.targets import HORIZON_S
+from volspike.monitoring.betting import BETS, nested_log_factors
 
-LOSS_CLIP_NATS = 4.0
-SETTLED_BLOCKS = 10
+LEAST_STAKE_NATS = 2.0
+_STEPS = BLOCK_S // HORIZON_S - 1
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
@@ -43,30 +46,43 @@ def counted(second: I8, left_out_s: int = HORIZON_S) -> npt.NDArray[np.bool_]:
     return late
 
 
-def block_means(second: I8, values: F8, step_s: int) -> BlockFigures:
-    """Return the mean of each block's values, rows that it lacks counting as 0.
+def minute_bets(second: I8, outcomes: F8, step_s: int) -> BlockFigures:
+    """Return the log-factors of bets on rows, placed minute by minute and settled by the block.
 
     Parameters
     ----------
     second : int64[n]
         Epoch second of each row, ascending.
-    values : float64[n]
-        One value a row.
+    outcomes : float64[n]
+        One for each row, at least -1.
     step_s : int
         Seconds from one row to the next where none is missing.
+
+    Returns
+    -------
+    BlockFigures
+        Of each block with a row that counts, ``value`` float64[b, bets].
     """
     kept = counted(second)
     block, of = np.unique(second[kept] // BLOCK_S, return_inverse=True)
-    whole = (BLOCK_S - HORIZON_S) / step_s
-    return BlockFigures(block, np.bincount(of, values[kept], len(block)) / whole)
+    if not len(block):
+        return BlockFigures(block, np.zeros((0, len(BETS))))
+    minute = second[kept] % BLOCK_S // HORIZON_S - 1
+    share = outcomes[kept] * min(1.0, step_s / HORIZON_S)
+    means = np.bincount(of * _STEPS + minute, share, len(block) * _STEPS).astype(np.float64, copy=False)
+    lanes = 1 if step_s >= HORIZON_S else 2
+    return BlockFigures(block, nested_log_factors(means.reshape(len(block), _STEPS), lanes))
 
 
-def loss_differences(y: Labels, worse: F8, better: F8) -> F8:
-    """Return by how much one log-loss exceeds the other in each row, clipped to 4 nats, float64[n].
+def loss_outcomes(y: Labels, worse: F8, better: F8) -> F8:
+    """Return by how much one log-loss exceeds the other, in units of what is at stake in the row, float64[n].
 
-    4 nats are a factor of 55 between the two probabilities of what happened. Sound models do not differ by as
-    much, so nothing of a real advantage is lost, while a single row at a probability of 1e-12 would outweigh
-    a week. A lower clip would pay those who bet on calm: spikes are where the differences are large.
+    At stake is the larger of the two differences that the row's label may bring, spike or none, and 2 nats at
+    least (a factor of 7 between two probabilities). It is known before the label is, so nothing has to be
+    clipped: an outcome lies in -1 to 1, and its mean has the sign that the difference's has. It is the same
+    for both sides, so of two models that are wrong alike neither is favoured. And it is the row's own: no
+    quiet day makes the stakes of the day behind it larger than they can bear, and a watch that begins later
+    bets the same. A row at a probability of 1e-12 counts once, and does not outweigh a week.
 
     Parameters
     ----------
@@ -75,26 +91,10 @@ def loss_differences(y: Labels, worse: F8, better: F8) -> F8:
     worse, better : float64[n]
         Probabilities; above 0 the first one's loss is the larger.
     """
-    difference = log_losses(y, worse) - log_losses(y, better)
-    return np.clip(difference, -LOSS_CLIP_NATS, LOSS_CLIP_NATS)
-
-
-def scaled(values: F8, most: float) -> F8:
-    """Return outcomes in [-1, 1]: each value over the most extreme one before it.
-
-    The scale of a block is known when the block begins, as betting asks for, and only a new record is
-    clipped. While fewer than 10 blocks have been seen it is ``most``.
-
-    Parameters
-    ----------
-    values : float64[b]
-        Values of the blocks in order.
-    most : float
-        What no value exceeds.
-    """
-    record = np.maximum.accumulate(np.abs(values))
-    scale = np.full(len(values), most)
-    scale[SETTLED_BLOCKS:] = record[SETTLED_BLOCKS - 1 : -1]
-    scale[scale <= 0.0] = most
-    outcomes: F8 = np.clip(values, -scale, scale) / scale
+    of_spike, of_none = (
+        log_losses(label, worse) - log_losses(label, better)
+        for label in (np.ones(len(y), np.bool_), np.zeros(len(y), np.bool_))
+    )
+    stake = np.maximum(np.maximum(np.abs(of_spike), np.abs(of_none)), LEAST_STAKE_NATS)
+    outcomes: F8 = np.where(y, of_spike, of_none) / stake
     return outcomes

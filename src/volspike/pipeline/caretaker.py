@@ -46,12 +46,14 @@ from volspike.pipeline.grading_topics import TopicGrader
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import Figures, figures_of, mend_journal, promote, retire, served_manifest
 from volspike.pipeline.retraining import Request
-from volspike.pipeline.trial import try_challenger, watch_champion
+from volspike.pipeline.trial import EVERY_S, try_challenger, watch_champion
 
 HOUR_NS = 3_600_000_000_000
 NS = 1_000_000_000
-# Half hours behind it are not tested any more: it bounds the work, and makes alarms rarer if anything.
+# Half hours behind it are not tested any more: it bounds the work. What is bet on a half hour does not depend
+# on where a watch begins, given the day before it, so it makes alarms rarer if anything.
 WATCH_DAYS = 14
+LEAD_IN_S = 86_400
 BY_ALARM, BY_SCHEDULE, BY_TRIAL = "drift alarm", "schedule", "trial"
 BY_OUTCOMES, BY_FEATURES = "outcomes", "features"
 
@@ -164,15 +166,17 @@ class Caretaker:
         if champion is None:
             return
         since_s = now_ns // NS - round(max(self._settings.trial_days, WATCH_DAYS) * 86_400)
-        rows = self._ledger.rows(standing.product, since_s)
-        self._watch(standing, champion, rows, now_ns)
+        rows = self._ledger.rows(standing.product, since_s - LEAD_IN_S, EVERY_S)
+        self._watch(standing, champion, rows, since_s, now_ns)
         if standing.challenger is not None:
             self._try(standing, standing.challenger, champion, rows, now_ns)
 
-    def _watch(self, standing: Standing, champion: Manifest, rows: GradedRows, now_ns: int) -> None:
+    def _watch(
+        self, standing: Standing, champion: Manifest, rows: GradedRows, since_s: int, now_ns: int
+    ) -> None:
         if _alarm_of(self._journal(standing), champion) is not None:
             return
-        verdict = watch_champion(rows, champion, self._settings.false_alarm_days)
+        verdict = watch_champion(rows, champion, self._settings.false_alarm_days, since_s)
         if verdict.alarm:
             detail: Figures = {test.name: test.figure for test in verdict.tests if test.alarm}
             served = Entry(champion.name, champion.version)

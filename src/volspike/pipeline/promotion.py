@@ -33,7 +33,7 @@ from volspike.monitoring.journal import (
 from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.home import Home
 from volspike.pipeline.training import LIVE_TARGET
-from volspike.pipeline.trial import try_challenger
+from volspike.pipeline.trial import EVERY_S, try_challenger
 
 Figures = dict[str, float | int | str | bool | None]
 _FOUND = "found in place and not told: training did it, or a process ended in between"
@@ -188,7 +188,7 @@ def compare_now(home: Home, settings: Settings, standing: Standing) -> Compariso
     ledger = Ledger(home.ledger)
     newest_s = ledger.newest_s(standing.product)
     since_s = 0 if newest_s is None else newest_s - round(settings.trial_days * 86_400)
-    return try_challenger(ledger.rows(standing.product, since_s), champion, challenger)
+    return try_challenger(ledger.rows(standing.product, since_s, EVERY_S), champion, challenger)
 
 
 def served_manifest(home: Home, settings: Settings, standing: Standing) -> Manifest | None:

@@ -1,4 +1,7 @@
-"""What the graded ledger says of a product's models: drift of the champion, trial of the challenger."""
+"""What the graded ledger says of a product's models: drift of the champion, trial of the challenger.
+
+Of ten seconds the first row is judged alone; alerts are those that these rows would raise.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,12 @@ from volspike.monitoring.contender import Contender
 from volspike.monitoring.graded import F8, GradedRows
 from volspike.monitoring.outcome_watch import OutcomeVerdict, watch_outcomes
 
+EVERY_S = 10
 
-def watch_champion(rows: GradedRows, champion: Manifest, false_alarm_days: float) -> OutcomeVerdict:
+
+def watch_champion(
+    rows: GradedRows, champion: Manifest, false_alarm_days: float, since_s: int = 0
+) -> OutcomeVerdict:
     """Test the champion on the rows that it has predicted itself, out of sample.
 
     Parameters
@@ -24,22 +31,25 @@ def watch_champion(rows: GradedRows, champion: Manifest, false_alarm_days: float
         What it is, and where its alerts open.
     false_alarm_days : float
         At least so many days of covered time pass, on average, until a false alarm.
+    since_s : int
+        Where the watch begins, epoch second; see ``watch_outcomes``.
     """
+    rows = rows.thinned(EVERY_S)
     own = rows.where((rows.version == champion.version) & ~rows.in_sample & ~rows.fallback)
     model = _contender(own, own.p, own.sigma_bps, champion)
     reference = _contender(own, own.reference_p, own.reference_sigma_bps, champion)
-    return watch_outcomes(own.graded, model, reference, false_alarm_days)
+    return watch_outcomes(own.graded, model, reference, false_alarm_days, since_s)
 
 
-def try_challenger(rows: GradedRows, champion: Manifest, challenger: Manifest) -> Comparison:
+def try_challenger(
+    rows: GradedRows, champion: Manifest, challenger: Manifest, *, intervals: bool = True
+) -> Comparison:
     """Compare a challenger with the champion on the rows that both have scored, out of sample of both.
 
-    Rows that the reference answered in the champion's place count: that is what was served.
+    Rows that the reference answered in the champion's place count: that is what was served. Without
+    ``intervals`` the report has none; the decision is the same.
     """
-    first_ns, last_ns = challenger.training.span_ns
-    trained = (rows.second >= first_ns // 1_000_000_000) & (rows.second <= last_ns // 1_000_000_000 + 1)
-    both = (rows.version == champion.version) & (rows.challenger_version == challenger.version)
-    own = rows.where(both & ~rows.in_sample & ~trained)
+    own = tried_rows(rows, champion, challenger)
     floor_bps = increment_bps(champion.increment, float(own.mid[-1])) if len(own) else 0.0
     return compare_contenders(
         own.graded,
@@ -47,7 +57,17 @@ def try_challenger(rows: GradedRows, champion: Manifest, challenger: Manifest) -
         _contender(own, own.p, own.sigma_bps, champion),
         _contender(own, own.challenger_p, own.challenger_sigma_bps, challenger),
         floor_bps,
+        intervals=intervals,
     )
+
+
+def tried_rows(rows: GradedRows, champion: Manifest, challenger: Manifest) -> GradedRows:
+    """Return the rows that a trial is held on: both have scored them, in sample of neither."""
+    rows = rows.thinned(EVERY_S)
+    first_ns, last_ns = challenger.training.span_ns
+    trained = (rows.second >= first_ns // 1_000_000_000) & (rows.second <= last_ns // 1_000_000_000 + 1)
+    both = (rows.version == champion.version) & (rows.challenger_version == challenger.version)
+    return rows.where(both & ~rows.in_sample & ~trained)
 
 
 def _contender(rows: GradedRows, p: F8, sigma_bps: F8, manifest: Manifest) -> Contender:
