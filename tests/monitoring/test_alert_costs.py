@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from volspike.evaluation.episodes import AlertSpan, GradedSeconds, score_episodes
+from volspike.evaluation.episodes import AlertSpan, GradedSeconds, open_alerts, score_episodes
 from volspike.monitoring.alert_costs import cost_differences
 
 
@@ -47,3 +49,26 @@ def test_without_a_label_there_is_no_block() -> None:
     rows = market(3_600, [600])
     blank = GradedSeconds(rows.second, rows.run, np.full(len(rows.spike), -1, np.int8))
     assert len(cost_differences(blank, [AlertSpan(3_900, 3_950)], []).block) == 0
+
+
+@given(
+    st.lists(st.integers(100, 5_300), max_size=8, unique=True),
+    st.lists(st.integers(0, 5_390), min_size=1, max_size=8, unique=True),
+    st.integers(1, 900),
+)
+@example([1_830], [1_795], 60)  # warned of in the last seconds of its block, and known only in the next
+@example([1_790], [1_845], 60)  # missed so far at the end of its block
+def test_what_a_look_at_the_end_of_a_block_finds_no_later_look_takes_back(
+    onsets: list[int], opened: list[int], length_s: int
+) -> None:
+    rows = market(3_600, onsets)
+    p = np.zeros(len(rows.second))
+    for at in opened:
+        p[at : at + length_s] = 1.0
+    figures = []
+    for stop in (1_800, 3_600, 5_400):
+        seen = GradedSeconds(rows.second[:stop], rows.run[:stop], rows.spike[:stop])
+        alerts = open_alerts(seen.second, seen.run, p[:stop], 0.5, 0.4)
+        figures.append(cost_differences(seen, alerts, []).value.tolist())
+    assert figures[0] == figures[2][:1]
+    assert figures[1] == figures[2][:2]

@@ -25,7 +25,13 @@ from volspike.labels.targets import HORIZON_S
 from volspike.monitoring.betting import log_e_path, log_factors
 from volspike.monitoring.contender import Contender
 from volspike.monitoring.gate import ALPHA, Condition, judge
-from volspike.monitoring.paired_blocks import LOSS_CLIP_NATS, block_means, loss_differences, scaled
+from volspike.monitoring.paired_blocks import (
+    LOSS_CLIP_NATS,
+    BlockFigures,
+    block_means,
+    loss_differences,
+    scaled,
+)
 
 F8 = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]
@@ -139,7 +145,7 @@ def compare_contenders(
     blocks = make_blocks(second) if intervals else None
     evidence = count_evidence(second, rows.run[both], rows.spike[both])
     loss = _mean_gain(log_losses(y, ours.p), log_losses(y, theirs.p), blocks)
-    path = _e_path(y, theirs.p, ours.p, rows, both)
+    path = evidence_path(rows, champion, challenger).value
     sides = [_score(rows, both, realised, side, floor_bps) for side in (theirs, ours)]
     log_e = float(path[-1]) if len(path) else None
     return Comparison(
@@ -168,11 +174,15 @@ def _rows_of(side: Contender, kept: Labels) -> Contender:
     return replace(side, p=side.p[kept], sigma_bps=None if side.sigma_bps is None else side.sigma_bps[kept])
 
 
-def _e_path(y: Labels, champion: F8, challenger: F8, rows: GradedSeconds, both: Labels) -> F8:
-    """Return the log e-value that the challenger is better after each block, float64[b]."""
-    difference = loss_differences(y, champion, challenger)
-    value = block_means(rows.second[both], difference, rows.step_s).value
-    return log_e_path(log_factors(scaled(value, LOSS_CLIP_NATS)))
+def evidence_path(rows: GradedSeconds, champion: Contender, challenger: Contender) -> BlockFigures:
+    """Return the log e-value that the challenger is better after each block; see ``compare_contenders``.
+
+    A look at the end of a block finds the figure of that block: what comes later changes none before it.
+    """
+    both = (rows.spike >= 0) & champion.told & challenger.told
+    difference = loss_differences(rows.spike[both] == 1, champion.p[both], challenger.p[both])
+    means = block_means(rows.second[both], difference, rows.step_s)
+    return BlockFigures(means.block, log_e_path(log_factors(scaled(means.value, LOSS_CLIP_NATS))))
 
 
 def _mean_difference(y: Labels, challenger: F8, champion: F8) -> float:

@@ -31,15 +31,15 @@ def watch_champion(rows: GradedRows, champion: Manifest, false_alarm_days: float
     return watch_outcomes(own.graded, model, reference, false_alarm_days)
 
 
-def try_challenger(rows: GradedRows, champion: Manifest, challenger: Manifest) -> Comparison:
+def try_challenger(
+    rows: GradedRows, champion: Manifest, challenger: Manifest, *, intervals: bool = True
+) -> Comparison:
     """Compare a challenger with the champion on the rows that both have scored, out of sample of both.
 
-    Rows that the reference answered in the champion's place count: that is what was served.
+    Rows that the reference answered in the champion's place count: that is what was served. Without
+    ``intervals`` the report has none; the decision is the same.
     """
-    first_ns, last_ns = challenger.training.span_ns
-    trained = (rows.second >= first_ns // 1_000_000_000) & (rows.second <= last_ns // 1_000_000_000 + 1)
-    both = (rows.version == champion.version) & (rows.challenger_version == challenger.version)
-    own = rows.where(both & ~rows.in_sample & ~trained)
+    own = tried_rows(rows, champion, challenger)
     floor_bps = increment_bps(champion.increment, float(own.mid[-1])) if len(own) else 0.0
     return compare_contenders(
         own.graded,
@@ -47,7 +47,16 @@ def try_challenger(rows: GradedRows, champion: Manifest, challenger: Manifest) -
         _contender(own, own.p, own.sigma_bps, champion),
         _contender(own, own.challenger_p, own.challenger_sigma_bps, challenger),
         floor_bps,
+        intervals=intervals,
     )
+
+
+def tried_rows(rows: GradedRows, champion: Manifest, challenger: Manifest) -> GradedRows:
+    """Return the rows that a trial is held on: both have scored them, in sample of neither."""
+    first_ns, last_ns = challenger.training.span_ns
+    trained = (rows.second >= first_ns // 1_000_000_000) & (rows.second <= last_ns // 1_000_000_000 + 1)
+    both = (rows.version == champion.version) & (rows.challenger_version == challenger.version)
+    return rows.where(both & ~rows.in_sample & ~trained)
 
 
 def _contender(rows: GradedRows, p: F8, sigma_bps: F8, manifest: Manifest) -> Contender:
