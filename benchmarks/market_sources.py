@@ -105,7 +105,7 @@ def synthetic_tables(market: SyntheticMarket) -> dict[str, list[FeatureTable]]:
         product = tick.product
         if product not in stages:
             since_ns[product] = tick.event_ns
-            stages[product] = BatchStage(_first(tick), CORE)
+            stages[product] = BatchStage(first_tick(tick), CORE)
         rows[product].append(
             (TICK, position, 0, tick.event_ns, since_ns[product], *_quote(tick), False)  # ADMITTED_COLUMNS
         )
@@ -135,7 +135,8 @@ def _quote(tick: MarketTick) -> tuple[int, int, int, int]:
     return tick.bid, tick.ask, tick.bid_size, tick.ask_size
 
 
-def _first(tick: MarketTick) -> Tick:
+def first_tick(tick: MarketTick) -> Tick:
+    """Return what a batch stage asks of the first tick of a product."""
     return Tick(
         product=tick.product,
         feed=FEED,
