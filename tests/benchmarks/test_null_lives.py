@@ -21,28 +21,42 @@ from benchmarks.whole_lives import DAY_S, NS, START_S, Days, Life, feature_table
 
 from benchmarks import null_lives
 from volspike.features.table import FeatureTable
-from volspike.monitoring.graded import BLOCK_S, GradedRows
+from volspike.monitoring.graded import BLOCK_S
 from volspike.monitoring.outcome_watch import TESTS
 from volspike.pipeline.trial import try_challenger, watch_champion
 
 DAYS = Days(champion=0.5, challenger=0.6, end=1.5)
-CHANGE_S = round(0.55 * DAY_S)
+CHANGED_S = START_S + round(0.65 * DAY_S)
 
 
 @pytest.fixture(scope="module")
 def life() -> Life:
-    """A market that changes behind the training of its champion, which is found out."""
-    return live(0, CHANGE_S, DAYS)
+    """A market that does not change."""
+    return live(0, NEVER_S, DAYS)
 
 
-def blocks(rows: GradedRows) -> list[int]:
-    return np.unique(rows.second // BLOCK_S).tolist()
+@pytest.fixture(scope="module")
+def found_out(life: Life) -> Life:
+    """Return it with a champion that says a tenth of what it said, from a time on."""
+    p = np.where(life.rows.second < CHANGED_S, life.rows.p, 0.1 * life.rows.p)
+    return replace(life, rows=replace(life.rows, p=p))
+
+
+@pytest.fixture(scope="module")
+def outdone(life: Life) -> Life:
+    """Return it with a champion that says far too much, and nearly always the same."""
+    odds = 10.0 * (life.rows.p / (1.0 - life.rows.p)) ** 0.1
+    return replace(life, rows=replace(life.rows, p=odds / (1.0 + odds)))
+
+
+def blocks(life: Life) -> list[int]:
+    return np.unique(life.rows.second // BLOCK_S).tolist()
 
 
 def test_it_runs_and_writes_its_tables(tmp_path: Path) -> None:
     page = tmp_path / "rates.md"
     alarms, promotions, power = main(["null_lives", "--quick", "--markdown", str(page)])["null_lives"]
-    assert page.read_text().count("| ---: |") == 3
+    assert page.read_text().count("**Whole markets ") == 3
     assert [row[0] for row in alarms["rows"]][3:] == list(TESTS)
     for row in alarms["rows"][2:]:
         assert int(row[1]) + int(row[4]) == 2
@@ -72,37 +86,35 @@ def test_the_ledger_begins_behind_the_training_and_the_trial_behind_that_of_the_
     assert set(rows.version) == {champion.version}
 
 
-def test_the_alarm_found_by_halving_is_the_first_of_all_looks(life: Life) -> None:
-    looks = {block: null_lives._watched(life, upto(life.rows, block)) for block in blocks(life.rows)}
-    alarmed = [block for block, verdict in looks.items() if verdict.alarm]
-    assert alarmed
-    tests = tuple(test.name for test in looks[alarmed[0]].tests if test.alarm)
-    assert first_alarm(life) == (alarmed[0], tests)
-    assert alarmed == [block for block in looks if block >= alarmed[0]]
-    ended = looks[alarmed[-1]]
-    for block, verdict in looks.items():
-        for test, last in zip(verdict.tests, ended.tests, strict=True):
-            assert test.log_e_most is None or test.log_e_most <= last.log_e_most + 1e-9, (block, test.name)
-
-
-def test_a_market_that_stands_still_long_enough_for_no_look_has_no_alarm(life: Life) -> None:
-    first = first_alarm(life)[0]
-    assert first is not None
-    assert first_alarm(replace(life, rows=upto(life.rows, first - 1))) == (None, ())
-
-
-def test_the_promotion_is_the_first_of_all_looks(life: Life) -> None:
-    # The champion swapped with what it was worth an hour ago loses to its challenger in no time.
-    assert life.challenger is not None
-    worse = replace(life.rows, p=np.clip(np.roll(life.rows.p, 1_800), 0.01, 0.99))
-    lived = replace(life, rows=worse)
-    champion, challenger = life.champion.manifest, life.challenger.manifest
+def test_the_alarm_found_by_halving_is_the_first_of_all_looks(found_out: Life) -> None:
     looks = {
-        block: try_challenger(upto(worse, block), champion, challenger, intervals=False).promote
-        for block in blocks(worse)
+        block: null_lives._watched(found_out, upto(found_out.rows, block)) for block in blocks(found_out)
     }
-    assert any(looks.values())
-    assert first_promotion(lived) == next(block for block, promoted in looks.items() if promoted)
+    alarmed = [block for block, verdict in looks.items() if verdict.alarm]
+    assert CHANGED_S // BLOCK_S < alarmed[0] < max(looks)
+    tests = tuple(test.name for test in looks[alarmed[0]].tests if test.alarm)
+    assert first_alarm(found_out) == (alarmed[0], tests)
+    assert alarmed == [block for block in looks if block >= alarmed[0]]
+    # One look at the end finds all that any look has found.
+    for verdict in looks.values():
+        for test, last in zip(verdict.tests, looks[max(looks)].tests, strict=True):
+            assert test.log_e_most is None or test.log_e_most <= last.log_e_most + 1e-9, test.name
+    before = replace(found_out, rows=upto(found_out.rows, alarmed[0] - 1))
+    assert first_alarm(before) == (None, ())
+
+
+def test_the_promotion_is_the_first_of_all_looks(life: Life, outdone: Life) -> None:
+    assert life.challenger is not None
+    champion, challenger = life.champion.manifest, life.challenger.manifest
+
+    def promotes(block: int) -> bool:
+        seen = upto(outdone.rows, block)
+        return try_challenger(seen, champion, challenger, intervals=False).promote
+
+    promoting = [block for block in blocks(outdone) if promotes(block)]
+    assert blocks(outdone)[0] < promoting[0] < blocks(outdone)[-1]
+    assert first_promotion(outdone) == promoting[0]
+    assert first_promotion(replace(outdone, rows=upto(outdone.rows, promoting[0] - 1))) is None
 
 
 def test_a_claim_holds_of_a_model_whose_figure_lies_beyond(life: Life) -> None:
