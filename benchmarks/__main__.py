@@ -16,8 +16,8 @@ from benchmarks.sheet import Sheet
 from volspike.cli.output import configure_logging
 
 NAMES = ("batch_features", "live_step", "replay", "inference", "bytes_to_prediction")
-# Not among "all": kafka needs Java and Maven, and as long as the others together; the last two time nothing.
-NAMED_ONLY = ("kafka", "beside_retraining", "realism", "drift_rates")
+# Not among "all": kafka needs Java and Maven, and as long as the others together; the last three time none.
+NAMED_ONLY = ("kafka", "beside_retraining", "realism", "drift_rates", "null_lives")
 ASKED = f"which benchmarks; default: all but {', '.join(NAMED_ONLY)}"
 
 
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--quick", action="store_true", help="a short smoke run; its times mean nothing")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument(
-        "--markdown", type=Path, help="write the tables of realism or drift_rates to this file"
+        "--markdown", type=Path, help="write the tables of realism, drift_rates or null_lives to this file"
     )
     given = parser.parse_args(arguments)
     # All figures are for one core; polars reads this when it is first imported.

@@ -105,7 +105,7 @@ def synthetic_tables(market: SyntheticMarket) -> dict[str, list[FeatureTable]]:
         product = tick.product
         if product not in stages:
             since_ns[product] = tick.event_ns
-            stages[product] = BatchStage(_first(tick), CORE)
+            stages[product] = BatchStage(first_tick(tick), CORE)
         place = (TICK, position, 0, tick.event_ns, since_ns[product])
         rows[product].append((*place, *_quote(tick), False, *_trade(tick)))  # ADMITTED_COLUMNS
         if len(rows[product]) == _SEVERAL:
@@ -139,7 +139,8 @@ def _trade(tick: MarketTick) -> tuple[int, int, int]:
     return tick.price, tick.size, UNKNOWN
 
 
-def _first(tick: MarketTick) -> Tick:
+def first_tick(tick: MarketTick) -> Tick:
+    """Return what a batch stage asks of the first tick of a product."""
     return Tick(
         product=tick.product,
         feed=FEED,

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from benchmarks.changing_market import ChangingMarket
 
-from changing_market import ChangingMarket
 from volspike.bus.embedded import EmbeddedLog
 from volspike.clock import SimulatedClock, SystemClock
 from volspike.config import Settings

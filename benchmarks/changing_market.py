@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from volspike.simulation.market import GroundTruth, MarketBreak, MarketEvent, MarketTick
+
+I8 = npt.NDArray[np.int64]
 
 NS = 1_000_000_000
 EVERY_S = 2
@@ -27,7 +30,7 @@ class ChangingMarket:
     start_ns : int
         Time of the beginning.
     length_s, change_s : int
-        Length, and when it changes; a change beyond the length never comes.
+        Length, and when it changes; a change beyond the length never comes, one at 0 has always been.
     """
 
     products: Sequence[str] = ("BTC-USD",)
@@ -51,12 +54,16 @@ class ChangingMarket:
         for second in range(0, len(self._at_ns), EVERY_S):
             yield self._tick(second, int(self._at_ns[second]), 1_000 + second // EVERY_S)
 
+    def quotes(self) -> tuple[I8, I8]:
+        """Return times (ns) and bids (cents) of all ticks, int64[n] each; an ask is a cent above its bid."""
+        return self._at_ns[::EVERY_S], self._cents[::EVERY_S]
+
     def _tick(self, number: int, at_ns: int, trade_id: int) -> MarketTick:
         cents = int(self._cents[number])
         return MarketTick("BTC-USD", at_ns, cents, cents + 1, cents, 2, "buy", 10**6, 10**8, 10**8, trade_id)
 
     @staticmethod
-    def _bursts(rng: np.random.Generator, length_s: int, change_s: int) -> np.ndarray:
+    def _bursts(rng: np.random.Generator, length_s: int, change_s: int) -> npt.NDArray[np.bool_]:
         wild = np.zeros(length_s, np.bool_)
         at = 0
         while at < length_s:
