@@ -250,7 +250,7 @@ def test_a_product_that_goes_silent_has_its_last_block_and_does_not_hold_up_the_
 
 
 def test_what_is_written_twice_is_graded_once(log: EmbeddedLog, ledger: Ledger) -> None:
-    """A stage that has begun again writes what it had written: in the middle of a block, and across blocks."""
+    """A stage that has begun again writes again: in the middle of a block, and across blocks."""
     story = [each for each in STORY if each.record.product == "BTC-USD"]
     grader, third = TopicGrader(log, ledger), len(story) // 3
     for start, stop in ((0, third), (third // 2, 2 * third), (third // 2, third), (2 * third, len(story))):

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from volspike.models.mlflow_outbox import Waiting
 
-Sync = Annotated[bool, typer.Option("--sync", help="Tell MLflow what it has not been told yet, or has refused.")]
+Sync = Annotated[
+    bool, typer.Option("--sync", help="Tell MLflow what it has not been told yet, or has refused.")
+]
 
 
 def look_at_outbox(data_dir: Path, mlflow_uri: str, *, sync: bool, again: bool = False) -> Waiting:
