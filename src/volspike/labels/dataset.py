@@ -355,7 +355,7 @@ def spikes(sigma_future_bps: F8, tau_bps: F8) -> npt.NDArray[np.int8]:
 
 
 def join_datasets(parts: Sequence[Dataset]) -> Dataset:
-    """Join datasets of one kind that lie apart, in order of time; no covered stretch goes on from one to the next.
+    """Join datasets of one kind that lie apart, in order of time: no covered stretch spans two.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What MLflow is still to be told waits on disk, written whole or not at all, in order.
 
 mlflow-outbox/<number>-<what>/     one item: item.json, and the files that belong to it
-mlflow-outbox/refused/             items that MLflow refuses, with the reason; volspike models --sync tries them again
+mlflow-outbox/refused/             items that MLflow refuses, with the reason: see Outbox.try_again
 mlflow-outbox/reason.txt           why the last attempt failed
 """
 

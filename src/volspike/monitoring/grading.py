@@ -39,9 +39,9 @@ class _Product:
 class Grader:
     """Takes predictions and outcomes as they lie on their topics; gives blocks once they are complete.
 
-    The last prediction of a second stands for it. Late ones say nothing, and are passed over; so is what comes
-    again, or is not later than what has been graded. A block is complete when an outcome of a later one has
-    come: outcomes of one product come in order of event time. That of a product which has gone silent is,
+    The last prediction of a second stands for it. Late ones say nothing, and are passed over; so is what
+    comes again, or is not later than what has been graded. A block is complete when an outcome of a later one
+    has come: outcomes of one product come in order of event time. That of a product which has gone silent is,
     once outcomes of other products on the topics are an hour of event time past it.
     """
 

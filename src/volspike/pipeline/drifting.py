@@ -11,8 +11,8 @@ import numpy as np
 
 from volspike.clock import Clock
 from volspike.config import Settings
-from volspike.evaluation.page import check_page, write_page
 from volspike.errors import NotEnoughDataError
+from volspike.evaluation.page import check_page, write_page
 from volspike.exchange.candles import CandleTable
 from volspike.features.store import NEWEST_NS, finished_files, newest_rows
 from volspike.features.window import SECOND_NS
