@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,7 +17,14 @@ from kept_models import NS, Kept, graded_rows, noisy, write_ledger
 from made_bundles import FEED, PRODUCT, entry_of, make_bundle, spoil
 from volspike.errors import ModelError
 from volspike.evaluation.episodes import GradedSeconds
-from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
+from volspike.models.standing import (
+    Entry,
+    Standing,
+    change_standing,
+    crown_champion,
+    place_challenger,
+    standing_of,
+)
 from volspike.monitoring.graded import GradedRows
 from volspike.monitoring.journal import (
     CHALLENGER,
@@ -94,6 +102,28 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Models:
 def lines(kept: Kept) -> list[JournalEntry]:
     """Return what the journal has beyond the beginning of the trial."""
     return kept.journal()[2:]
+
+
+@pytest.mark.parametrize("market_ns", [2**62, 99_999_999_999_999_999_999_999])
+def test_a_start_that_a_wrong_clock_has_told_puts_off_none_that_follow(
+    market_ns: int, models: Models
+) -> None:
+    champion = entry_of(make_bundle(models.home.models, 1))
+    crown_champion(models.home.models, champion.name, champion.version)
+    change_standing(
+        models.home.models, PRODUCT, FEED, lambda now: msgspec.structs.replace(now, challenger=None)
+    )
+    append_entry(
+        models.home.journal,
+        JournalEntry(market_ns=market_ns, event=RETRAIN_STARTED, product=PRODUCT, feed=FEED, by="user"),
+    )
+    with Kept(models.home.root, retrain_every_hours=24.0) as kept:
+        kept.at(BEGIN_S + DAY_S - 1)
+        kept.caretaker().step()
+        assert not kept.asked
+        kept.at(BEGIN_S + DAY_S)
+        kept.caretaker().step()
+        assert [each.by for each in kept.asked] == ["schedule"]
 
 
 def test_a_better_challenger_is_promoted_once_and_a_second_caretaker_does_nothing(models: Models) -> None:

@@ -19,7 +19,7 @@ Sync = Annotated[
 
 
 def look_at_outbox(data_dir: Path, mlflow_uri: str, *, sync: bool, again: bool = False) -> Waiting:
-    """Return what MLflow has not been told; with ``sync`` it is told first, with ``again`` also the refused."""
+    """Return what MLflow has not been told; it is told with ``sync``, and the refused with ``again``."""
     from volspike.models.mlflow_client import Server
     from volspike.models.mlflow_outbox import Outbox
     from volspike.models.mlflow_sync import sync as tell_mlflow

@@ -228,7 +228,9 @@ class Caretaker:
         if not every_ns or standing.challenger is not None:
             return
         journal = self._journal(standing)
-        alarm, started = newest(journal, DRIFT_ALARM), newest(journal, RETRAIN_STARTED)
+        alarm = newest(journal, DRIFT_ALARM)
+        # One ahead of now, of a clock that was wrong, would put off all that follow.
+        started = newest([each for each in journal if each.market_ns <= now_ns + HOUR_NS], RETRAIN_STARTED)
         by = BY_SCHEDULE
         is_new = alarm is not None and (started is None or started.market_ns < alarm.market_ns)
         if is_new and self._is_of_served(alarm, standing):
