@@ -37,7 +37,7 @@ def retrain(
     home.require()
     kind = newest_kind(home, product, feed, settings.candle_source)
     clock = SystemClock()
-    # A market may run ahead of the clock, if it is simulated: then its rows do too, the last of them unwritten.
+    # A simulated market may run ahead of the clock: then its rows do too, the last of them not yet written.
     if market_ns is not None and market_ns > max(clock.market_ns(), kind.newest_ns) + DAY_NS:
         words = "it is over a day ahead of the clock and of the newest row"
         raise typer.BadParameter(words, param_hint="--market-ns")

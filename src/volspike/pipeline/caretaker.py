@@ -96,6 +96,7 @@ class Caretaker:
         self._report_drift = report_drift
         self._reader = JournalReader(home.journal)
         self._judged: dict[str, tuple[int | None, Standing]] = {}
+        self._mended: dict[str, Standing] = {}  # of which the journal tells all
 
     def step(self) -> None:
         """Do one round.
@@ -159,7 +160,9 @@ class Caretaker:
         return self._reader.of(standing.product, standing.feed)
 
     def _judge(self, standing: Standing, now_ns: int) -> None:
-        mend_journal(self._home, standing, now_ns)
+        if self._mended.get(standing.product) != standing:
+            mend_journal(self._home, standing, now_ns)
+            self._mended[standing.product] = standing
         champion = served_manifest(self._home, self._settings, standing)
         if champion is None:
             return
