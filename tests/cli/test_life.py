@@ -26,6 +26,7 @@ from volspike.monitoring.journal import (
     CHALLENGER,
     DRIFT_ALARM,
     PROMOTED,
+    RETRAIN_FAILED,
     RETRAIN_STARTED,
     ROLLED_BACK,
     JournalEntry,
@@ -33,6 +34,7 @@ from volspike.monitoring.journal import (
     read_journal,
 )
 from volspike.pipeline.home import Home
+from volspike.pipeline.stored_data import newest_kind
 from whole_runs import finished, one_line_failure, start, tree, volspike, wait_until
 
 OTHER = "ETH-USD"
@@ -232,6 +234,28 @@ def test_retrain_puts_a_challenger_into_the_shadow(trained: Callable[[], Path]) 
     ]
     assert (made.path(home.models) / "card.md").exists()
     assert made.name in ran.report["mlflow"]
+
+
+@pytest.mark.parametrize("market_ns", [-1, 2**62, 99_999_999_999_999_999_999_999])
+def test_a_market_time_that_can_not_be_is_wrong_usage(
+    market_ns: int, trained: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(trained())
+    monkeypatch.setattr("volspike.pipeline.limits.one_thread", lambda: None)  # it is for a process
+    ran = volspike("retrain", "--data-dir", home.root, "--market-ns", market_ns)
+    assert ran.code == 2
+    assert "--market-ns" in ran.err
+    assert read_journal(home.journal) == []
+
+
+def test_days_that_hold_no_row_are_told_and_not_ignored(trained: Callable[[], Path]) -> None:
+    """The market is a day ahead of what is stored: its last minutes hold nothing."""
+    home = Home(trained())
+    day_ns = 86_400 * 10**9
+    market_ns = newest_kind(home, PRODUCT, FEED).newest_ns + day_ns
+    ran = finished(start("retrain", "--data-dir", home.root, "--days", 0.065, "--market-ns", market_ns))
+    assert f"{PRODUCT} on {FEED}: no row is of " in one_line_failure(ran)
+    assert [each.event for each in read_journal(home.journal)] == [RETRAIN_STARTED, RETRAIN_FAILED]
 
 
 def test_retrain_without_rows_is_told(home: Home) -> None:

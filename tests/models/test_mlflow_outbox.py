@@ -97,7 +97,23 @@ def test_a_refused_item_keeps_its_reason_and_its_number(tmp_path: Path) -> None:
     assert outbox.put("aliases", ALIASES, {}) == "000002-aliases"
     (refused,) = outbox.refused()
     assert (refused / "reason.txt").read_text() == "no such thing\n"
-    assert outbox.waiting().words.endswith(f"1 item waits for ever, refused: see {OUTBOX}/refused")
+    assert outbox.waiting().words.endswith(
+        f"1 refused: see {OUTBOX}/refused; volspike models --sync tries again"
+    )
+    outbox.try_again()
+    assert [each.name for each in outbox.items()] == ["000001-aliases", "000002-aliases"]
+    assert (outbox.read(outbox.items()[0]), outbox.refused()) == (ALIASES, [])
+    outbox.try_again()
+
+
+def test_a_stray_file_that_is_named_like_an_item_is_passed_over(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.put("aliases", ALIASES, {})
+    for name in ("000000-notes", "000002-aliases"):
+        (tmp_path / OUTBOX / name).write_text("a stray file")
+    assert outbox.put("aliases", ALIASES, {}) == "000003-aliases"
+    assert [each.name for each in outbox.items()] == ["000001-aliases", "000003-aliases"]
+    assert outbox.waiting().items == 2
 
 
 def test_only_one_process_sends(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from told_mlflow import FEED, PRODUCT, Seen, model, seen, tell_standing, trained
 
+from volspike.cli.mlflow_outbox import look_at_outbox
 from volspike.models.mlflow_aliases import alias_of
 from volspike.models.mlflow_client import DATABASE, open_mlflow
 from volspike.models.mlflow_items import Aliases
@@ -127,6 +128,25 @@ def test_fault_43_while_the_disk_of_the_database_is_full_all_waits_and_nothing_f
     assert ran.stdout.startswith("1 item waits for MLflow, as ")
     assert sync(data_dir, None).waiting.words == ""
     assert told(data_dir, "full") == WHOLE
+
+
+def test_an_experiment_that_was_deleted_is_restored_and_what_follows_is_told(data_dir: Path) -> None:
+    trained(data_dir, "before it", model("before it"))
+    assert sync(data_dir, None).waiting.words == ""
+    with open_mlflow(data_dir) as client:
+        client.delete_experiment(client.get_experiment_by_name("volspike").experiment_id)
+    trained(data_dir, "behind it", model("behind it"))
+    assert sync(data_dir, None).waiting.words == ""
+    assert told(data_dir, "before it") == told(data_dir, "behind it") == WHOLE
+
+
+def test_what_was_refused_is_told_by_the_verb_that_tries_again(data_dir: Path) -> None:
+    trained(data_dir, "refused", model("refused"))
+    outbox = Outbox(data_dir)
+    outbox.refuse(outbox.items()[0], "the experiment was deleted")
+    assert look_at_outbox(data_dir, "", sync=True).refused == 1
+    assert look_at_outbox(data_dir, "", sync=True, again=True).words == ""
+    assert told(data_dir, "refused") == WHOLE
 
 
 def test_the_aliases_follow_the_standing(data_dir: Path, client: Any) -> None:

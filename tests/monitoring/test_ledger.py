@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,43 @@ def test_what_is_older_is_forgotten(ledger: Ledger) -> None:
     ledger.forget(BLOCKS[2].start_s)
     for product in ("BTC-USD", "ETH-USD"):
         assert_same(ledger.rows(product), joined(BLOCKS[2:]))
+
+
+def test_a_directory_is_read_again_only_when_it_has_changed(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    glob = Path.glob
+
+    def noted(path: Path, pattern: str) -> Iterator[Path]:
+        listed.append(path.name)
+        return glob(path, pattern)
+
+    monkeypatch.setattr(Path, "glob", noted)
+    for block in BLOCKS:
+        ledger.add(block)
+    listed.clear()
+    for _ in range(3):
+        assert ledger.oldest_s("BTC-USD") == BLOCKS[0].start_s
+        assert ledger.newest_s("BTC-USD") == BLOCKS[-1].start_s
+    assert listed == ["BTC-USD"]
+    time.sleep(0.02)  # stamps of a file system are some milliseconds coarse
+    file_of(tmp_path, BLOCKS[0]).unlink()  # by hand, as is told of a damaged one
+    assert ledger.oldest_s("BTC-USD") == BLOCKS[1].start_s
+    time.sleep(0.02)
+    assert Ledger(tmp_path / "ledger").add(later := BLOCKS[-1]._replace(start_s=BLOCKS[-1].start_s + 1_800))
+    assert ledger.newest_s("BTC-USD") == later.start_s
+    ledger.forget(BLOCKS[2].start_s)
+    assert ledger.oldest_s("BTC-USD") == BLOCKS[2].start_s
+
+
+def test_a_block_that_can_not_be_deleted_is_told(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add(BLOCKS[0])
+    path = file_of(tmp_path, BLOCKS[0])
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ModelError, match=f"{path}: can't be written"):
+        ledger.forget(2**40)
 
 
 def _cut(content: bytes) -> bytes:

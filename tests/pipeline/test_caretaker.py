@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,7 +17,14 @@ from kept_models import NS, Kept, graded_rows, noisy, write_ledger
 from made_bundles import FEED, PRODUCT, entry_of, make_bundle, spoil
 from volspike.errors import ModelError
 from volspike.evaluation.episodes import GradedSeconds
-from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
+from volspike.models.standing import (
+    Entry,
+    Standing,
+    change_standing,
+    crown_champion,
+    place_challenger,
+    standing_of,
+)
 from volspike.monitoring.graded import GradedRows
 from volspike.monitoring.journal import (
     CHALLENGER,
@@ -29,6 +37,7 @@ from volspike.monitoring.journal import (
     JournalEntry,
     append_entry,
 )
+from volspike.pipeline import caretaker
 from volspike.pipeline.caretaker import trial_report
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import roll_back
@@ -94,6 +103,59 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Models:
 def lines(kept: Kept) -> list[JournalEntry]:
     """Return what the journal has beyond the beginning of the trial."""
     return kept.journal()[2:]
+
+
+@pytest.mark.parametrize("market_ns", [2**62, 99_999_999_999_999_999_999_999])
+def test_a_start_that_a_wrong_clock_has_told_puts_off_none_that_follow(
+    market_ns: int, models: Models
+) -> None:
+    champion = entry_of(make_bundle(models.home.models, 1))
+    crown_champion(models.home.models, champion.name, champion.version)
+    change_standing(
+        models.home.models, PRODUCT, FEED, lambda now: msgspec.structs.replace(now, challenger=None)
+    )
+    append_entry(
+        models.home.journal,
+        JournalEntry(market_ns=market_ns, event=RETRAIN_STARTED, product=PRODUCT, feed=FEED, by="user"),
+    )
+    with Kept(models.home.root, retrain_every_hours=24.0) as kept:
+        kept.at(BEGIN_S + DAY_S - 1)
+        kept.caretaker().step()
+        assert not kept.asked
+        kept.at(BEGIN_S + DAY_S)
+        kept.caretaker().step()
+        assert [each.by for each in kept.asked] == ["schedule"]
+
+
+def test_the_journal_is_mended_once_for_each_standing(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mended: list[Standing] = []
+    real = caretaker.mend_journal
+
+    def noted(home: Home, standing: Standing, market_ns: int) -> None:
+        mended.append(standing)
+        real(home, standing, market_ns)
+
+    monkeypatch.setattr(caretaker, "mend_journal", noted)
+    rows = models.rows(TRUE, WEAK)
+    half_hour = rows.second // 1_800
+    first, second, third = np.unique(half_hour)[:3].tolist()
+    write_ledger(models.home, rows.where(half_hour == first))
+    with Kept(models.home.root, retrain_every_hours=8_000.0) as kept:
+        kept.at(BEGIN_S + 3_600)
+        one = kept.caretaker()
+        one.step()
+        one.step()
+        write_ledger(models.home, rows.where(half_hour == second))
+        one.step()
+        assert mended == [models.standing]
+        # Another process promotes it, and dies before it has told.
+        crown_champion(models.home.models, models.challenger.name, models.challenger.version)
+        write_ledger(models.home, rows.where(half_hour == third))
+        one.step()
+        assert mended[1:] == [models.standing]
+        assert (PROMOTED, models.challenger.version, "found") in kept.events()
 
 
 def test_a_better_challenger_is_promoted_once_and_a_second_caretaker_does_nothing(models: Models) -> None:

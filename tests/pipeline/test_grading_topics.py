@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import volspike.pipeline.grading_topics as module
@@ -16,7 +17,8 @@ from volspike.errors import BusError, ModelError
 from volspike.monitoring.grading import GradedBlock
 from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.grading_topics import TopicGrader
-from volspike.records import Prediction
+from volspike.records import Outcome, Prediction
+from volspike.scoring.outcomes import outcome_of
 from volspike.testing.manual_clock import ManualClock
 
 PRODUCTS = ("BTC-USD", "ETH-USD", "SOL-USD")
@@ -191,6 +193,71 @@ def test_behind_what_retention_has_deleted_it_goes_on(log: EmbeddedLog, ledger: 
         assert 0 < len(rows) < len(plain)
         assert rows.second[-1] // 1_800 == max(plain) // 1_800
         assert_same(rows, rows_of([plain[second] for second in rows.second.tolist()]))
+
+
+def settled(told: list[Told]) -> list[Told]:
+    """Return what a product tells that goes silent, with every outcome: heartbeats let its minutes end."""
+    known = {each.record.prediction_id for each in told if isinstance(each.record, Outcome)}
+    open_ = [e.record for e in told if isinstance(e.record, Prediction) and e.record.id not in known]
+    matured = [made.event_ns + 61 * 10**9 for made in open_]
+    return told + [
+        Told(at_ns, outcome_of(made, 3.0, None, at_ns)) for at_ns, made in zip(matured, open_, strict=True)
+    ]
+
+
+def renamed(told: list[Told]) -> list[Told]:
+    """Return the same under other ids."""
+    replace = msgspec.structs.replace
+    return [
+        Told(
+            each.known_ns,
+            replace(each.record, id=f"later {each.record.id}")
+            if isinstance(each.record, Prediction)
+            else replace(each.record, prediction_id=f"later {each.record.prediction_id}"),
+        )
+        for each in told
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_product_that_goes_silent_has_its_last_block_and_does_not_hold_up_the_others(
+    seed: int, log: EmbeddedLog, ledger: Ledger
+) -> None:
+    quiet = settled(tell("BTC-USD", seed, 2_400))
+    later = renamed(tell("BTC-USD", 8, 3_000, START_S + 40_000))  # so the plain look sees the last block too
+    others = tell("ETH-USD", seed, 9_000)
+    told = sorted(quiet + others, key=lambda each: each.known_ns)
+    expected = {key: rows for key, rows in plain_blocks(quiet + later).items() if key[1] < START_S + 3_600}
+    rng, at, grader = random.Random(seed), 0, TopicGrader(log, ledger)
+    while at < len(told):
+        write(log, told[at : (at := at + rng.randrange(1, 400))])
+        grader.step()
+        if rng.random() < 0.5:
+            grader = TopicGrader(log, ledger)
+    rows = [row for _, block in sorted(expected.items()) for row in block]
+    assert len(rows) > 200
+    assert_same(ledger.rows("BTC-USD"), rows_of(rows))
+    cursor = ledger.cursor()
+    for topic in (PREDICTIONS, OUTCOMES):
+        first = log.read(topic.name, cursor[f"{topic.name}/0"], 1)[0]
+        assert first.key == "ETH-USD"
+        # The open block, and what is known a minute late: not the hours behind the silent one.
+        assert first.event_ns > (START_S + 2 * 3_600 - 60) * 10**9
+    # It comes back: a product like any other.
+    write(log, later)
+    grader.step()
+    assert ledger.newest_s("BTC-USD") == START_S + 39_600
+
+
+def test_what_is_written_twice_is_graded_once(log: EmbeddedLog, ledger: Ledger) -> None:
+    """A stage that has begun again writes again: in the middle of a block, and across blocks."""
+    story = [each for each in STORY if each.record.product == "BTC-USD"]
+    grader, third = TopicGrader(log, ledger), len(story) // 3
+    for start, stop in ((0, third), (third // 2, 2 * third), (third // 2, third), (2 * third, len(story))):
+        write(log, story[start:stop])
+        grader.step()
+    rows = [row for (of, _), block in sorted(BLOCKS.items()) if of == "BTC-USD" for row in block]
+    assert_same(ledger.rows("BTC-USD"), rows_of(rows))
 
 
 def test_several_partitions_are_all_read(tmp_path: Path, ledger: Ledger) -> None:

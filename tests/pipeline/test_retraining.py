@@ -32,6 +32,7 @@ from volspike.pipeline.beside import Beside
 from volspike.pipeline.home import Home
 from volspike.pipeline.retraining import Request, retrain
 from volspike.pipeline.served_models import unfit
+from volspike.pipeline.stored_data import newest_kind
 from whole_runs import LIMIT_S, finished, one_line_failure, settings_for, start, tree, wait_until
 
 SCRIPT = Path(killed_retraining.__file__)
@@ -147,7 +148,8 @@ def test_fault_42_a_process_that_dies_of_its_bounds_is_told_of_by_who_began_it(
     before = tree(home.models)
     monkeypatch.setenv(f"VOLSPIKE_{setting[0]}", setting[1])
     process = Beside(home, 60.0, lambda: 0.0)
-    process.retrain(Request(PRODUCT, FEED, "drift alarm", 4_000_000_000 * 10**9))
+    newest_ns = newest_kind(home, PRODUCT, FEED).newest_ns
+    process.retrain(Request(PRODUCT, FEED, "drift alarm", newest_ns))
     ended(process)
     assert events(home)[0] == RETRAIN_STARTED
     assert events(home)[1:] in ([RETRAIN_ABANDONED], [RETRAIN_FAILED])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from online_models import online_model
 from volspike.features.window import last_closed_second
 from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import Context, TrailingState
+from volspike.pipeline.learned_store import keep_learned, resume_learned
 from volspike.records import Mark
 from volspike.scoring.lineup import Lineup
 from volspike.scoring.scorer import Scorer
@@ -155,4 +157,60 @@ def test_a_scorer_without_learners_keeps_nothing() -> None:
     scorer = make_scorer()
     feed(scorer, random_stream(1)[:400])
     scorer.take_graded()
-    assert scorer.export_state()[0]["learning"] == {"waiting": [], "learned": {}}
+    assert scorer.export_state()[0]["learning"]["learned"] == {}
+    assert scorer.learned == {}
+
+
+def taught(pupil: Pupil) -> Pupil:
+    pupil.lessons = [[pupil.version]]
+    return pupil
+
+
+def serve(scorer: Scorer, predictor: Any, challenger: Any = None) -> None:
+    scorer.serve(Lineup(predictor, TinyPredictor("reference"), challenger=challenger))
+
+
+def test_a_model_that_is_rolled_back_to_goes_on_from_what_it_had_learned() -> None:
+    scorer = scorer_with(taught(Pupil("b")), taught(Pupil("a")))
+    serve(scorer, Pupil("b"))
+    # Trials come and go meanwhile, one of them of the previous model itself.
+    for challenger in ("c", "a", "d"):
+        serve(scorer, Pupil("b"), taught(Pupil(challenger)) if challenger != "a" else Pupil("a"))
+        assert set(scorer.learned["learned"]) == {"a", "b", challenger}
+    back = Pupil("a")
+    serve(scorer, back)
+    assert back.lessons == [["a"]]
+    again = Pupil("b")
+    serve(scorer, again)
+    assert again.lessons == [["b"]]
+
+
+def test_what_is_kept_is_of_the_previous_model_alone() -> None:
+    scorer = scorer_with(None, taught(Pupil("a")))
+    for version in ("b", "c"):
+        serve(scorer, taught(Pupil(version)))
+    assert set(scorer.learned["learned"]) == {"b", "c"}
+    serve(scorer, TinyPredictor("plain", "plain"))
+    assert set(scorer.learned["learned"]) == {"c"}
+    serve(scorer, TinyPredictor("other", "other"))
+    assert scorer.learned == {}
+
+
+@pytest.mark.parametrize("served", ["a", "b"])
+def test_a_rollback_behind_a_restart_or_during_it_finds_what_was_kept(served: str, tmp_path: Path) -> None:
+    scorer = scorer_with(None, taught(Pupil("a")))
+    serve(scorer, taught(Pupil("b")))
+    keep_learned(tmp_path, "BTC-USD", scorer)
+    pupils = {version: Pupil(version) for version in ("a", "b")}
+    restarted = scorer_with(None, pupils[served])
+    resume_learned(tmp_path, "BTC-USD", restarted)
+    for version in ("a", "b", "a"):
+        serve(restarted, Pupil(version))
+    assert restarted.learned["learned"] == {"a": {"lessons": [["a"]]}, "b": {"lessons": [["b"]]}}
+
+
+def test_what_was_kept_by_version_alone_is_still_read(tmp_path: Path) -> None:
+    (tmp_path / "BTC-USD.json").write_text('{"a": {"lessons": [["a"]]}}')
+    pupil = Pupil("a")
+    resume_learned(tmp_path, "BTC-USD", scorer_with(None, pupil))
+    assert pupil.lessons == [["a"]]

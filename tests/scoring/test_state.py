@@ -114,3 +114,21 @@ def test_sums_beyond_64_bits_survive() -> None:
     scoring.feed(random_stream(3, 900))
     state, _ = scoring.scorer.export_state()
     assert max(state["labeller"]["sum_sq"]) > 2**64
+
+
+@pytest.mark.parametrize(("version", "failures"), [("1", {"ValueError": 412}), ("2", {})])
+def test_failures_and_band_are_those_of_the_model_that_they_were_noted_of(
+    version: str, failures: dict[str, int]
+) -> None:
+    def scorer_of(predictor: TinyPredictor) -> Scorer:
+        trailing = TrailingState(TauSpec(mode="fixed"), 4.0, price_decimals=2)
+        return Scorer(Lineup(predictor, TinyPredictor("reference")), trailing, ManualClock())
+
+    failed = scorer_of(TinyPredictor("one", "1"))
+    failed._model.failures["ValueError"] = 412
+    failed._model.last_failure = "ValueError: no finite prediction"
+    state, predictions = failed.export_state()
+    other = scorer_of(TinyPredictor("one", version))
+    other.import_state(json.loads(json.dumps(state)), predictions)
+    assert other.failures == failures
+    assert other.model_state == (failed.model_state if failures else None)

@@ -24,10 +24,11 @@ from volspike.cli.output import (
 from volspike.cli.times import minute_given
 
 if TYPE_CHECKING:
+    from volspike.config import Settings
     from volspike.monitoring.data_quality import Finding
     from volspike.monitoring.drift_page import QualityRow
     from volspike.monitoring.drift_verdict import ColumnVerdict
-    from volspike.pipeline.drifting import DriftReport
+    from volspike.pipeline.drifting import DriftReport, DriftRequest
 
 MINUTE_NS = 60_000_000_000
 LEGEND = (
@@ -61,21 +62,27 @@ def drift(
         ),
     ] = None,
     fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit 1 if there is drift.")] = False,
+    bounded: Annotated[
+        bool,
+        typer.Option("--bounded", help="Give way to a job: in the time and memory of a retraining, or not."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare two windows of the stored rows: features, target, predictions and quality of the data."""
-    from volspike.clock import SystemClock
+    if bounded:
+        from volspike.pipeline.limits import one_thread
+
+        one_thread()
     from volspike.config import load_settings
     from volspike.errors import DriftError
-    from volspike.pipeline.drifting import DECIDE, DriftRequest, report_drift
-    from volspike.pipeline.home import Home
+    from volspike.pipeline.drifting import DriftRequest
 
     if compare == "train-test" and hours is not None:
         raise typer.BadParameter("the split decides how long the test part is", param_hint="--hours")
     span = _span(compare, reference_from, reference_until)
     settings = load_settings({"data_dir": data_dir})
     request = DriftRequest(compare, hours, span, product, feed, page)
-    report = report_drift(Home(settings.data_dir), settings, request, SystemClock(), say, DECIDE)
+    report = (_in_bounds if bounded else _report)(settings, request)
     waiting = look_at_outbox(settings.data_dir, settings.mlflow_uri, sync=True)
     if waiting.words:
         say(f"WARNING: {waiting.words}")
@@ -90,6 +97,29 @@ def drift(
     if failure is not None:
         tell(failure)
         raise SystemExit(1)
+
+
+def _report(settings: Settings, request: DriftRequest) -> DriftReport:
+    from volspike.clock import SystemClock
+    from volspike.pipeline.drifting import DECIDE, report_drift
+    from volspike.pipeline.home import Home
+
+    return report_drift(Home(settings.data_dir), settings, request, SystemClock(), say, DECIDE)
+
+
+def _in_bounds(settings: Settings, request: DriftRequest) -> DriftReport:
+    from volspike.errors import ModelError, VolspikeError
+    from volspike.pipeline.limits import bounded
+
+    try:
+        with bounded(settings.retrain_limit_s, settings.retrain_memory_mb, "report of drift"):
+            return _report(settings, request)
+    except VolspikeError:
+        raise
+    except Exception as error:  # libraries have errors of their own for what they are refused
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        remedy = "raise retrain_memory_mb, or lower retrain_days"
+        raise ModelError("report of drift", reason, remedy) from error
 
 
 def _span(compare: str, first: str, until: str) -> tuple[int, int] | None:

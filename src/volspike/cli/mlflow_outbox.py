@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 
     from volspike.models.mlflow_outbox import Waiting
 
-Sync = Annotated[bool, typer.Option("--sync", help="Tell MLflow what it has not been told yet.")]
+Sync = Annotated[
+    bool, typer.Option("--sync", help="Tell MLflow what it has not been told yet, or has refused.")
+]
 
 
-def look_at_outbox(data_dir: Path, mlflow_uri: str, *, sync: bool) -> Waiting:
-    """Return what MLflow has not been told; with ``sync`` it is told first."""
+def look_at_outbox(data_dir: Path, mlflow_uri: str, *, sync: bool, again: bool = False) -> Waiting:
+    """Return what MLflow has not been told; it is told with ``sync``, and the refused with ``again``."""
     from volspike.models.mlflow_client import Server
     from volspike.models.mlflow_outbox import Outbox
     from volspike.models.mlflow_sync import sync as tell_mlflow
 
+    if again:
+        Outbox(data_dir).try_again()
     return tell_mlflow(data_dir, Server.of(mlflow_uri)).waiting if sync else Outbox(data_dir).waiting()
 
 

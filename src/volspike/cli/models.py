@@ -31,7 +31,7 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
     settings = load_settings({"data_dir": data_dir})
     home = Home(settings.data_dir)
     home.require()
-    waiting = look_at_outbox(home.root, settings.mlflow_uri, sync=sync)
+    waiting = look_at_outbox(home.root, settings.mlflow_uri, sync=sync, again=sync)
     found = _standings(home.models)
     places = _places(home.models, found)
     rows = [_describe(path, places) for path in bundle_paths(home.models)]

@@ -17,7 +17,8 @@ def retrain(
     days: Annotated[float | None, typer.Option(help="Of which past the rows are taken.")] = None,
     by: Annotated[str, typer.Option(help="What caused it, for the audit log.")] = "user",
     market_ns: Annotated[
-        int | None, typer.Option(help="What time it is in the market, ns. (default: of the newest row)")
+        int | None,
+        typer.Option(help="What time it is in the market, ns. (default: of the newest row)", min=0),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -28,16 +29,21 @@ def retrain(
     from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
-    from volspike.pipeline.retraining import Request, retrain
+    from volspike.pipeline.retraining import DAY_NS, Request, retrain
     from volspike.pipeline.stored_data import newest_kind
 
     settings = load_settings({"data_dir": data_dir, "retrain_days": days})
     home = Home(settings.data_dir)
     home.require()
     kind = newest_kind(home, product, feed, settings.candle_source)
+    clock = SystemClock()
+    # A simulated market may run ahead of the clock: then its rows do too, the last of them not yet written.
+    if market_ns is not None and market_ns > max(clock.market_ns(), kind.newest_ns) + DAY_NS:
+        words = "it is over a day ahead of the clock and of the newest row"
+        raise typer.BadParameter(words, param_hint="--market-ns")
     request = Request(kind.product, kind.feed, by, kind.newest_ns if market_ns is None else market_ns)
     with bounded(settings.retrain_limit_s, settings.retrain_memory_mb):
-        made = retrain(home, settings, request, SystemClock(), say)
+        made = retrain(home, settings, request, clock, say)
     if as_json:
         named = {"place": made.place, "model": made.model, "version": made.version}
         emit_json(named | {"product": request.product, "feed": request.feed} | made.report)

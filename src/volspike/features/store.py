@@ -27,6 +27,7 @@ from volspike.features.table import MARK, ROW_COLUMNS, TICK, FeatureTable
 from volspike.records import FeatureRow, Mark
 
 __all__ = [
+    "NEWEST_NS",
     "FeatureTable",
     "FeatureWriter",
     "discard_open_files",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
+NEWEST_NS = 2**63 - 1
 
 _CHUNK_ROWS = 4096
 _CODES: dict[type[np.generic], str] = {np.int8: "b", np.int32: "i", np.int64: "q", np.bool_: "?"}
@@ -242,6 +244,7 @@ def read_features(
     feed: str | None = None,
     feature_set: str | None = None,
     since_ns: int = 0,
+    until_ns: int = NEWEST_NS,
 ) -> FeatureTable:
     """Read the finished files of one product and feed, in replay order.
 
@@ -255,11 +258,13 @@ def read_features(
         The set that is expected; without it, the one the files name.
     since_ns : int
         Files whose rows are all older (event time, ns) are not read, and older rows are left out.
+    until_ns : int
+        The same of newer files and rows.
 
     Returns
     -------
     FeatureTable
-        All rows, at least one.
+        All rows, at least one where no span is given.
 
     Raises
     ------
@@ -269,18 +274,26 @@ def read_features(
     """
     paths = _chosen(directory, product, feed)
     if since_ns:
-        recent = [path for path in paths if _newest_ns(path) >= since_ns]
+        recent = [path for path in paths if _span_ns(path)[1] >= since_ns]
         paths = recent or paths[-1:]
+    if until_ns < NEWEST_NS:
+        early = [path for path in paths if _span_ns(path)[0] <= until_ns]
+        paths = early or paths[:1]
     table = _in_replay_order(directory, FeatureTable.concat([_read(path, feature_set) for path in paths]))
-    return table.slice(int(np.searchsorted(table.event_ns, since_ns)), len(table))
+    first, end = np.searchsorted(table.event_ns, since_ns), np.searchsorted(table.event_ns, until_ns, "right")
+    return table.slice(int(first), max(int(first), int(end)))
 
 
-def _newest_ns(path: Path) -> int:
-    """Return the newest event time of a file, as its column statistics tell it."""
+def _span_ns(path: Path) -> tuple[int, int]:
+    """Return the oldest and the newest event time of a file, as its column statistics tell them."""
     metadata = _parquet(path).metadata
     column = metadata.schema.names.index("event_ns")
     found = [metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups)]
-    return max((int(each.max) for each in found if each is not None and each.has_min_max), default=2**63 - 1)
+    told = [each for each in found if each is not None and each.has_min_max]
+    return (
+        min((int(each.min) for each in told), default=0),
+        max((int(each.max) for each in told), default=NEWEST_NS),
+    )
 
 
 def _in_replay_order(directory: Path, table: FeatureTable) -> FeatureTable:
@@ -328,7 +341,7 @@ def newest_rows(directory: Path, product: str | None, feed: str | None) -> tuple
         If there is none, or several products or feeds are there and none was chosen.
     """
     paths = _chosen(directory, product, feed)
-    return *key_of(paths[-1]), max(map(_newest_ns, paths))
+    return *key_of(paths[-1]), max(_span_ns(path)[1] for path in paths)
 
 
 def finished_files(directory: Path) -> list[Path]:

@@ -354,6 +354,26 @@ def spikes(sigma_future_bps: F8, tau_bps: F8) -> npt.NDArray[np.int8]:
     return np.where(unlabelled, -1, sigma_future_bps >= tau_bps).astype(np.int8)
 
 
+def join_datasets(parts: Sequence[Dataset]) -> Dataset:
+    """Join datasets of one kind that lie apart, in order of time: no covered stretch spans two.
+
+    Parameters
+    ----------
+    parts : sequence of Dataset
+        At least one; all with the same tau, columns and increment.
+    """
+    runs, begin = [], 0
+    for part in parts:
+        runs.append(part.run + np.int32(begin))
+        begin = int(runs[-1][-1]) + 1 if len(part) else begin
+    arrays = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        for f in fields(parts[0])
+        if isinstance(getattr(parts[0], f.name), np.ndarray)
+    }
+    return hashed(replace(parts[0], **arrays | {"run": np.concatenate(runs)}))
+
+
 def hashed(dataset: Dataset) -> Dataset:
     """Return the dataset with the sha256 of its contents."""
     digest = hashlib.sha256()

@@ -170,8 +170,13 @@ def _told(subject: str, new_database: Path | None) -> Iterator[None]:
 
 
 def experiment(client: MlflowClient, data_dir: Path, server: Server | None) -> str:
-    """Return the id of the experiment that runs go to; it is made where there is none."""
+    """Return the id of the experiment that runs go to; it is made where there is none.
+
+    One that was deleted in MLflow's interface is restored: it keeps its name, and takes no run.
+    """
     known = client.get_experiment_by_name(EXPERIMENT)
+    if known is not None and known.lifecycle_stage == "deleted":
+        client.restore_experiment(known.experiment_id)
     if server is not None:
         return str(known.experiment_id if known else client.create_experiment(EXPERIMENT))
     location = (data_dir / ARTIFACTS).resolve().as_uri()

@@ -1,7 +1,7 @@
 """What MLflow is still to be told waits on disk, written whole or not at all, in order.
 
 mlflow-outbox/<number>-<what>/     one item: item.json, and the files that belong to it
-mlflow-outbox/refused/             items that can never be told, with the reason
+mlflow-outbox/refused/             items that MLflow refuses, with the reason: see Outbox.try_again
 mlflow-outbox/reason.txt           why the last attempt failed
 """
 
@@ -37,7 +37,7 @@ class Waiting:
     Attributes
     ----------
     items, refused : int
-        How many items wait, and how many never can be told.
+        How many items wait, and how many MLflow has refused.
     reason : str
         Why they wait; empty where nothing was tried.
     """
@@ -53,7 +53,7 @@ class Waiting:
         if self.items:
             told.append(f"{_counted(self.items)} for MLflow, as {self.reason or 'nobody has tried yet'}")
         if self.refused:
-            told.append(f"{_counted(self.refused)} for ever, refused: see {OUTBOX}/{REFUSED}")
+            told.append(f"{self.refused} refused: see {OUTBOX}/{REFUSED}; volspike models --sync tries again")
         return "; ".join(told)
 
 
@@ -120,14 +120,15 @@ class Outbox:
         return name
 
     def _next_number(self) -> int:
-        return max((_number(path) for path in (*self.items(), *self.refused())), default=0) + 1
+        named = (*_named(self._root), *_named(self._root / REFUSED))
+        return max((_number(path) for path in named), default=0) + 1
 
     def items(self) -> list[Path]:
         """Return the directories of what waits, in order."""
         return _items(self._root)
 
     def refused(self) -> list[Path]:
-        """Return the directories of what can never be told."""
+        """Return the directories of what MLflow has refused."""
         return _items(self._root / REFUSED)
 
     def read(self, path: Path) -> Item:
@@ -152,11 +153,25 @@ class Outbox:
         shutil.rmtree(done, ignore_errors=True)
 
     def refuse(self, path: Path, reason: str) -> None:
-        """Set an item aside that can never be told."""
+        """Set an item aside that MLflow refuses: it would keep all others from being told."""
         aside = self._root / REFUSED
         aside.mkdir(exist_ok=True)
         replace_file(path / REASON, f"{reason}\n".encode())
         path.rename(aside / path.name)
+
+    def try_again(self) -> None:
+        """Have what was refused wait again, in its old place: what was wrong may have been mended.
+
+        Raises
+        ------
+        ModelError
+            When the directory can't be written.
+        """
+        if not self.refused():
+            return
+        with writing(self._root), held(self._root / ".put.lock"):
+            for path in self.refused():
+                path.rename(self._root / path.name)
 
     def note(self, reason: str) -> None:
         """Keep why telling failed, for whoever asks; empty: it went well. A full disk keeps nothing."""
@@ -197,7 +212,12 @@ def _counted(items: int) -> str:
 
 
 def _items(directory: Path) -> list[Path]:
-    return sorted((path for path in directory.glob("*-*") if _NAME.fullmatch(path.name)), key=_number)
+    """Return the items in a directory, in order; a file that is named like one is none of ours."""
+    return sorted((path for path in _named(directory) if path.is_dir()), key=_number)
+
+
+def _named(directory: Path) -> list[Path]:
+    return [path for path in directory.glob("*-*") if _NAME.fullmatch(path.name)]
 
 
 def _number(path: Path) -> int:

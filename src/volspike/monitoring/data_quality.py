@@ -93,6 +93,11 @@ class StoredRows:
         kept = (self.event_ns >= first_ns) & (self.event_ns <= last_ns)
         return StoredRows(*(getattr(self, name)[kept] for name in StoredRows.__slots__))
 
+    @classmethod
+    def concat(cls, parts: Sequence[StoredRows]) -> StoredRows:
+        """Join rows, in the order given."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
 
 def rows_of_table(table: FeatureTable) -> StoredRows:
     """Return the ticks of a table as stored rows."""

@@ -112,7 +112,9 @@ def choose_windows(
     before = np.ones(len(event_ns), np.bool_)
     if compare == "recent" and span_ns is not None:
         before = (event_ns >= span_ns[0]) & (event_ns <= span_ns[1])
-    current = _last_rows(event_ns, _length_ns(event_ns[before], compare, hours))
+    reference_ns = event_ns[before]
+    span = int(reference_ns[-1] - reference_ns[0]) if len(reference_ns) else 0
+    current = _last_rows(event_ns, current_ns(span, compare, hours))
     if len(current):
         before &= reach_ns(event_ns, PURGE_S) <= event_ns[current[0]]
     names = ("early", "late") if compare == "early-late" else ("reference", "last hours")
@@ -120,11 +122,18 @@ def choose_windows(
     return WindowPair(compare, _window(names[0], dataset, reference), _window(names[1], dataset, current))
 
 
-def _length_ns(reference_ns: I8, compare: Compare, hours: float | None) -> int:
-    """Return how long the current window is; the late one is a part of the whole, the last hours are not."""
+def current_ns(span_ns: int, compare: Compare, hours: float | None) -> int:
+    """Return how long the current window is, ns; the late one is a part of the whole, the last hours are not.
+
+    Parameters
+    ----------
+    span_ns : int
+        From the first row of the reference to its last; of ``early-late``, of all.
+    compare, hours : str, float
+        See ``choose_windows``.
+    """
     if hours is not None:
         return round(hours * HOUR_NS)
-    span_ns = int(reference_ns[-1] - reference_ns[0]) if len(reference_ns) else 0
     parts = REFERENCE_BLOCKS + 1 if compare == "early-late" else REFERENCE_BLOCKS
     return max(span_ns // parts, SHORTEST_NS)
 

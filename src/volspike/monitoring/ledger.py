@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 CURSOR = "cursor.json"
 _BLOCK = re.compile(r"([0-9]{1,12})\.parquet")
+
+
+class _Listed(NamedTuple):
+    """The blocks of a product, and time of change and inode of their directory when it was read."""
+
+    changed: tuple[int, int]
+    blocks: dict[int, Path]
 
 
 class Ledger:
@@ -43,6 +50,7 @@ class Ledger:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._listed: dict[str, _Listed] = {}
 
     def add(self, block: GradedBlock) -> bool:
         """Write a block, unless it or a later one is there; return whether it was new."""
@@ -53,15 +61,16 @@ class Ledger:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, _encoded(block.rows))
+        self._listed.pop(block.product, None)
         return True
 
     def newest_s(self, product: str) -> int | None:
         """Return where a product's newest block begins, epoch seconds, or None."""
-        return max(self._blocks(product), default=None)
+        return next(reversed(self._blocks(product)), None)
 
     def oldest_s(self, product: str) -> int | None:
         """Return where a product's oldest block begins, epoch seconds, or None."""
-        return min(self._blocks(product), default=None)
+        return next(iter(self._blocks(product)), None)
 
     def products(self) -> list[str]:
         """Return the products that have blocks."""
@@ -73,15 +82,18 @@ class Ledger:
         Of ``every_s`` seconds the first row alone; see ``GradedRows.thinned``.
         """
         blocks = self._blocks(product)
-        kept = [blocks[start] for start in sorted(blocks) if start >= since_s]
+        kept = [path for start, path in blocks.items() if start >= since_s]
         return join_rows([_decoded(path).thinned(every_s) for path in kept])
 
     def forget(self, before_s: int) -> None:
         """Delete the blocks that begin before an epoch second."""
         for product in self.products():
-            for start, path in self._blocks(product).items():
-                if start < before_s:
+            old = [path for start, path in self._blocks(product).items() if start < before_s]
+            for path in old:
+                with writing(path):
                     path.unlink(missing_ok=True)
+            if old:
+                self._listed.pop(product, None)
 
     def cursor(self) -> dict[str, int]:
         """Return the offsets to read on from, by ``topic/partition``; empty at first."""
@@ -100,8 +112,19 @@ class Ledger:
             replace_file(path, msgspec.json.encode(cursor))
 
     def _blocks(self, product: str) -> dict[int, Path]:
-        found = ((_BLOCK.fullmatch(path.name), path) for path in (self._directory / product).glob("*"))
-        return {int(name[1]): path for name, path in found if name is not None}
+        """Return the blocks of a product, oldest first; its directory is read again when it has changed."""
+        directory = self._directory / product
+        try:
+            status = directory.stat()
+        except FileNotFoundError:
+            return {}
+        changed = status.st_mtime_ns, status.st_ino
+        listed = self._listed.get(product)
+        if listed is None or listed.changed != changed:
+            found = ((_BLOCK.fullmatch(path.name), path) for path in directory.glob("*"))
+            blocks = {int(name[1]): path for name, path in found if name is not None}
+            listed = self._listed[product] = _Listed(changed, dict(sorted(blocks.items())))
+        return listed.blocks
 
 
 def _encoded(rows: GradedRows) -> bytes:

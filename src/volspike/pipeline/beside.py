@@ -45,7 +45,7 @@ class Beside:
 
     def report_drift(self, standing: Standing) -> None:
         """Begin a report of drift."""
-        self._begin("drift", standing, "--compare", "recent")
+        self._begin("drift", standing, "--compare", "recent", "--bounded")
 
     def look(self, heard_of_drift: Heard) -> None:
         """See whether the verb that runs has ended.

@@ -98,6 +98,7 @@ class Caretaker:
         self._report_drift = report_drift
         self._reader = JournalReader(home.journal)
         self._judged: dict[str, tuple[int | None, Standing]] = {}
+        self._mended: dict[str, Standing] = {}  # of which the journal tells all
 
     def step(self) -> None:
         """Do one round.
@@ -161,7 +162,9 @@ class Caretaker:
         return self._reader.of(standing.product, standing.feed)
 
     def _judge(self, standing: Standing, now_ns: int) -> None:
-        mend_journal(self._home, standing, now_ns)
+        if self._mended.get(standing.product) != standing:
+            mend_journal(self._home, standing, now_ns)
+            self._mended[standing.product] = standing
         champion = served_manifest(self._home, self._settings, standing)
         if champion is None:
             return
@@ -232,7 +235,9 @@ class Caretaker:
         if not every_ns or standing.challenger is not None:
             return
         journal = self._journal(standing)
-        alarm, started = newest(journal, DRIFT_ALARM), newest(journal, RETRAIN_STARTED)
+        alarm = newest(journal, DRIFT_ALARM)
+        # One ahead of now, of a clock that was wrong, would put off all that follow.
+        started = newest([each for each in journal if each.market_ns <= now_ns + HOUR_NS], RETRAIN_STARTED)
         by = BY_SCHEDULE
         is_new = alarm is not None and (started is None or started.market_ns < alarm.market_ns)
         if is_new and self._is_of_served(alarm, standing):

@@ -11,12 +11,17 @@ import numpy as np
 
 from volspike.clock import Clock
 from volspike.config import Settings
+from volspike.errors import NotEnoughDataError
 from volspike.evaluation.page import check_page, write_page
-from volspike.features.store import read_features
+from volspike.exchange.candles import CandleTable
+from volspike.features.store import NEWEST_NS, finished_files, newest_rows
+from volspike.features.window import SECOND_NS
 from volspike.labels.candles import FEED as CANDLES
-from volspike.labels.dataset import Dataset
+from volspike.labels.dataset import Dataset, join_datasets
+from volspike.labels.splits import PURGE_S
 from volspike.models.bundle import Bundle
 from volspike.models.calibration import ScoredRows
+from volspike.models.manifest import Manifest
 from volspike.models.registry import queue_report
 from volspike.models.standing import Entry, champions
 from volspike.monitoring.data_quality import (
@@ -30,13 +35,20 @@ from volspike.monitoring.data_quality import (
 )
 from volspike.monitoring.drift_page import About, QualityRow, headline, pair_findings, render_drift_page
 from volspike.monitoring.drift_verdict import DriftScore, DriftVerdict
-from volspike.monitoring.drift_windows import Compare, Window, WindowPair, choose_windows
+from volspike.monitoring.drift_windows import Compare, Window, WindowPair, choose_windows, current_ns
 from volspike.monitoring.evidently_report import EvidentlyReport, make_evidently_report
 from volspike.monitoring.feature_watch import watch_features
 from volspike.monitoring.watched import WatchedColumn, watched_columns
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
-from volspike.pipeline.stored_data import dataset_for, training_data
+from volspike.pipeline.stored_data import (
+    ALL_NS,
+    TRAILING_NS,
+    Stored,
+    stored_feed,
+    stored_for,
+    training_data,
+)
 
 Say = Callable[[str], None]
 # What decides about drift, in the verb and on a schedule.
@@ -218,22 +230,66 @@ def _stored(home: Home, settings: Settings, request: DriftRequest) -> _Stored:
     """Read what is stored, as the champion takes it; without a champion as training would."""
     champion = _champion(home, request)
     if champion is None:
-        dataset = training_data(home, settings, request.product, request.feed).dataset
-        scored = None
-    else:
-        dataset = dataset_for(
-            home,
-            champion.manifest,
-            settings.feature_set,
-            request.product,
-            request.feed,
-            settings.candle_source,
-        )
-        scored = champion.predictor.predict_batch(dataset)
-    if dataset.feed == CANDLES:
-        return _Stored(dataset, rows_of_candles(dataset), champion, scored)
-    table = read_features(home.features, dataset.product, dataset.feed)
-    return _Stored(dataset, rows_of_table(table), champion, scored)
+        found = training_data(home, settings, request.product, request.feed)
+        return _Stored(found.dataset, _rows(found), None, None)
+    parts = _parts(home, settings, request, champion.manifest)
+    dataset = join_datasets([part.dataset for part in parts]) if len(parts) > 1 else parts[0].dataset
+    rows = StoredRows.concat([_rows(part) for part in parts])
+    return _Stored(dataset, rows, champion, champion.predictor.predict_batch(dataset))
+
+
+def _rows(found: Stored) -> StoredRows:
+    if isinstance(found.table, CandleTable):
+        return rows_of_candles(found.dataset)
+    return rows_of_table(found.table)
+
+
+def _parts(home: Home, settings: Settings, request: DriftRequest, manifest: Manifest) -> list[Stored]:
+    """Read what is compared: both windows where they are known beforehand, else all that is stored.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If there is nothing of any of it.
+    """
+    parts: list[Stored] = []
+    refused: NotEnoughDataError | None = None
+    for span_ns in _spans(home, request, manifest):
+        try:
+            parts.append(
+                stored_for(
+                    home,
+                    manifest,
+                    settings.feature_set,
+                    request.product,
+                    request.feed,
+                    settings.candle_source,
+                    span_ns=span_ns,
+                )
+            )
+        except NotEnoughDataError as error:
+            refused = error
+    if not parts and refused is not None:
+        raise refused
+    return parts
+
+
+def _spans(home: Home, request: DriftRequest, manifest: Manifest) -> list[tuple[int, int]]:
+    """Return from when to when (event time, ns) rows have to be read, each with what trails behind it."""
+    if request.compare != "recent" or manifest.feed == CANDLES or not finished_files(home.features):
+        return [ALL_NS]
+    product = request.product or manifest.product
+    feed = request.feed or stored_feed(home, manifest, product)
+    newest_ns = newest_rows(home.features, product, feed)[2]
+    first_ns, last_ns = request.reference_ns or manifest.training.span_ns
+    since_ns = max(0, first_ns - TRAILING_NS)
+    until_ns = last_ns + PURGE_S * SECOND_NS  # the labels of its last rows
+    current_since_ns = (
+        newest_ns - current_ns(last_ns - first_ns, request.compare, request.hours) - TRAILING_NS
+    )
+    if current_since_ns <= until_ns:
+        return [(since_ns, NEWEST_NS)]
+    return [(since_ns, until_ns), (current_since_ns, NEWEST_NS)]
 
 
 def _champion(home: Home, request: DriftRequest) -> Bundle | None:

@@ -86,7 +86,7 @@ class TopicGrader:
                 self.newest_ns = max(self.newest_ns, prediction.event_ns)
                 grader.predicted(prediction, offset)
             fresh |= self._outcomes(partition, grader, held, is_all)
-        return fresh
+        return fresh | {block.product for block in grader.silent() if self._ledger.add(block)}
 
     def _outcomes(
         self, partition: int, grader: Grader, held: deque[tuple[int, Outcome]], is_all: bool

@@ -1,6 +1,7 @@
 """What models that learn have learned, kept by a live job for its next start.
 
-learned/<product>.json      by version of the model; written whole or not at all
+learned/<product>.json      of the model that serves, the one in its shadow, and the one that served before;
+                            written whole or not at all
 
 With stages of their own it is part of the state of ``score``. Here a crash costs what was learned since the
 last writing, minutes of it: labels teach again as they come.
@@ -38,11 +39,12 @@ def resume_learned(directory: Path, product: str, scorer: Scorer) -> None:
     """Have a product's models go on from what was kept; what can't be read is logged and left."""
     path = directory / f"{product}.json"
     try:
-        learned: dict[str, Any] = json.loads(path.read_bytes())
+        kept: dict[str, Any] = json.loads(path.read_bytes())
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
         log.warning("what was learned can't be read", path=str(path), reason=str(error))
         return
-    if isinstance(learned, dict):
-        scorer.resume_learning(learned)
+    if isinstance(kept, dict):
+        # Written before the previous model's was kept, it is by version alone.
+        scorer.resume_learning(kept if "learned" in kept else {"learned": kept})

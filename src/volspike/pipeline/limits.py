@@ -20,7 +20,7 @@ def one_thread() -> None:
 
 
 @contextmanager
-def bounded(limit_s: float, memory_mb: int) -> Iterator[None]:
+def bounded(limit_s: float, memory_mb: int, what: str = "retraining") -> Iterator[None]:
     """Run a block that gives way to other processes, and ends this one where it takes too long.
 
     What asks for more memory than ``memory_mb`` is refused it and raises MemoryError. A process that ends
@@ -32,10 +32,12 @@ def bounded(limit_s: float, memory_mb: int) -> Iterator[None]:
         Seconds.
     memory_mb : int
         Data segment of the process, MB.
+    what : str
+        Who says so where it takes too long.
     """
     os.nice(NICE)
     # Begun first: a thread needs memory too.
-    watchdog = threading.Timer(limit_s, _give_up, (limit_s,))
+    watchdog = threading.Timer(limit_s, _give_up, (limit_s, what))
     watchdog.daemon = True
     watchdog.start()
     before = resource.getrlimit(resource.RLIMIT_DATA)
@@ -50,8 +52,8 @@ def bounded(limit_s: float, memory_mb: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def _give_up(limit_s: float) -> None:
+def _give_up(limit_s: float, what: str) -> None:
     remedy = "raise retrain_limit_s or lower retrain_days"
-    sys.stderr.write(f"volspike: retraining: it took longer than {limit_s:g} s and was ended; {remedy}\n")
+    sys.stderr.write(f"volspike: {what}: it took longer than {limit_s:g} s and was ended; {remedy}\n")
     sys.stderr.flush()
     os._exit(1)

@@ -10,8 +10,16 @@ import numpy as np
 from volspike.config import Settings
 from volspike.errors import ModelError, NotEnoughDataError
 from volspike.exchange.candles import CandleTable
+from volspike.exchange.decimals import format_time_ns
 from volspike.features.candle_store import stored_sources
-from volspike.features.store import FeatureTable, finished_files, newest_rows, read_features, stored_kinds
+from volspike.features.store import (
+    NEWEST_NS,
+    FeatureTable,
+    finished_files,
+    newest_rows,
+    read_features,
+    stored_kinds,
+)
 from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.candles import candle_dataset
 from volspike.labels.dataset import Dataset, Inputs, build_dataset, with_fixed_tau_of
@@ -25,6 +33,7 @@ from volspike.pipeline.stored_candles import silent, stored_candles
 
 # Tau and the trailing features of a row look back a day and an hour at most.
 TRAILING_NS = 25 * 3_600_000_000_000
+ALL_NS = (0, NEWEST_NS)
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ def training_data(
     Raises
     ------
     NotEnoughDataError
-        If nothing is stored.
+        If nothing is stored, or nothing that new.
     """
     tau = tau_spec(settings)
     if feed == CANDLES:
@@ -82,7 +91,14 @@ def _recent(dataset: Dataset, since_ns: int, fixed_tau_bps: float | None) -> Dat
     if fixed_tau_bps is not None:
         dataset = replace(dataset, tau_given=True)
     recent = np.flatnonzero(dataset.event_ns >= since_ns)
-    if len(recent) in (0, len(dataset)):
+    if not len(recent):
+        newest = format_time_ns(int(dataset.event_ns[-1]), 0)
+        raise NotEnoughDataError(
+            f"{dataset.product} on {dataset.feed}",
+            f"no row is of {format_time_ns(since_ns, 0)} or later; the newest is of {newest}",
+            "raise retrain_days, or record on",
+        )
+    if len(recent) == len(dataset):
         return dataset
     rows = dataset.rows(recent)
     if dataset.tau_given:
@@ -99,6 +115,20 @@ def dataset_for(
     source: str = "",
     say: Callable[[str], None] = silent,
 ) -> Dataset:
+    """Return what is stored, labelled as a model was trained: see ``stored_for``."""
+    return stored_for(home, manifest, feature_set, product, feed, source, say).dataset
+
+
+def stored_for(
+    home: Home,
+    manifest: Manifest,
+    feature_set: str,
+    product: str | None = None,
+    feed: str | None = None,
+    source: str = "",
+    say: Callable[[str], None] = silent,
+    span_ns: tuple[int, int] = ALL_NS,
+) -> Stored:
     """Return what is stored, labelled as a model was trained: its target, its tau, its increment.
 
     Parameters
@@ -111,11 +141,15 @@ def dataset_for(
         Other than the model's own; one that serves either feed takes the other where its own is not stored.
     source, say : str, callable
         Whose candles, for a model of candles, and told which those are: see ``stored_candles``.
+    span_ns : (int, int)
+        First and last event time of the stored rows of ticks that are read.
 
     Raises
     ------
     ModelError
         If the model was made for another product, feed or feature set.
+    NotEnoughDataError
+        If nothing is stored of the span.
     """
     tau = manifest.tau
     product = product or manifest.product
@@ -128,18 +162,27 @@ def dataset_for(
             )
         candles = stored_candles(home, product, source, say)
         check_fits(manifest, CANDLES, candles.product, manifest.feature_set)
-        return candle_dataset(candles, tau.spec(), tau.fixed_bps, manifest.increment)
+        made = candle_dataset(candles, tau.spec(), tau.fixed_bps, manifest.increment)
+        return Stored(made, describe_candles(candles, made), candles)
     has_own = takes_rows(manifest, manifest.feature_set)
-    table = _rows_for(home, manifest, manifest.feature_set if has_own else feature_set, product, feed)
+    feed = feed or stored_feed(home, manifest, product)
+    wanted = manifest.feature_set if has_own else feature_set
+    table = stored_table(home, wanted, product, feed, *span_ns)
     check_fits(manifest, table.feed, table.product, table.feature_set)
     inputs: Inputs = "rows" if has_own else "regime"
-    return build_dataset([table], manifest.target, tau.spec(), tau.fixed_bps, manifest.increment, inputs)
+    made = build_dataset([table], manifest.target, tau.spec(), tau.fixed_bps, manifest.increment, inputs)
+    return Stored(made, describe_rows(table, made), table)
 
 
 def stored_table(
-    home: Home, feature_set: str, product: str | None, feed: str | None, since_ns: int = 0
+    home: Home,
+    feature_set: str,
+    product: str | None,
+    feed: str | None,
+    since_ns: int = 0,
+    until_ns: int = ALL_NS[1],
 ) -> FeatureTable:
-    """Read the stored rows of one product and feed, from an event time (ns) on.
+    """Read the stored rows of one product and feed, from one event time (ns) to another, both included.
 
     Raises
     ------
@@ -151,7 +194,7 @@ def stored_table(
         raise NotEnoughDataError(
             str(home.root), "it holds candles, and no rows of ticks", "say --feed candles, or record ticks"
         )
-    table = read_features(home.features, product, feed, feature_set, since_ns)
+    table = read_features(home.features, product, feed, feature_set, since_ns, until_ns)
     if not len(table.event_ns):
         raise NotEnoughDataError(
             str(home.features), "it holds no rows", "record longer, or run volspike replay after an import"
@@ -159,12 +202,10 @@ def stored_table(
     return table
 
 
-def _rows_for(
-    home: Home, manifest: Manifest, feature_set: str, product: str, feed: str | None
-) -> FeatureTable:
-    """Return the stored rows of a feed, without one of the model's own where that is stored."""
+def stored_feed(home: Home, manifest: Manifest, product: str) -> str | None:
+    """Return the feed of the rows that a model of ticks is put to: its own where that is stored."""
     has_own = any(kind[:2] == (product, manifest.feed) for kind in stored_kinds(home.features))
-    return stored_table(home, feature_set, product, feed or (manifest.feed if has_own else None))
+    return manifest.feed if has_own else None
 
 
 @dataclass(frozen=True)

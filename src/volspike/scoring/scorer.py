@@ -108,7 +108,8 @@ class Scorer:
         trailing state holds what the new one takes; see ``pipeline.served_models.unfit``.
         """
         before = self._model
-        # A model that goes on, or moves up from the shadow, keeps what it has learned.
+        # A model that goes on, or moves up from the shadow, keeps what it has learned; so does the one that
+        # served before, when it comes back.
         known = {each.version: each for each in self._predictors}
         challenger = lineup.challenger
         if challenger is not None:
@@ -192,12 +193,12 @@ class Scorer:
 
     @property
     def learned(self) -> dict[str, Any]:
-        """What models that learn have learned, by version; empty where none does."""
-        return self._learning.learned
+        """What models that learn have learned, the previous one among them; empty where none does."""
+        return self._learning.export_learned() if self._learning.learned else {}
 
     def resume_learning(self, learned: dict[str, Any]) -> None:
-        """Go on from what ``learned`` gave, in a scorer of the same models."""
-        self._learning.import_state({"learned": learned})
+        """Go on from what ``learned`` gave."""
+        self._learning.import_state(learned)
 
     @property
     def since_ns(self) -> int:
@@ -251,8 +252,8 @@ class Scorer:
     def import_state(self, state: dict[str, Any], predictions: Sequence[Prediction]) -> None:
         """Take up, into a fresh scorer of the same target, what ``export_state`` gave.
 
-        The trailing state given to the scorer has been restored before. The band of another model is left:
-        it says nothing about this one.
+        The trailing state given to the scorer has been restored before. Band and failures of another model
+        are left: they say nothing about this one.
         """
         waiting = iter(predictions)
         batches = [
@@ -272,9 +273,9 @@ class Scorer:
         if version == self._model.version:
             self.band = AdaptiveBand(log_stretch)
             self.band.outcomes, self.band.inside = outcomes, inside
+            self._model.failures.update(state["failures"])
+            self._model.last_failure = state["last_failure"]
         self._learning.import_state(state.get("learning", {}))
-        self._model.failures.update(state["failures"])
-        self._model.last_failure = state["last_failure"]
 
     def _take(self, lineup: Lineup) -> None:
         predictor, challenger = lineup.predictor, lineup.challenger
