@@ -35,14 +35,19 @@ def keep_learned(directory: Path, product: str, scorer: Scorer) -> None:
 
 
 def resume_learned(directory: Path, product: str, scorer: Scorer) -> None:
-    """Have a product's models go on from what was kept; what can't be read is logged and left."""
+    """Have a product's models go on from what was kept; what can't be used is logged: nothing is learned."""
     path = directory / f"{product}.json"
     try:
-        learned: dict[str, Any] = json.loads(path.read_bytes())
+        learned = _kept(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.warning("what was learned can't be read", path=str(path), reason=str(error))
         return
-    if isinstance(learned, dict):
-        scorer.resume_learning(learned)
+    scorer.resume_learning(learned)
+
+
+def _kept(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):
+        raise ValueError("it is no JSON object of objects")
+    return found
