@@ -396,6 +396,10 @@ def used_wrongly(*arguments: object) -> None:
         "simulate --start-ns -5",
         "simulate --origin-ns 99999999999999999999999",
         "run --exit-after soon",
+        "tend --every nan",
+        "tend --every inf",
+        "tend --every 1e300",
+        "tend --every 0",
         "replay --data-dir ",
     ],
 )

@@ -110,6 +110,32 @@ def test_a_model_by_its_name_needs_force_and_a_proven_challenger_does_not_exist_
 
 
 @pytest.mark.parametrize(
+    "content", [b"", b'{"product":"BTC-', b'{"product":"BTC-USD","feed":"exchange","x":1}']
+)
+def test_the_remedy_of_a_damaged_standing_works(content: bytes, home: Home) -> None:
+    champion = standing(home).champion
+    assert champion is not None
+    path = home.models / "champions" / f"{PRODUCT}-{FEED}.json"
+    path.write_bytes(content)
+    named = f"{champion.name}/{champion.version}"
+    line = refused(home, "promote", named, "--force")
+    assert f"remove {path} and volspike promote NAME/VERSION --force" in line
+    path.unlink()
+    assert run(home, "promote", named, "--force")["version"] == champion.version
+    assert standing(home).champion == champion
+
+
+def test_a_damaged_standing_of_another_product_holds_up_no_promotion(home: Home) -> None:
+    (home.models / "champions" / f"{OTHER}-{FEED}.json").write_text("{")
+    champion, challenger = standing(home).champion, standing(home).challenger
+    assert run(home, "promote", "--product", PRODUCT, "--force")["version"] == challenger.version
+    assert (
+        run(home, "promote", f"{champion.name}/{champion.version}", "--force")["version"] == champion.version
+    )
+    assert run(home, "rollback", "--product", PRODUCT)["version"] == challenger.version
+
+
+@pytest.mark.parametrize(
     ("named", "words"),
     [
         ("nonsense", "it is not NAME/VERSION"),
@@ -133,7 +159,8 @@ def test_a_model_that_could_not_serve_is_not_promoted_even_by_force(
     changes: dict[str, str], words: str, home: Home
 ) -> None:
     other = entry_of(make_bundle(home.models, 4, **changes))
-    assert words in refused(home, "promote", f"{other.name}/{other.version}", "--force")
+    named = f"{other.name}/{other.version}"
+    assert words in refused(home, "promote", named, "--product", PRODUCT, "--feed", FEED, "--force")
 
 
 def test_a_challenger_that_is_spoilt_is_not_promoted_even_by_force(home: Home) -> None:
@@ -308,6 +335,34 @@ def test_tend_beside_stages_writes_alarms_into_the_file_of_the_alerts(home: Home
     finished(process)
     (line,) = home.alerts.read_text().splitlines()
     assert json.loads(line)["kind"] == "drift"
+
+
+def test_tend_delivers_alarms_that_were_raised_before_it_and_outlives_a_file_that_can_not_be_written(
+    home: Home,
+) -> None:
+    alarm = JournalEntry(
+        market_ns=5, event=DRIFT_ALARM, product=PRODUCT, feed=FEED, version="a1", by="outcomes", reason="why"
+    )
+    append_entry(home.journal, alarm)
+    home.alerts.mkdir()
+    process = start("tend", "--data-dir", home.root, "--every", 0.1, "--json")
+    wait_until(lambda: (home.root / "log.db").exists())
+    assert process.poll() is None
+    home.alerts.rmdir()
+    wait_until(lambda: home.alerts.is_file() and b"why" in home.alerts.read_bytes())
+    process.send_signal(signal.SIGTERM)
+    ran = finished(process)
+    assert (ran.code, ran.report["trouble"]) == (0, None)
+
+
+@pytest.mark.parametrize("verb", ["retrain", "drift"])
+def test_a_verb_that_a_caretaker_began_ends_with_it(verb: str, home: Home) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    own = start(verb, "--data-dir", home.root, "--with-parent", os.getpid(), "--json")
+    ran = finished(start(verb, "--data-dir", home.root, "--with-parent", gone.pid, "--json"))
+    assert ran.code == -signal.SIGKILL
+    one_line_failure(finished(own))  # nothing is stored
 
 
 def test_tend_with_its_parent_ends_when_that_is_killed(home: Home, tmp_path: Path) -> None:

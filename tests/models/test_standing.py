@@ -19,6 +19,7 @@ from volspike.models.standing import (
     Standing,
     champion_path,
     champions,
+    champions_for,
     change_standing,
     crown_champion,
     place_challenger,
@@ -135,6 +136,46 @@ def test_a_file_that_is_no_standing_is_told_in_a_line_and_stays(content: bytes, 
             read()
         assert "\n" not in str(refused.value)
     assert file_of(tmp_path).read_bytes() == content
+
+
+def test_a_damaged_standing_of_another_product_or_feed_is_not_opened(
+    tmp_path: Path, three: tuple[Entry, ...]
+) -> None:
+    own = crown(tmp_path, three[0])
+    for other in ("ETH-USD-exchange", f"{PRODUCT}-advanced", f"{PRODUCT}-candles"):
+        (tmp_path / "champions" / f"{other}.json").write_bytes(b"{")
+    assert standings(tmp_path, PRODUCT, (FEED,)) == [own]
+    assert [each.version for each in champions_for(tmp_path, PRODUCT, FEED)] == [own.version]
+    assert champion_path(tmp_path, PRODUCT, FEED) == three[0].path(tmp_path)
+    for several in (
+        lambda: standings(tmp_path, "ETH-USD"),
+        lambda: champions_for(tmp_path, PRODUCT, None),
+        lambda: champions_for(tmp_path, PRODUCT, "none"),
+    ):
+        with pytest.raises(ModelError, match="damaged"):
+            several()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            b'{"product":"BTC-USD","feed":"exchange","rank":1,"seats":2}',
+            "later version, which wrote rank, seats",
+        ),
+        (b"", "damaged"),
+        (b'{"product":"BTC-U', "damaged"),
+        (b'{"product":"BTC-USD","feed":"exchange","name":7}', "damaged"),
+    ],
+)
+def test_what_a_later_version_wrote_and_what_is_damaged_are_told_apart(
+    content: bytes, words: str, tmp_path: Path
+) -> None:
+    file_of(tmp_path).parent.mkdir()
+    file_of(tmp_path).write_bytes(content)
+    with pytest.raises(ModelError, match=words) as refused:
+        standing_of(tmp_path, PRODUCT, FEED)
+    assert f"remove {file_of(tmp_path)} and volspike promote NAME/VERSION --force" in refused.value.remedy
 
 
 def test_a_disk_that_is_full_leaves_the_standing_before(

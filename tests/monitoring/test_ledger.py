@@ -130,6 +130,38 @@ def test_a_damaged_block_is_told_with_its_name_and_without_it_all_goes_on(
     assert_same(ledger.rows("BTC-USD"), joined([BLOCKS[0], *BLOCKS[2:]]))
 
 
+@pytest.mark.parametrize(
+    "damage", [_cut, _flipped_data, lambda _content: b"", lambda _content: b"no parquet" * 9]
+)
+def test_whoever_looks_after_it_sets_a_damaged_block_aside_and_reads_the_rest(
+    damage, ledger: Ledger, tmp_path: Path
+) -> None:
+    for block in BLOCKS:
+        ledger.add(block)
+    path = file_of(tmp_path, BLOCKS[1])
+    spoilt = damage(path.read_bytes())
+    path.write_bytes(spoilt)
+    assert_same(ledger.rows("BTC-USD", set_aside=True), joined([BLOCKS[0], *BLOCKS[2:]]))
+    assert path.with_name(path.name + ".damaged").read_bytes() == spoilt
+    assert_same(ledger.rows("BTC-USD"), joined([BLOCKS[0], *BLOCKS[2:]]))
+
+
+def test_a_block_that_the_disk_refuses_is_not_set_aside(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet as pq
+
+    ledger.add(BLOCKS[0])
+
+    def refuse(*_given: object, **_named: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(pq, "read_table", refuse)
+    with pytest.raises(ModelError, match=r"Input/output error.*check its permissions"):
+        ledger.rows("BTC-USD", set_aside=True)
+    assert file_of(tmp_path, BLOCKS[0]).exists()
+
+
 def test_a_file_without_a_column_is_told(ledger: Ledger, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -161,9 +193,13 @@ def test_a_full_disk_leaves_no_half_block(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a":"b"}'])
-def test_a_cursor_that_is_none_is_told(content: bytes, ledger: Ledger, tmp_path: Path) -> None:
+def test_a_cursor_that_is_none_is_set_aside_and_all_is_read_again(
+    content: bytes, ledger: Ledger, tmp_path: Path
+) -> None:
     ledger.move({"ticks.predictions/0": 7})
     assert ledger.cursor() == {"ticks.predictions/0": 7}
-    (tmp_path / "ledger" / "cursor.json").write_bytes(content)
-    with pytest.raises(ModelError, match="can't be read"):
-        ledger.cursor()
+    path = tmp_path / "ledger" / "cursor.json"
+    path.write_bytes(content)
+    assert ledger.cursor() == {}
+    assert not path.exists()
+    assert path.with_name("cursor.json.damaged").read_bytes() == content

@@ -32,6 +32,8 @@ from volspike.monitoring.journal import (
     NOT_PROMOTED,
     PROMOTED,
     RETIRED,
+    RETRAIN_ABANDONED,
+    RETRAIN_FAILED,
     RETRAIN_STARTED,
     ROLLED_BACK,
     JournalEntry,
@@ -329,9 +331,10 @@ def test_drift_is_told_once_a_champion_and_asks_for_one_retraining(models: Model
         assert "spikes are over 1.25 times as frequent" in told.reason
         assert told.detail["too_many_spikes"] > 1.25
         assert set(kept.asked) == {Request(PRODUCT, FEED, "drift alarm", END_S * NS)}
-        # It is begun, and asked for no more, however it ends.
+        # It is done, and asked for no more.
         kept.asked.clear()
         models.tell(RETRAIN_STARTED, Entry("", ""), END_S, "drift alarm")
+        models.tell(CHALLENGER, models.champion, END_S, "drift alarm")
         kept.at(END_S + 3_600)
         kept.caretaker().step()
         assert not kept.asked
@@ -371,6 +374,7 @@ def test_a_retraining_is_due_by_the_clock_of_the_market_and_never_beside_a_trial
         kept.caretaker().step()
         assert kept.asked == [Request(PRODUCT, FEED, "schedule", (BEGIN_S + 3 * DAY_S) * NS)]
         models.tell(RETRAIN_STARTED, Entry("", ""), BEGIN_S + 3 * DAY_S)
+        models.tell(CHALLENGER, models.champion, BEGIN_S + 3 * DAY_S)
         kept.asked.clear()
         kept.at(BEGIN_S + 4 * DAY_S - 1)
         kept.caretaker().step()
@@ -378,6 +382,107 @@ def test_a_retraining_is_due_by_the_clock_of_the_market_and_never_beside_a_trial
         kept.at(BEGIN_S + 4 * DAY_S)
         kept.caretaker().step()
         assert [each.by for each in kept.asked] == ["schedule"]
+
+
+@pytest.mark.parametrize("end", [None, RETRAIN_ABANDONED, RETRAIN_FAILED])
+@pytest.mark.parametrize("by", ["drift alarm", "schedule"])
+def test_a_retraining_that_placed_no_model_is_begun_again_after_an_hour_and_then_more_rarely(
+    by: str, end: str | None, models: Models
+) -> None:
+    """Killed, failed, or lost with a caretaker that was started anew, as each of these is here."""
+    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
+    if by == "drift alarm":
+        due_s = BEGIN_S + 60
+        models.tell(DRIFT_ALARM, models.challenger, due_s, "outcomes")
+    else:
+        due_s = BEGIN_S + DAY_S
+
+    def asked(second: int) -> list[str]:
+        kept.asked.clear()
+        kept.at(second)
+        kept.caretaker().step()
+        return [each.by for each in kept.asked]
+
+    def tried(second: int) -> None:
+        models.tell(RETRAIN_STARTED, Entry("", ""), second, by)
+        if end is not None:
+            models.tell(end, Entry("", ""), second, by)
+
+    with Kept(models.home.root, retrain_every_hours=24.0, drift_every_hours=0.0) as kept:
+        assert asked(due_s) == [by]
+        tried(due_s)
+        assert asked(due_s + 3_599) == []
+        assert asked(due_s + 3_600) == [by]
+        tried(due_s + 3_600)
+        assert asked(due_s + 3 * 3_600 - 1) == []
+        assert asked(due_s + 3 * 3_600) == [by]
+        tried(due_s + 3 * 3_600)
+        models.tell(CHALLENGER, models.champion, due_s + 3 * 3_600, by)
+        assert asked(due_s + 20 * 3_600) == [], "a model has its place"
+
+
+def test_a_new_alarm_does_not_wait_for_what_failed_before_it(models: Models) -> None:
+    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
+    for hour in range(6):
+        models.tell(RETRAIN_STARTED, Entry("", ""), BEGIN_S + hour * 3_600)
+        models.tell(RETRAIN_FAILED, Entry("", ""), BEGIN_S + hour * 3_600)
+    models.tell(DRIFT_ALARM, models.challenger, BEGIN_S + 6 * 3_600, "outcomes")
+    with Kept(models.home.root, retrain_every_hours=24.0, drift_every_hours=0.0) as kept:
+        kept.at(BEGIN_S + 6 * 3_600)
+        kept.caretaker().step()
+        assert [each.by for each in kept.asked] == ["drift alarm"]
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:60] + content[40:]])
+def test_a_damaged_block_of_the_ledger_is_set_aside_and_the_trial_goes_on(
+    damage, models: Models, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_ledger(models.home, models.rows())
+    block = sorted((models.home.ledger / PRODUCT).glob("*.parquet"))[5]
+    block.write_bytes(damage(block.read_bytes()))
+    with Kept(models.home.root, retrain_every_hours=8_000.0) as kept:
+        kept.at(END_S)
+        caretaker = kept.caretaker()
+        caretaker.step()
+        caretaker.step()
+        assert [each.event for each in lines(kept)] == [PROMOTED]
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("is set aside") == 1
+    assert not block.exists()
+    assert block.with_name(block.name + ".damaged").exists()
+
+
+def test_whatever_keeps_the_models_from_being_judged_a_retraining_is_asked_for(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
+    write_ledger(models.home, models.rows())
+
+    def refused(*_given: object, **_named: object) -> GradedRows:
+        raise ModelError("the ledger", "can't be read (Input/output error)", "check the disk")
+
+    with Kept(models.home.root) as kept:
+        kept.at(BEGIN_S + 3 * DAY_S)
+        monkeypatch.setattr(kept._ledger, "rows", refused)
+        with pytest.raises(ModelError, match="Input/output"):
+            kept.caretaker().step()
+        assert [each.by for each in kept.asked] == ["schedule"]
+
+
+@pytest.mark.parametrize("step", [PROMOTED, RETIRED])
+def test_a_report_that_can_not_be_written_holds_up_no_decision(
+    step: str, models: Models, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_ledger(models.home, models.rows() if step == PROMOTED else models.rows(TRUE, WEAK))
+    if models.home.reports.exists():
+        models.home.reports.rmdir()
+    models.home.reports.write_text("")
+    with Kept(models.home.root, trial_days=1.0, retrain_every_hours=8_000.0) as kept:
+        kept.at(END_S)
+        kept.caretaker().step()
+        assert [each.event for each in lines(kept)] == [step]
+    said = capsys.readouterr()
+    assert "the comparison is not written" in said.out + said.err
 
 
 def test_with_retraining_off_none_is_asked_for(models: Models) -> None:

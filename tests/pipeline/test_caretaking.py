@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from made_bundles import FEED, PRODUCT
-from volspike.monitoring.journal import DRIFT_ALARM, PROMOTED, JournalEntry, append_entry
+from volspike.monitoring.journal import DRIFT_ALARM, PROMOTED, JournalEntry, append_entry, read_journal
 from volspike.pipeline import caretaking
+from volspike.pipeline.alarm_file import AlarmFile, alarms_of
 from volspike.pipeline.caretaking import Caretaking
 from volspike.pipeline.home import Home
 from volspike.records import DriftAlarm
@@ -39,6 +40,13 @@ def tell(home: Home, number: int, event: str = DRIFT_ALARM) -> None:
             reason=f"reason {number}",
         ),
     )
+
+
+def deliver(home: Home) -> None:
+    """Have the alarms of the journal in the file of the alerts, as a job leaves them."""
+    file = AlarmFile(home.alerts)
+    file.deliver(alarms_of(read_journal(home.journal)))
+    file.close()
 
 
 class Beside:
@@ -75,6 +83,7 @@ def test_an_alarm_is_told_once_and_only_those_that_come_while_it_runs(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tell(home, 1)
+    deliver(home)
     beside = Beside(home, monkeypatch, *SLEEPER)
     tell(home, 2)
     tell(home, 3, PROMOTED)
@@ -89,6 +98,22 @@ def test_an_alarm_is_told_once_and_only_those_that_come_while_it_runs(
     assert beside.caretaking.newest is not None
     assert beside.caretaking.newest.event == PROMOTED
     assert beside.processes[0].returncode is not None, "it was stopped with the job"
+
+
+def test_an_alarm_that_a_death_has_kept_from_the_file_is_told_at_the_start(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(home, 1)
+    deliver(home)
+    tell(home, 2)
+    tell(home, 3, PROMOTED)
+    beside = Beside(home, monkeypatch, *SLEEPER)
+
+    async def run() -> None:
+        await beside.while_(lambda: len(beside.told) == 1)
+
+    asyncio.run(run())
+    assert [alarm.event_ns for alarm in beside.told] == [2]
 
 
 def test_a_journal_that_can_not_be_read_for_a_moment_tells_nothing_twice(
@@ -159,3 +184,32 @@ def test_it_begins_a_caretaker_of_the_jobs_own_products_and_feed(home: Home) -> 
     assert [command[i + 1] for i, word in enumerate(command) if word == "--product"] == ["BTC-USD", "ETH-USD"]
     assert command[command.index("--dialect") + 1] == "advanced"
     assert command[command.index("--with-parent") + 1] == str(os.getpid())
+
+
+SETTINGS_OF_STAGES = "topic_suffix = '.y'\nbus = 'kafka'\n"
+READS = (
+    "import sys\n"
+    "from volspike.config import load_settings\n"
+    "print(repr(load_settings({'bus': sys.argv[-1]}).topic_suffix), sys.argv[-1], flush=True)"
+)
+
+
+def test_it_reads_the_log_that_the_job_writes_whatever_the_settings_say_of_stages(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another log it had graded nothing, in silence, or been begun again for ever."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VOLSPIKE_TOPIC_SUFFIX", ".x")
+    (tmp_path / "volspike.toml").write_text(SETTINGS_OF_STAGES)
+    command = list(Caretaking(settings_for(home.root), FEED, lambda _alarm: None)._command())
+    bus = command[command.index("--bus") + 1]
+    beside = Beside(home, monkeypatch, sys.executable, "-c", READS, bus)
+
+    async def run() -> None:
+        await beside.while_(lambda: (home.root / "tend.log").exists() and said() != "")
+
+    def said() -> str:
+        return (home.root / "tend.log").read_text()
+
+    asyncio.run(run())
+    assert said().splitlines()[0] == "'' embedded"

@@ -253,6 +253,29 @@ def retrained(home: Home, monkeypatch: pytest.MonkeyPatch, **given: object) -> r
     return retrain(home, settings, REQUEST, SystemClock(), lambda _words: None)
 
 
+UNFIT = {
+    "tau": {"tau": TauEntry(mode="fixed", quantile=0.5, floor_bps=4.0, fixed_bps=5.125)},
+    "increment": {"increment": 0.5},
+}
+
+
+@pytest.mark.parametrize("changed", UNFIT)
+def test_what_can_not_be_tried_beside_the_champion_takes_no_place_and_the_way_out_is_told(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings changed since the champion was made: such a trial graded nothing for days."""
+    home = Home(tmp_path / "data")
+    champion = make_bundle(home.models, 1, **UNFIT[changed]).manifest
+    before = crown_champion(home.models, champion.name, champion.version)
+    made = entry_of(make_bundle(home.models, SEED))
+    with pytest.raises(ModelError, match="it can't be tried beside") as refused:
+        retrained(home, monkeypatch)
+    assert f"volspike promote {made.name}/{made.version} --force" in refused.value.remedy
+    assert standing(home) == before
+    assert events(home) == [RETRAIN_STARTED, RETRAIN_FAILED]
+    assert "it can't be tried beside" in last(home).reason
+
+
 def test_what_comes_out_as_the_champion_again_is_no_challenger(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,15 @@ def test_a_model_bound_to_a_feed_chooses_the_feed(home: Home) -> None:
     assert versions(home, OTHER, dialect="advanced") == ("advanced", {OTHER: bound})
 
 
+def test_a_damaged_standing_of_another_product_or_feed_keeps_nobody_from_serving(home: Home) -> None:
+    own = champion_path(home.models).name
+    for other in (f"{OTHER}-exchange", f"{PRODUCT}-candles", f"{PRODUCT}-advanced"):
+        (home.models / "champions" / f"{other}.json").write_text("{")
+        assert versions(home, PRODUCT, dialect="exchange") == ("exchange", {PRODUCT: own})
+    with pytest.raises(ModelError, match=f"{PRODUCT}-advanced"):
+        versions(home, PRODUCT, dialect="advanced")
+
+
 def test_models_that_can_not_be_served_together_are_refused(home: Home) -> None:
     crown(home, product=OTHER, target="std")
     with pytest.raises(ModelError, match="for study"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +15,13 @@ from made_bundles import FEED, PRODUCT, entry_of, make_bundle, spoil
 from volspike.clock import SimulatedClock
 from volspike.models.bundle import Bundle
 from volspike.models.defaults import default_model
+from volspike.models.manifest import WEIGHTS_FILE
 from volspike.models.standing import crown_champion, place_challenger
 from volspike.pipeline.assembly import LiveJob, open_live
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import roll_back
 from volspike.pipeline.served_models import on_shelf
+from volspike.pipeline.standing_watch import LOOKS_BETWEEN
 from volspike.records import Alert, Outcome, Prediction
 from whole_runs import ORIGIN_NS, logged, settings_for
 
@@ -161,6 +165,51 @@ def test_a_champion_that_can_not_take_over_is_left_with_a_line_in_the_log(
     predictions, _, _ = job.end()
     assert versions(predictions) == [(one, None)]
     assert len(predictions) > 20
+
+
+def test_what_could_not_be_read_once_is_tried_again_and_told_once(
+    home: Home, run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crown(home, 1)
+    job = run()
+    two = crown(home, 2)
+    weights = entry_of(two).path(home.models) / WEIGHTS_FILE
+    sound = weights.read_bytes()
+    spoil(home.models, entry_of(two))
+    capsys.readouterr()
+    assert [job.look() for _ in range(2 * LOOKS_BETWEEN)] == [0] * (2 * LOOKS_BETWEEN)
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("the models stay as they are") == 1
+    weights.write_bytes(sound)
+    assert sum(job.look() for _ in range(LOOKS_BETWEEN)) == 1
+    assert job.job.bundles[PRODUCT].manifest.version == two.manifest.version
+    # A standing that changes is looked at without waiting.
+    spoil(home.models, entry_of(crown(home, 3)))
+    assert job.look() == 0
+    four = crown(home, 4)
+    assert job.look() == 1
+    assert job.job.bundles[PRODUCT].manifest.version == four.manifest.version
+
+
+def test_a_disk_that_refuses_ends_no_following(
+    home: Home, run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As when no file can be opened any more: the look ended with the task that follows, and nobody heard."""
+    crown(home, 1)
+    job = run()
+    two = crown(home, 2)
+    capsys.readouterr()
+
+    def refuse(_self: Path) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", refuse)
+        assert [job.look(), job.look()] == [0, 0]
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("Too many open files") == 1
+    assert job.look() == 1
+    assert job.job.bundles[PRODUCT].manifest.version == two.manifest.version
 
 
 def test_a_challenger_that_does_not_fit_is_not_tried(home: Home, run) -> None:

@@ -151,6 +151,20 @@ class NdjsonSink:
         os.close(self._file)
 
 
+def delivered(path: Path) -> set[tuple[str, str]]:
+    """Return (id, state) of each alert in a file that ``NdjsonSink`` writes; of no file, none.
+
+    Raises
+    ------
+    OSError
+        The file can't be read.
+    """
+    try:
+        return set(_identities(path.read_bytes()))
+    except FileNotFoundError:
+        return set()
+
+
 def _identities(lines: bytes) -> list[tuple[str, str]]:
     identities = []
     for line in lines.splitlines():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from volspike.cli.mlflow_outbox import look_at_outbox
-from volspike.cli.options import Product, Source, above_zero
+from volspike.cli.options import Product, Source, WithParent, above_zero
 from volspike.cli.output import (
     AsJson,
     DataDir,
@@ -66,6 +66,7 @@ def drift(
         bool,
         typer.Option("--bounded", help="Give way to a job: in the time and memory of a retraining, or not."),
     ] = False,
+    with_parent: WithParent = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two windows of the stored rows: features, target, predictions and quality of the data."""
@@ -76,7 +77,9 @@ def drift(
     from volspike.config import load_settings
     from volspike.errors import DriftError
     from volspike.pipeline.drifting import DriftRequest
+    from volspike.pipeline.parent import end_with
 
+    end_with(with_parent)
     if compare == "train-test" and hours is not None:
         raise typer.BadParameter("the split decides how long the test part is", param_hint="--hours")
     span = _span(compare, reference_from, reference_until)

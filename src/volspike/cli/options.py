@@ -95,6 +95,11 @@ Seed = Annotated[
 ExitAfter = Annotated[
     float | None, typer.Option(help="Stop after so many seconds in all.", callback=_seconds)
 ]
+Every = Annotated[float, typer.Option(help="Seconds between two rounds.", min=0.1, callback=_seconds)]
+WithParent = Annotated[
+    int | None,
+    typer.Option("--with-parent", hidden=True, help="Number of the process that began it, to end with."),
+]
 Bus = Annotated[
     Literal["embedded", "kafka"] | None, typer.Option(help="Where the topics are. (default: embedded)")
 ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from volspike.config import Settings
-    from volspike.models.standing import Standing
+    from volspike.models.standing import Entry, Standing
     from volspike.pipeline.home import Home
 
 Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
@@ -33,8 +33,8 @@ def promote(
     """Make a model the champion; a running job serves it within a second. One that is unproven is refused."""
     from volspike.pipeline.promotion import named_entry, promote_by_hand
 
-    home, settings, standing = _standing(data_dir, product, feed)
     entry = None if model is None else named_entry(model)
+    home, settings, standing = _standing(data_dir, product, feed, entry)
     after = promote_by_hand(home, settings, standing, entry, reason, force=force)
     _conclude(home, settings, after, as_json)
 
@@ -57,17 +57,20 @@ def rollback(
 
 
 def _standing(
-    data_dir: Path | None, product: str | None, feed: str | None
+    data_dir: Path | None, product: str | None, feed: str | None, entry: Entry | None = None
 ) -> tuple[Home, Settings, Standing]:
     from volspike.config import load_settings
     from volspike.models.standing import standings
     from volspike.pipeline.home import Home
-    from volspike.pipeline.promotion import the_standing
+    from volspike.pipeline.promotion import standing_for, the_standing
 
     settings = load_settings({"data_dir": data_dir})
     home = Home(settings.data_dir)
     home.require()
-    return home, settings, the_standing(home, standings(home.models), product, feed)
+    if entry is not None:
+        return home, settings, standing_for(home, entry, product, feed)
+    found = standings(home.models, product, None if feed is None else (feed,))
+    return home, settings, the_standing(home, found, product, feed)
 
 
 def _conclude(home: Home, settings: Settings, standing: Standing, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import Product, Source
+from volspike.cli.options import Product, Source, WithParent
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 
@@ -20,11 +20,14 @@ def retrain(
         int | None,
         typer.Option(help="What time it is in the market, ns. (default: of the newest row)", min=0),
     ] = None,
+    with_parent: WithParent = None,
     as_json: AsJson = False,
 ) -> None:
     """Train on the recent rows; the best model has to prove better in the champion's shadow."""
     from volspike.pipeline.limits import bounded, one_thread
+    from volspike.pipeline.parent import end_with
 
+    end_with(with_parent)
     one_thread()
     from volspike.clock import SystemClock
     from volspike.config import load_settings

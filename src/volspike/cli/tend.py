@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from volspike.cli.options import Bootstrap, Bus, ExitAfter
+from volspike.cli.options import Bootstrap, Bus, Every, ExitAfter, WithParent
 from volspike.cli.output import AsJson, DataDir, configure_logging, emit_json, say
 
 if TYPE_CHECKING:
@@ -27,11 +26,9 @@ def tend(
     dialect: Annotated[str | None, typer.Option(help="Feed of the job. (default: the model's)")] = None,
     bus: Bus = None,
     kafka_bootstrap: Bootstrap = None,
-    every: Annotated[float, typer.Option(help="Seconds between two rounds.", min=0.1)] = 10.0,
+    every: Every = 10.0,
     exit_after: ExitAfter = None,
-    with_parent: Annotated[
-        int | None, typer.Option(help="Number of the process that began it, to end with.")
-    ] = None,
+    with_parent: WithParent = None,
     as_json: AsJson = False,
 ) -> None:
     """Look after a job's models: grade, watch for drift, retrain, try challengers, promote the better.
@@ -39,11 +36,8 @@ def tend(
     volspike run does this by itself; with stages of their own, run it beside score. Alarms go into the file
     of the alerts too.
     """
-    from volspike.alerts.sinks import NdjsonSink
     from volspike.clock import SystemClock
     from volspike.config import load_settings
-    from volspike.monitoring.journal import DRIFT_ALARM, drift_alarm
-    from volspike.pipeline.home import Home
     from volspike.pipeline.tending import Tending
 
     settings = load_settings(
@@ -69,12 +63,10 @@ def tend(
 
     def tell(entry: JournalEntry) -> None:
         entries.append(entry)
-        if entry.event == DRIFT_ALARM and with_parent is None:  # a parent delivers them itself
-            alerts.deliver(drift_alarm(entry))
         what = " ".join(filter(None, (entry.event, entry.model, entry.version, entry.reason)))
         say(f"{entry.product} on {entry.feed}: {what}")
 
-    with Tending(settings, clock) as tending, closing(NdjsonSink(Home(settings.data_dir).alerts)) as alerts:
+    with Tending(settings, clock, alarms=with_parent is None) as tending:  # a parent delivers them itself
         while not asked.is_set() and (ends_ns is None or clock.monotonic_ns() < ends_ns):
             tending.step(tell)
             asked.wait(every)
@@ -83,4 +75,6 @@ def tend(
     if as_json:
         import msgspec
 
-        emit_json({"rounds": tending.rounds, "journal": [msgspec.to_builtins(entry) for entry in entries]})
+        told = [msgspec.to_builtins(entry) for entry in entries]
+        trouble = None if tending.trouble is None else str(tending.trouble)
+        emit_json({"rounds": tending.rounds, "journal": told, "trouble": trouble})

@@ -10,7 +10,7 @@ three in one file, so that a promotion is one rename: there is no moment with tw
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,7 @@ from volspike.recording.lock import held
 CHAMPIONS = "champions"
 _PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FEED = re.compile(r"[a-z_]+")
+_ANEW = "remove {} and volspike promote NAME/VERSION --force: volspike models lists them"
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,31 +170,53 @@ def standing_of(models: Path, product: str, feed: str) -> Standing:
     return _read(path) if path.exists() else Standing(product, feed)
 
 
-def standings(models: Path, product: str | None = None) -> list[Standing]:
-    """Return the standings, of one product or of all, sorted by product and feed.
+def standings(
+    models: Path, product: str | None = None, feeds: Collection[str] | None = None
+) -> list[Standing]:
+    """Return the standings, of one product or of all, and of some feeds or of all, sorted by both.
 
     Raises
     ------
     ModelError
-        When a file can't be read or is malformed.
+        When a file of these can't be read or is malformed; the others are not opened.
     """
-    found = [_read(path) for path in sorted((models / CHAMPIONS).glob("*.json"))]
-    return [standing for standing in found if product in (None, standing.product)]
+    found = []
+    for path in sorted((models / CHAMPIONS).glob("*.json")):
+        of_product, _, of_feed = path.stem.rpartition("-")
+        if product in (None, of_product) and (feeds is None or of_feed in feeds):
+            found.append(_read(path))
+    return found
 
 
-def champions(models: Path, product: str | None = None) -> list[Champion]:
-    """Return the champions, of one product or of all, sorted by product and feed.
+def champions(
+    models: Path, product: str | None = None, feeds: Collection[str] | None = None
+) -> list[Champion]:
+    """Return the champions, of one product or of all, and of some feeds or of all, sorted by both.
 
     Raises
     ------
     ModelError
-        When a file can't be read or is malformed.
+        When a file of these can't be read or is malformed; the others are not opened.
     """
     return [
         Champion(each.product, each.feed, each.name, each.version)
-        for each in standings(models, product)
+        for each in standings(models, product, feeds)
         if each.name
     ]
+
+
+def champions_for(
+    models: Path, product: str | None, feed: str | None, feeds: Collection[str] | None = None
+) -> list[Champion]:
+    """Return the champion of a product on a feed, or, where there is none, those of some other feeds.
+
+    Raises
+    ------
+    ModelError
+        When a file of these can't be read or is malformed; the others are not opened.
+    """
+    own = champions(models, product, (feed,)) if feed is not None else []
+    return own or champions(models, product, feeds)
 
 
 def champion_path(models: Path, product: str | None = None, feed: str | None = None) -> Path:
@@ -212,8 +235,7 @@ def champion_path(models: Path, product: str | None = None, feed: str | None = N
     ModelError
         When there is no champion, or several and none was chosen.
     """
-    found = champions(models, product)
-    found = [champion for champion in found if champion.feed == feed] or found
+    found = champions_for(models, product, feed)
     if not found:
         reason = "it holds no champion" if product is None else f"it holds no champion of {product}"
         raise ModelError(str(models), reason, "run volspike train first")
@@ -231,13 +253,31 @@ def _path(models: Path, product: str, feed: str) -> Path:
 
 def _read(path: Path) -> Standing:
     try:
-        standing = msgspec.json.decode(path.read_bytes(), type=Standing)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(str(path), f"it can't be read ({error})", RETRAIN) from error
+        content = path.read_bytes()
+        standing = msgspec.json.decode(content, type=Standing)
+    except OSError as error:
+        raise ModelError(
+            str(path), f"it can't be read ({error.strerror})", "check its permissions"
+        ) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if unknown := _unknown_fields(content):
+            reason = f"it is of a later version, which wrote {', '.join(unknown)} into it"
+            raise ModelError(str(path), reason, "run that version, or " + _ANEW.format(path)) from error
+        raise ModelError(str(path), f"it is damaged ({error})", _ANEW.format(path)) from error
     named = (standing.champion, standing.previous, standing.challenger)
     for entry in named:
         if entry is not None and not (NAME.fullmatch(entry.name) and VERSION.fullmatch(entry.version)):
-            raise ModelError(str(path), "it names no bundle", RETRAIN)
+            raise ModelError(str(path), "it names no bundle", _ANEW.format(path))
     if path.name != f"{standing.product}-{standing.feed}.json":
-        raise ModelError(str(path), "it is of another product or feed than its name says", RETRAIN)
+        reason = "it is of another product or feed than its name says"
+        raise ModelError(str(path), reason, _ANEW.format(path))
     return standing
+
+
+def _unknown_fields(content: bytes) -> list[str]:
+    """Return the fields of a JSON object that a standing of this version does not have."""
+    try:
+        found = msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
+    return sorted(set(found) - set(Standing.__struct_fields__)) if isinstance(found, dict) else []

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.errors import ModelError
+from volspike.logs import get_logger
 from volspike.models.shelf import replace_file, writing
 from volspike.monitoring.graded import DTYPES, GradedRows, empty_rows, join_rows
 from volspike.monitoring.grading import GradedBlock
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 CURSOR = "cursor.json"
 _BLOCK = re.compile(r"([0-9]{1,12})\.parquet")
+
+log = get_logger()
 
 
 class _Listed(NamedTuple):
@@ -76,14 +79,23 @@ class Ledger:
         """Return the products that have blocks."""
         return sorted(path.name for path in self._directory.glob("*") if path.is_dir())
 
-    def rows(self, product: str, since_s: int = 0, every_s: int = 1) -> GradedRows:
+    def rows(
+        self, product: str, since_s: int = 0, every_s: int = 1, *, set_aside: bool = False
+    ) -> GradedRows:
         """Return the rows of the blocks that begin at ``since_s`` (epoch seconds) or later.
 
-        Of ``every_s`` seconds the first row alone; see ``GradedRows.thinned``.
+        Parameters
+        ----------
+        every_s : int
+            Of so many seconds the first row alone; see ``GradedRows.thinned``.
+        set_aside : bool
+            Whether a damaged block is renamed to ``.damaged``, told of in the log and done without; else it
+            is an error.
         """
         blocks = self._blocks(product)
+        decode = _decoded_or_set_aside if set_aside else _decoded
         kept = [path for start, path in blocks.items() if start >= since_s]
-        return join_rows([_decoded(path).thinned(every_s) for path in kept])
+        return join_rows([decode(path).thinned(every_s) for path in kept])
 
     def forget(self, before_s: int) -> None:
         """Delete the blocks that begin before an epoch second."""
@@ -96,13 +108,17 @@ class Ledger:
                 self._listed.pop(product, None)
 
     def cursor(self) -> dict[str, int]:
-        """Return the offsets to read on from, by ``topic/partition``; empty at first."""
+        """Return the offsets to read on from, by ``topic/partition``; empty at first, or if it is damaged."""
+        path = self._directory / CURSOR
         try:
-            return msgspec.json.decode((self._directory / CURSOR).read_bytes(), type=dict[str, int])
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.MsgspecError) as error:
-            raise _damaged(self._directory / CURSOR, error) from error
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            _set_aside(path, str(error))
+            return {}  # all is read again: blocks that are there are not written twice
 
     def move(self, cursor: dict[str, int]) -> None:
         """Note the offsets to read on from."""
@@ -148,7 +164,9 @@ def _decoded(path: Path) -> GradedRows:
             table = file.read(use_threads=False)
         columns = [_column(table[name], of) for name, of in DTYPES.items()]
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise _damaged(path, error) from error
+        # Arrow raises a plain OSError for damage; what the operating system refuses has a number or a name.
+        is_refused = isinstance(error, OSError) and (error.errno is not None or type(error) is not OSError)
+        raise (_unreadable if is_refused else _DamagedError)(path, error) from error
     return GradedRows(*columns) if len(table) else empty_rows()
 
 
@@ -159,6 +177,33 @@ def _column(column: pa.ChunkedArray, of: str) -> npt.NDArray[Any]:
     return np.array(coded.dictionary.to_pylist(), np.str_)[coded.indices.to_numpy()]
 
 
-def _damaged(path: Path, error: Exception) -> ModelError:
-    reason = f"can't be read ({str(error).splitlines()[0]})"
-    return ModelError(str(path), reason, "remove it: trials and verdicts begin anew behind it")
+def _decoded_or_set_aside(path: Path) -> GradedRows:
+    try:
+        return _decoded(path)
+    except _DamagedError as error:
+        _set_aside(path, error.reason)
+        return empty_rows()
+
+
+def _set_aside(path: Path, reason: str) -> None:
+    aside = path.with_name(path.name + ".damaged")
+    with writing(aside):
+        path.replace(aside)
+    log.error("a damaged file of the ledger is set aside", path=str(aside), reason=reason)
+
+
+def _unreadable(path: Path, error: Exception) -> ModelError:
+    reason = f"can't be read ({_first_line(error)})"
+    return ModelError(str(path), reason, "check its permissions and the disk")
+
+
+class _DamagedError(ModelError):
+    """What a file holds is no block."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        reason = f"can't be read ({_first_line(error)})"
+        super().__init__(str(path), reason, "remove it: trials and verdicts begin anew behind it")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -90,4 +91,5 @@ class Background:
 
 
 def _command(words: Sequence[str]) -> Sequence[str]:
-    return [sys.executable, "-m", "volspike", *words, "--json"]
+    # By number: where this one is killed, nobody else would end it.
+    return [sys.executable, "-m", "volspike", *words, "--with-parent", str(os.getpid()), "--json"]

@@ -35,13 +35,13 @@ from volspike.monitoring.journal import (
     DRIFT_ALARM,
     DRIFT_REPORT,
     NOT_PROMOTED,
-    RETRAIN_STARTED,
     JournalEntry,
     JournalReader,
     append_entry,
     newest,
 )
 from volspike.monitoring.ledger import Ledger
+from volspike.pipeline.attempts import Attempts, attempts_of
 from volspike.pipeline.grading_topics import TopicGrader
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import Figures, figures_of, mend_journal, promote, retire, served_manifest
@@ -112,28 +112,29 @@ class Caretaker:
         now_ns = self._grader.newest_ns
         if not now_ns:
             return
-        troubles = [trouble for each in self._settings.products if (trouble := self._care(each, now_ns))]
+        troubles = [trouble for each in self._settings.products for trouble in self._care(each, now_ns)]
         keep_days = 2 * max(self._settings.trial_days, WATCH_DAYS)
         self._ledger.forget(now_ns // NS - round(keep_days * 86_400))
         if troubles:
             raise troubles[0]
 
-    def _care(self, product: str, now_ns: int) -> VolspikeError | None:
-        """Look after a product; return what went wrong, which must not keep others from their turn."""
-        try:
-            self._look_after(product, now_ns)
-        except VolspikeError as error:
-            return error
-        return None
+    def _care(self, product: str, now_ns: int) -> list[VolspikeError]:
+        """Look after a product; return what went wrong: others, and what comes next, have their turn."""
+        troubles = []
+        for turn in (self._judge_new, self._schedule_report, self._schedule):
+            try:
+                turn(self._standing(product), now_ns)
+            except VolspikeError as error:
+                troubles.append(error)
+        return troubles
 
-    def _look_after(self, product: str, now_ns: int) -> None:
-        newest_s, standing = self._ledger.newest_s(product), self._standing(product)
+    def _judge_new(self, standing: Standing, now_ns: int) -> None:
+        """Judge the models where the ledger or their standing has changed since the last time."""
+        product = standing.product
+        newest_s = self._ledger.newest_s(product)
         if newest_s is not None and self._judged.get(product) != (newest_s, standing):
             self._judge(standing, now_ns)
-            standing = self._standing(product)
-            self._judged[product] = newest_s, standing
-        self._schedule_report(standing, now_ns)
-        self._schedule(standing, now_ns)
+            self._judged[product] = newest_s, self._standing(product)
 
     def heard_of_drift(self, standing: Standing, report: Mapping[str, Any] | None) -> None:
         """Note in the journal what a report of drift found; an alarm of it counts as those of outcomes do."""
@@ -169,7 +170,7 @@ class Caretaker:
         if champion is None:
             return
         since_s = now_ns // NS - round(max(self._settings.trial_days, WATCH_DAYS) * 86_400)
-        rows = self._ledger.rows(standing.product, since_s - LEAD_IN_S, EVERY_S)
+        rows = self._ledger.rows(standing.product, since_s - LEAD_IN_S, EVERY_S, set_aside=True)
         self._watch(standing, champion, rows, since_s, now_ns)
         if standing.challenger is not None:
             self._try(standing, standing.challenger, champion, rows, now_ns)
@@ -195,7 +196,16 @@ class Caretaker:
             retire(self._home, standing, str(error), now_ns, {})
             return
         comparison = try_challenger(rows, champion, challenger)
-        self._report(standing, comparison)
+        self._decide(standing, entry, champion, comparison, now_ns)
+        try:  # behind the decision, which must not wait for a file that is for people to read
+            self._report(standing, comparison)
+        except ModelError as error:
+            log.error("the comparison is not written", product=standing.product, reason=str(error))
+
+    def _decide(
+        self, standing: Standing, entry: Entry, champion: Manifest, comparison: Comparison, now_ns: int
+    ) -> None:
+        """Promote a challenger, retire it, or let its trial go on."""
         if comparison.promote and self._settings.promote == "auto":
             promote(self._home, standing, entry, BY_TRIAL, comparison.words, now_ns, figures_of(comparison))
             log.warning("promoted", product=standing.product, model=str(entry), reason=comparison.words)
@@ -235,26 +245,28 @@ class Caretaker:
         if not every_ns or standing.challenger is not None:
             return
         journal = self._journal(standing)
-        alarm = newest(journal, DRIFT_ALARM)
         # One ahead of now, of a clock that was wrong, would put off all that follow.
-        started = newest([each for each in journal if each.market_ns <= now_ns + HOUR_NS], RETRAIN_STARTED)
+        attempts = attempts_of([each for each in journal if each.market_ns <= now_ns + HOUR_NS])
+        alarm = newest(journal, DRIFT_ALARM)
+        alarm_ns = alarm.market_ns if alarm is not None and self._is_of_served(alarm, standing) else 0
+        if now_ns < attempts.not_before_ns(every_ns, alarm_ns):
+            return
         by = BY_SCHEDULE
-        is_new = alarm is not None and (started is None or started.market_ns < alarm.market_ns)
-        if is_new and self._is_of_served(alarm, standing):
+        if alarm_ns and (attempts.done is None or attempts.done.market_ns < alarm_ns):
             by = BY_ALARM
-        elif now_ns < self._last_ns(standing, started, now_ns) + every_ns:
+        elif now_ns < self._last_ns(standing, attempts, now_ns) + every_ns:
             return
         self._retrain(Request(standing.product, standing.feed, by, now_ns))
 
-    def _is_of_served(self, alarm: JournalEntry | None, standing: Standing) -> bool:
+    def _is_of_served(self, alarm: JournalEntry, standing: Standing) -> bool:
         """Tell whether an alarm is of the model that serves now, and not of one that it has replaced."""
         served = served_manifest(self._home, self._settings, standing)
-        return alarm is not None and served is not None and alarm.version == served.version
+        return served is not None and alarm.version == served.version
 
-    def _last_ns(self, standing: Standing, started: JournalEntry | None, now_ns: int) -> int:
+    def _last_ns(self, standing: Standing, attempts: Attempts, now_ns: int) -> int:
         """Return when a model was made last; of one that comes with the package, when it began to serve."""
-        if started is not None:
-            return started.market_ns
+        if attempts.done is not None:
+            return attempts.done.market_ns
         if standing.champion is not None:
             return load_bundle(standing.champion.path(self._home.models)).manifest.training.last_ns
         oldest_s = self._ledger.oldest_s(standing.product)

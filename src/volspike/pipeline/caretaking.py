@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from volspike.config import Settings
+from volspike.alerts.sinks import delivered
+from volspike.config import ENV_PREFIX, Settings
 from volspike.errors import ModelError
 from volspike.logs import get_logger
-from volspike.monitoring.journal import DRIFT_ALARM, JournalEntry, JournalReader, drift_alarm
+from volspike.monitoring.journal import JournalEntry, JournalReader
+from volspike.pipeline.alarm_file import alarms_of
 from volspike.pipeline.home import Home
 from volspike.records import DriftAlarm
 
@@ -18,6 +20,8 @@ ROUND_S = 10.0
 # One that ends by itself is begun again after so long, twice as long each time, up to the last.
 _PAUSES_S = (5.0, 300.0)
 _FILE = "tend.log"
+# The job's own log has no suffix: that is for stages on topics of others.
+TOPIC_SUFFIX = ENV_PREFIX + "TOPIC_SUFFIX"
 
 log = get_logger()
 
@@ -46,11 +50,14 @@ class Caretaking:
         self._tell = tell
         self._home = Home(settings.data_dir)
         self._journal = JournalReader(self._home.journal)
-        self._news()  # what was before is told
+        # What was before is told, but for alarms that a death has kept from the file of the alerts.
+        self._untold = self._undelivered(alarms_of(self._news()))
         self.newest: JournalEntry | None = None
 
     async def run(self) -> None:
         """Go on until cancelled; then the caretaker is stopped in order."""
+        for alarm in self._untold:
+            self._tell(alarm)
         if not self._settings.retrain_every_hours or self._settings.model:
             await self._follow(None)
             return
@@ -79,6 +86,7 @@ class Caretaking:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
+                env={**os.environ, TOPIC_SUFFIX: ""},
                 start_new_session=True,  # Ctrl-C is for the job, which ends it in order
             )
 
@@ -87,7 +95,8 @@ class Caretaking:
         home = ("--data-dir", str(self._home.root), "--dialect", self._dialect)
         # By number: one that is killed while this one starts would else be taken for init.
         ends = ("--every", str(ROUND_S), "--with-parent", str(os.getpid()))
-        return [sys.executable, "-m", "volspike", "tend", *home, *products, *ends]
+        bus = ("--bus", "embedded")  # where the job writes, whatever the settings say of stages
+        return [sys.executable, "-m", "volspike", "tend", *home, *bus, *products, *ends]
 
     async def _follow(self, process: asyncio.subprocess.Process | None) -> None:
         """Tell what the journal has new, until the process ends; without one, for ever."""
@@ -95,8 +104,16 @@ class Caretaking:
             await asyncio.sleep(1.0)
             for entry in await asyncio.to_thread(self._news):
                 self.newest = entry
-                if entry.event == DRIFT_ALARM:
-                    self._tell(drift_alarm(entry))
+                for alarm in alarms_of([entry]):
+                    self._tell(alarm)
+
+    def _undelivered(self, alarms: list[DriftAlarm]) -> list[DriftAlarm]:
+        try:
+            known = delivered(self._home.alerts)
+        except OSError as error:
+            log.error("whether alarms were delivered can't be read", reason=str(error))
+            return []
+        return [alarm for alarm in alarms if (alarm.id, alarm.state) not in known]
 
     def _news(self) -> list[JournalEntry]:
         try:

@@ -23,7 +23,7 @@ from volspike.models.bundle import Bundle
 from volspike.models.calibration import ScoredRows
 from volspike.models.manifest import Manifest
 from volspike.models.registry import queue_report
-from volspike.models.standing import Entry, champions
+from volspike.models.standing import Entry, champions_for
 from volspike.monitoring.data_quality import (
     StoredRows,
     check_age,
@@ -297,7 +297,7 @@ def _champion(home: Home, request: DriftRequest) -> Bundle | None:
     product, feed = request.product, request.feed
     if request.compare == "recent" and request.reference_ns is None:
         return open_model(home, "", product, feed)
-    if not champions(home.models, product):
+    if not champions_for(home.models, product, feed):
         return None
     found = open_model(home, "", product, feed)
     own = found.manifest.feed

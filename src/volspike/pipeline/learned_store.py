@@ -36,15 +36,25 @@ def keep_learned(directory: Path, product: str, scorer: Scorer) -> None:
 
 
 def resume_learned(directory: Path, product: str, scorer: Scorer) -> None:
-    """Have a product's models go on from what was kept; what can't be read is logged and left."""
+    """Have a product's models go on from what was kept; what can't be used is logged: nothing is learned."""
     path = directory / f"{product}.json"
     try:
-        kept: dict[str, Any] = json.loads(path.read_bytes())
+        kept = _kept(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.warning("what was learned can't be read", path=str(path), reason=str(error))
         return
-    if isinstance(kept, dict):
-        # Written before the previous model's was kept, it is by version alone.
-        scorer.resume_learning(kept if "learned" in kept else {"learned": kept})
+    scorer.resume_learning(kept)
+
+
+def _kept(found: Any) -> dict[str, Any]:
+    """Return what ``Scorer.resume_learning`` takes."""
+    # Written before the previous model's was kept, it is by version alone.
+    kept = found if isinstance(found, dict) and "learned" in found else {"learned": found}
+    learned = kept["learned"]
+    if not isinstance(learned, dict) or not all(isinstance(each, dict) for each in learned.values()):
+        raise ValueError("it is no JSON object of objects")
+    if not all(isinstance(kept.get(name, ""), str) for name in ("served", "previous")):
+        raise ValueError("it names no versions")
+    return kept

@@ -18,7 +18,7 @@ from volspike.models.bundle import load_bundle
 from volspike.models.defaults import default_model
 from volspike.models.manifest import NAME, VERSION, Manifest
 from volspike.models.registry import queue_standing
-from volspike.models.standing import Entry, Standing, champions, change_standing
+from volspike.models.standing import Entry, Standing, champions, change_standing, standing_of
 from volspike.monitoring.comparison import Comparison
 from volspike.monitoring.journal import (
     CHALLENGER,
@@ -145,6 +145,22 @@ def named_entry(text: str) -> Entry:
     return Entry(name, version)
 
 
+def standing_for(home: Home, entry: Entry, product: str | None, feed: str | None) -> Standing:
+    """Return the standing of the product and feed that a bundle was made for, an empty one if there is none.
+
+    Raises
+    ------
+    ModelError
+        When there is no such whole bundle, it is of another product or feed than the ones given, or the
+        standing can't be read.
+    """
+    manifest = load_bundle(entry.path(home.models)).manifest
+    for of, wanted in ((manifest.product, product), (manifest.feed, feed)):
+        if wanted not in (None, of):
+            raise ModelError(f"model {entry}", f"it was trained on {of}, not {wanted}", f"leave out {wanted}")
+    return standing_of(home.models, manifest.product, manifest.feed)
+
+
 def promote_by_hand(
     home: Home, settings: Settings, standing: Standing, entry: Entry | None, reason: str, *, force: bool
 ) -> Standing:
@@ -199,8 +215,8 @@ def served_manifest(home: Home, settings: Settings, standing: Standing) -> Manif
     """
     if standing.champion is not None:
         return load_bundle(standing.champion.path(home.models)).manifest
-    found = [each for each in champions(home.models, standing.product) if each.feed in DIALECTS]
-    manifests = [load_bundle(each.path(home.models)).manifest for each in found if each.feed != standing.feed]
+    found = champions(home.models, standing.product, DIALECTS.keys() - {standing.feed})
+    manifests = [load_bundle(each.path(home.models)).manifest for each in found]
     free = next((manifest for manifest in manifests if not manifest.feed_dependent), None)
     if free is not None or not settings.default_model:
         return free

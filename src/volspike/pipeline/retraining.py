@@ -20,7 +20,9 @@ from typing import Any
 from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError, VolspikeError
-from volspike.models.standing import Standing, crown_champion, place_challenger, standing_of
+from volspike.models.bundle import load_bundle
+from volspike.models.manifest import Manifest
+from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import (
     CHALLENGER,
     PROMOTED,
@@ -35,6 +37,7 @@ from volspike.monitoring.journal import (
 from volspike.monitoring.lease import lease
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import served_manifest
+from volspike.pipeline.served_models import unfit
 from volspike.pipeline.stored_data import tau_spec
 from volspike.pipeline.training import train_models
 
@@ -130,7 +133,10 @@ def _train(
 
         reached("saved")
         before = standing_of(models, request.product, request.feed)
-        is_first = before.champion is None and served_manifest(home, settings, before) is None
+        served = served_manifest(home, settings, before)
+        is_first = served is None
+        if served is not None:
+            _check_comparable(served, home, Entry(name, version))
         placed.append((crown_champion if is_first else place_challenger)(models, name, version, tell))
         return placed[-1]
 
@@ -147,6 +153,18 @@ def _train(
     return Retrained(
         "champion" if is_champion else "challenger", manifest.name, manifest.version, trained.as_dict()
     )
+
+
+def _check_comparable(served: Manifest, home: Home, entry: Entry) -> None:
+    """Refuse a model that can't stand in the shadow of what serves: its trial would grade nothing."""
+    reason = unfit(served, load_bundle(entry.path(home.models)).manifest, keeps_regime=True)
+    if reason:
+        raise ModelError(
+            f"model {entry}",
+            f"it can't be tried beside {served.name} {served.version}: {reason}",
+            f"have it serve with volspike promote {entry.name}/{entry.version} --force and restart the job, "
+            "or set back the settings that were changed",
+        )
 
 
 def _tau_to_keep(home: Home, settings: Settings, request: Request) -> float | None:

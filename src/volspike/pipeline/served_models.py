@@ -21,7 +21,7 @@ from volspike.models.learner import Learner
 from volspike.models.manifest import Manifest
 from volspike.models.mlflow_client import Server
 from volspike.models.predictor import Predictor
-from volspike.models.standing import champions, standing_of
+from volspike.models.standing import champions_for, standing_of
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
 from volspike.pipeline.training import LIVE_TARGET
@@ -75,7 +75,7 @@ def choose_models(home: Home, settings: Settings, offered: Sequence[str] = tuple
     ModelError
         If a model is damaged or can't serve here, or two take different feature sets.
     """
-    known = _known(home, settings)
+    known = _known(home, settings, settings.dialect if settings.dialect in offered else None)
     feeds = [settings.dialect] if settings.dialect in offered else list(offered)
     feed = max(feeds, key=lambda feed: sum(_fitting(bundles, feed) is not None for bundles in known.values()))
     bundles = {product: _serving(candidates, feed) for product, candidates in known.items() if candidates}
@@ -164,12 +164,12 @@ def _defaults(products: Sequence[str], settings: Settings) -> dict[str, Bundle]:
     return {product: bundle for product, bundle in found.items() if bundle is not None}
 
 
-def _known(home: Home, settings: Settings) -> dict[str, list[Bundle]]:
-    """Return the models that may serve each product."""
+def _known(home: Home, settings: Settings, feed: str | None) -> dict[str, list[Bundle]]:
+    """Return the models that may serve each product, on a feed or on any."""
     known: dict[str, list[Bundle]] = {product: [] for product in settings.products}
     if not settings.model:
         for product in known:
-            found = [champion for champion in champions(home.models, product) if champion.feed in DIALECTS]
+            found = champions_for(home.models, product, feed, DIALECTS)
             known[product] = [load_bundle(champion.path(home.models)) for champion in found]
         return known
     bundle = open_model(home, settings.model, server=Server.of(settings.mlflow_uri))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volspike.config import Settings
-from volspike.errors import ModelError
+from volspike.errors import VolspikeError
 from volspike.logs import get_logger
 from volspike.models.bundle import Bundle
 from volspike.models.standing import CHAMPIONS
@@ -16,6 +16,10 @@ from volspike.pipeline.served_models import Served, choose_models, lineup_of, un
 from volspike.scoring.scorer import Scorer
 
 log = get_logger()
+
+Signature = tuple[tuple[Path, int, int], ...]
+# Looks until what has failed is tried again, if no file has changed.
+LOOKS_BETWEEN = 10
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Swap:
 class StandingWatch:
     """Compares the standings on disk with what a job serves.
 
-    A model that can't take over without a restart is logged once and left; so is a standing that can't be
-    read. The job goes on with what it has. A job that was told its model keeps it.
+    A model that can't take over without a restart is logged once and left. What can't be read is logged once
+    and tried again. The job goes on with what it has. A job that was told its model keeps it.
 
     Parameters
     ----------
@@ -55,19 +59,38 @@ class StandingWatch:
         self._served = served
         self._keeps_regime = keeps_regime
         self._seen = self._signature()
+        self._failed: Signature | None = None
+        self._trouble = ""
+        self._pause = 0
 
     def poll(self) -> list[Swap]:
         """Return what has changed since the last time; a look at a few files where nothing has."""
-        signature = self._signature()
-        if self._settings.model or signature == self._seen:
+        if self._settings.model:
             return []
-        self._seen = signature
+        signature: Signature | None = None
         try:
+            signature = self._signature()
+            if signature == self._seen or self._waits(signature):
+                return []
             found = choose_models(self._home, self._settings)
-        except ModelError as error:
-            log.error("the models stay as they are", reason=str(error))
+            swaps = [swap for product in self._served.bundles if (swap := self._swap(product, found))]
+        except (VolspikeError, OSError) as error:
+            self._note(signature, str(error))
             return []
-        return [swap for product in self._served.bundles if (swap := self._swap(product, found)) is not None]
+        self._seen, self._trouble = signature, ""
+        for swap in swaps:
+            self._take(swap)
+        return swaps
+
+    def _waits(self, signature: Signature) -> bool:
+        """Tell whether what has failed is left for some looks more: stages look before each batch."""
+        self._pause -= 1
+        return signature == self._failed and self._pause > 0
+
+    def _note(self, signature: Signature | None, reason: str) -> None:
+        if reason != self._trouble:
+            log.error("the models stay as they are; trying again", reason=reason)
+        self._failed, self._trouble, self._pause = signature, reason, LOOKS_BETWEEN
 
     def _swap(self, product: str, found: Served) -> Swap | None:
         before, bundle = self._served.bundles[product], found.bundles.get(product)
@@ -86,14 +109,17 @@ class StandingWatch:
         for each in (bundle, challenger):
             if each is not None:
                 warm_up(each)
-        self._served.bundles[product] = bundle
-        self._served.challengers.pop(product, None)
-        if challenger is not None:
-            self._served.challengers[product] = challenger
-        log.info("models change", product=product, serves=_name(bundle), challenger=_name(challenger))
         return Swap(product, bundle, challenger)
 
-    def _signature(self) -> tuple[tuple[Path, int, int], ...]:
+    def _take(self, swap: Swap) -> None:
+        self._served.bundles[swap.product] = swap.bundle
+        self._served.challengers.pop(swap.product, None)
+        if swap.challenger is not None:
+            self._served.challengers[swap.product] = swap.challenger
+        serves, challenger = _name(swap.bundle), _name(swap.challenger)
+        log.info("models change", product=swap.product, serves=serves, challenger=challenger)
+
+    def _signature(self) -> Signature:
         found = []
         for path in sorted((self._home.models / CHAMPIONS).glob("*.json")):
             try:

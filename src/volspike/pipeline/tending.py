@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from volspike.bus.opening import open_log
@@ -14,6 +14,7 @@ from volspike.models.mlflow_client import Server
 from volspike.models.mlflow_sync import sync
 from volspike.monitoring.journal import JournalEntry, JournalReader
 from volspike.monitoring.ledger import Ledger
+from volspike.pipeline.alarm_file import AlarmFile, alarms_of
 from volspike.pipeline.beside import Beside
 from volspike.pipeline.caretaker import Caretaker
 from volspike.pipeline.grading_topics import TopicGrader
@@ -33,6 +34,15 @@ class Tending:
         Of the job whose models it looks after.
     clock : Clock
         Of the wall.
+    alarms : bool
+        Whether it delivers drift alarms to the file of the alerts; else that is the job's.
+
+    Attributes
+    ----------
+    rounds : int
+        How many there were.
+    trouble : VolspikeError or OSError or None
+        What went wrong in the newest round.
 
     Raises
     ------
@@ -42,7 +52,7 @@ class Tending:
         The models can't be chosen, or the bus can't be opened.
     """
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, *, alarms: bool = True) -> None:
         self._home = Home(settings.data_dir)
         self._home.require()
         self._closing = ExitStack()
@@ -63,9 +73,13 @@ class Tending:
         )
         self._server = Server.of(settings.mlflow_uri)
         self._journal = JournalReader(self._home.journal)
-        self._journal.news()  # what was before is told
+        self._alarms = AlarmFile(self._home.alerts) if alarms else None
+        # What was before is told, but for alarms that a death has kept from the file.
+        self._deliver(self._journal.news())
+        if self._alarms is not None:
+            self._closing.callback(self._alarms.close)
         self.rounds = 0
-        self.trouble: VolspikeError | None = None
+        self.trouble: VolspikeError | OSError | None = None
 
     def __enter__(self) -> Tending:
         return self
@@ -75,20 +89,28 @@ class Tending:
 
     def step(self, tell: Callable[[JournalEntry], None]) -> None:
         """Do one round, and tell what the journal has new; what goes wrong is logged once and tried again."""
+        fresh: list[JournalEntry] = []
         try:
-            self._beside.look(self._caretaker.heard_of_drift)
-            self._caretaker.step()
+            try:
+                self._beside.look(self._caretaker.heard_of_drift)
+                self._caretaker.step()
+            finally:
+                fresh = self._journal.news()
             self.trouble = None
-        except VolspikeError as error:
+        except (VolspikeError, OSError) as error:
             if str(error) != str(self.trouble):
                 log.error("the models could not be looked after; trying again", reason=str(error))
             self.trouble = error
         self.rounds += 1
-        fresh = self._journal.news()
+        self._deliver(fresh)
         for entry in fresh:
             tell(entry)
         if fresh:
             self._sync()
+
+    def _deliver(self, entries: Sequence[JournalEntry]) -> None:
+        if self._alarms is not None:
+            self._alarms.deliver(alarms_of(entries))
 
     def _sync(self) -> None:
         """Tell MLflow what has happened; where it is away, that waits until more has."""

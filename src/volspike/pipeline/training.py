@@ -247,7 +247,7 @@ def _only_for_study(candidate: Manifest) -> str:
 
 def _is_thinner(candidate: Manifest, models: Path) -> str:
     """Return why a model must not take its champion's place unproven; empty where it may."""
-    rivals = [rival for rival in champions(models, candidate.product) if rival.feed == candidate.feed]
+    rivals = champions(models, candidate.product, (candidate.feed,))
     if candidate.enough_data or not rivals or not _has_enough(rivals[0].path(models)):
         return ""
     return f"{rivals[0].name} {rivals[0].version} was trained on enough data, the new models were not"

@@ -1,0 +1,63 @@
+"""How the retrainings of a product went, read from its journal, and when another may be begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from volspike.monitoring.journal import CHALLENGER, PROMOTED, RETRAIN_STARTED, JournalEntry
+
+# Market time until a retraining that failed is begun again, twice as long each time.
+PAUSE_NS = 3_600_000_000_000
+_MOST_DOUBLINGS = 20
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """The newest retraining that ended with a model in its place, and those since that did not.
+
+    Attributes
+    ----------
+    done : JournalEntry or None
+        The line of its begin.
+    failed : int
+        How many were begun since: killed, failed, or under way still.
+    last_ns : int
+        When the newest of these was begun, ns of market time; 0 where there is none.
+    """
+
+    done: JournalEntry | None
+    failed: int
+    last_ns: int
+
+    def not_before_ns(self, every_ns: float, alarm_ns: int) -> float:
+        """Return when another may be begun, ns of market time.
+
+        Parameters
+        ----------
+        every_ns : float
+            The retraining interval: no pause is longer.
+        alarm_ns : int
+            When the newest alarm of what serves was raised, 0 without one: what failed before does not count.
+        """
+        if self.last_ns < alarm_ns or not self.failed:
+            return 0
+        return self.last_ns + min(PAUSE_NS << min(self.failed - 1, _MOST_DOUBLINGS), every_ns)
+
+
+def attempts_of(journal: Sequence[JournalEntry]) -> Attempts:
+    """Return how the retrainings of one product and feed went, whose entries these are, oldest first."""
+    done: JournalEntry | None = None
+    since: list[JournalEntry] = []
+    for each in journal:
+        if each.event == RETRAIN_STARTED:
+            since.append(each)
+        elif since and _is_end(each, since[-1]):
+            done, since = since[-1], []
+    return Attempts(done, len(since), since[-1].market_ns if since else 0)
+
+
+def _is_end(entry: JournalEntry, started: JournalEntry) -> bool:
+    """Tell whether a line says that what was trained has its place: a trial's promotion does not."""
+    is_first = (entry.market_ns, entry.by) == (started.market_ns, started.by)
+    return entry.event == CHALLENGER or (entry.event == PROMOTED and is_first)
