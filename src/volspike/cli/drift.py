@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from volspike.cli.mlflow_outbox import look_at_outbox
-from volspike.cli.options import Product, Source, above_zero
+from volspike.cli.options import Product, Replay, Source, above_zero
 from volspike.cli.output import (
     AsJson,
     DataDir,
@@ -61,6 +61,7 @@ def drift(
         ),
     ] = None,
     fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit 1 if there is drift.")] = False,
+    replay: Replay = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare two windows of the stored rows: features, target, predictions and quality of the data."""
@@ -75,6 +76,11 @@ def drift(
     span = _span(compare, reference_from, reference_until)
     settings = load_settings({"data_dir": data_dir})
     request = DriftRequest(compare, hours, span, product, feed, page)
+    if replay:
+        from volspike.pipeline.missing_rows import store_missing_rows
+
+        say("storing rows that are only archived")
+        store_missing_rows(Home(settings.data_dir), settings)
     report = report_drift(Home(settings.data_dir), settings, request, SystemClock(), say, DECIDE)
     waiting = look_at_outbox(settings.data_dir, settings.mlflow_uri, sync=True)
     if waiting.words:

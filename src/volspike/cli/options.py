@@ -95,6 +95,10 @@ Seed = Annotated[
 ExitAfter = Annotated[
     float | None, typer.Option(help="Stop after so many seconds in all.", callback=_seconds)
 ]
+Replay = Annotated[
+    bool,
+    typer.Option("--replay", help="First store rows that are only archived: beside ingest, not beside run."),
+]
 Bus = Annotated[
     Literal["embedded", "kafka"] | None, typer.Option(help="Where the topics are. (default: embedded)")
 ]

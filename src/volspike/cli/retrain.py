@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import Product, Source
+from volspike.cli.options import Product, Replay, Source
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 
@@ -19,6 +19,7 @@ def retrain(
     market_ns: Annotated[
         int | None, typer.Option(help="What time it is in the market, ns. (default: of the newest row)")
     ] = None,
+    replay: Replay = False,
     as_json: AsJson = False,
 ) -> None:
     """Train on the recent rows; the best model has to prove better in the champion's shadow."""
@@ -28,16 +29,22 @@ def retrain(
     from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
+    from volspike.pipeline.missing_rows import store_missing_rows
     from volspike.pipeline.retraining import Request, retrain
     from volspike.pipeline.stored_data import newest_kind
 
     settings = load_settings({"data_dir": data_dir, "retrain_days": days})
     home = Home(settings.data_dir)
     home.require()
-    kind = newest_kind(home, product, feed, settings.candle_source)
-    request = Request(kind.product, kind.feed, by, kind.newest_ns if market_ns is None else market_ns)
     with bounded(settings.retrain_limit_s, settings.retrain_memory_mb):
-        made = retrain(home, settings, request, SystemClock(), say)
+        if product is not None and feed is not None and market_ns is not None:
+            request = Request(product, feed, by, market_ns)
+        else:  # what is meant, the stored rows tell
+            if replay:
+                store_missing_rows(home, settings)
+            kind = newest_kind(home, product, feed, settings.candle_source)
+            request = Request(kind.product, kind.feed, by, kind.newest_ns if market_ns is None else market_ns)
+        made = retrain(home, settings, request, SystemClock(), say, replay=replay)
     if as_json:
         named = {"place": made.place, "model": made.model, "version": made.version}
         emit_json(named | {"product": request.product, "feed": request.feed} | made.report)
