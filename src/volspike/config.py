@@ -103,7 +103,10 @@ class Settings(BaseSettings):
         7.0, gt=0, le=366, description="a challenger that has not proven better by then is retired (d)"
     )
     false_alarm_days: float = Field(
-        30.0, ge=1, le=3_660, description="drift is told falsely at most once in so many days, on average"
+        30.0,
+        ge=1,
+        le=3_660,
+        description="the tests on outcomes tell drift falsely at most once in so many days, on average",
     )
     model: str = Field("", description="bundle directory or models:/NAME@alias; empty: the champion")
     alert_open: float | None = Field(

@@ -113,6 +113,25 @@ def test_a_change_of_candles_is_told_and_fails_where_that_was_asked_for(
     assert not {"day_sin", "minute_of_hour"} & {found["name"] for found in ran.report["verdict"]["columns"]}
 
 
+@pytest.mark.usefixtures("decided")
+def test_recent_rows_are_compared_without_a_champion_and_the_page_of_an_alarm_is_kept(
+    minutes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
+    report = compared(minutes, "--feed", "candles", "--compare", "recent", "--hours", 2)
+    assert (report["compare"], report["decision"], report["model"]) == ("early-late", "drift", "")
+    assert any("held against all that lies before" in note for note in report["notes"])
+    last = re.sub(r"[-:]", "", report["current"]["last"])[:15]
+    stem = f"drift-{PRODUCT}-candles-recent"
+    assert report["files"] == {"page": str(minutes / "reports" / f"{stem}-{last}.html")}
+    kept, newest = Path(report["files"]["page"]), minutes / "reports" / f"{stem}.html"
+    assert kept.read_bytes() == newest.read_bytes()
+    calm = compared(minutes, "--feed", "candles", "--compare", "recent", "--hours", 40)
+    assert calm["decision"] == "no drift"
+    assert calm["files"] == {"page": str(newest)}
+    assert kept.read_bytes() != newest.read_bytes()
+
+
 def test_what_evidently_says_is_shown_with_what_it_is_worth(
     minutes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,10 +156,6 @@ def test_without_anybody_who_decides_it_says_so(
 
 def test_what_can_not_be_compared_is_told_in_one_line(minutes: Path, tmp_path: Path) -> None:
     before = tree(minutes)
-    recent = one_line_failure(
-        volspike("drift", "--data-dir", minutes, "--feed", "candles", "--compare", "recent")
-    )
-    assert "holds no champion" in recent
     assert "no such data directory" in one_line_failure(volspike("drift", "--data-dir", tmp_path / "no"))
     page = ("drift", "--data-dir", minutes, "--feed", "candles", "--page", minutes)
     assert "can't be written" in one_line_failure(volspike(*page))

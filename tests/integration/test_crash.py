@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from volspike.clock import SimulatedClock
+from volspike.pipeline.assembly import open_live
 from whole_logs import check_whole
 from whole_runs import (
     ORIGIN_NS,
@@ -19,6 +21,7 @@ from whole_runs import (
     archived_frames,
     assert_identical,
     finished,
+    settings_for,
     simulator_process,
     simulator_state,
     start,
@@ -115,9 +118,18 @@ def test_a_second_job_on_the_same_directory_is_refused(tmp_path: Path) -> None:
 
     writer = ArchiveWriter(tmp_path, SystemClock())
     try:
-        for verb in (("run", "--exit-after", 1), ("replay",)):
-            ran = volspike(*verb, "--data-dir", tmp_path, "--json")
-            assert ran.code == 1
-            assert "being written by process" in ran.report["error"]
+        ran = volspike("run", "--exit-after", 1, "--data-dir", tmp_path, "--json")
     finally:
         writer.close()
+    assert ran.code == 1
+    assert "being written by process" in ran.report["error"]
+
+
+def test_while_a_job_stores_rows_a_replay_is_refused(tmp_path: Path) -> None:
+    job = open_live(settings_for(tmp_path), SimulatedClock(), ())
+    try:
+        ran = volspike("replay", "--data-dir", tmp_path, "--json")
+    finally:
+        job.close()
+    assert ran.code == 1
+    assert "being written by process" in ran.report["error"]

@@ -29,6 +29,7 @@ from volspike.monitoring.graded import GradedRows
 from volspike.monitoring.journal import (
     CHALLENGER,
     DRIFT_ALARM,
+    DRIFT_REPORT,
     NOT_PROMOTED,
     PROMOTED,
     RETIRED,
@@ -349,6 +350,30 @@ def test_the_alarm_of_a_champion_that_was_replaced_asks_for_nothing(models: Mode
         kept.at(BEGIN_S + 3_600)
         kept.caretaker().step()
         assert not kept.asked
+
+
+FAILED = {"error": "it holds no rows", "subject": "features", "remedy": "record longer"}
+ALARM = {
+    "verdict": {"alarm": True, "words": "drift in rv_60s"},
+    "files": {"page": "/data/reports/drift-a-recent-20260720T031005.html"},
+}
+
+
+@pytest.mark.parametrize(
+    ("report", "event", "reason"),
+    [
+        (FAILED, DRIFT_REPORT, "no report: features: it holds no rows; record longer"),
+        (None, DRIFT_REPORT, "no report: its process ended without one"),
+        (ALARM, DRIFT_ALARM, "drift in rv_60s; see reports/drift-a-recent-20260720T031005.html"),
+    ],
+)
+def test_what_came_of_a_report_of_drift_is_in_the_journal(
+    report: dict[str, object] | None, event: str, reason: str, models: Models
+) -> None:
+    with Kept(models.home.root) as kept:
+        kept.caretaker().heard_of_drift(models.standing, report)
+        (told,) = lines(kept)
+    assert (told.event, told.by, told.reason) == (event, "features", reason)
 
 
 def test_behind_and_under_an_alarm_a_challenger_gives_its_place_to_another(models: Models) -> None:

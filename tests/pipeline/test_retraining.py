@@ -175,7 +175,7 @@ def test_one_over_its_time_is_killed_and_told_of(home: Home, monkeypatch: pytest
 
 
 def test_one_at_a_time_and_after_a_failure_not_at_once_again(home: Home) -> None:
-    """No rows are stored, so every one fails before it is a retraining."""
+    """No rows are stored, so every one fails."""
     now_s = 0.0
     process = Beside(home, 60.0, lambda: now_s)
     process.retrain(REQUEST)
@@ -183,6 +183,8 @@ def test_one_at_a_time_and_after_a_failure_not_at_once_again(home: Home) -> None
     process.retrain(REQUEST)
     assert process._verb._running is first is not None
     ended(process)
+    assert events(home) == [RETRAIN_STARTED, RETRAIN_FAILED]
+    assert "there are no features" in last(home).reason
     process.retrain(REQUEST)
     assert process._verb._running is None
     process.retrain(Request("ETH-USD", FEED, "schedule", 1))
@@ -193,7 +195,18 @@ def test_one_at_a_time_and_after_a_failure_not_at_once_again(home: Home) -> None
     process.retrain(REQUEST)
     assert process._verb._running is not None
     process.close()
-    assert events(home) == []
+
+
+@pytest.mark.parametrize("stores", [True, False])
+def test_where_no_job_stores_rows_a_verb_is_told_to(
+    stores: bool, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, ...]] = []
+    process = Beside(home, 60.0, lambda: 0.0, lambda: stores)
+    monkeypatch.setattr(process._verb, "begin", begun.append)
+    process.retrain(REQUEST)
+    process.report_drift(standing(home))
+    assert [(words[0], "--replay" in words) for words in begun] == [("retrain", stores), ("drift", stores)]
 
 
 def test_a_full_disk_is_told_and_the_models_stay(trained: Callable[[], Path]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from volspike.cli.mlflow_outbox import look_at_outbox
-from volspike.cli.options import Product, Source, WithParent, above_zero
+from volspike.cli.options import Product, Replay, Source, WithParent, above_zero
 from volspike.cli.output import (
     AsJson,
     DataDir,
@@ -67,6 +67,7 @@ def drift(
         typer.Option("--bounded", help="Give way to a job: in the time and memory of a retraining, or not."),
     ] = False,
     with_parent: WithParent = None,
+    replay: Replay = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare two windows of the stored rows: features, target, predictions and quality of the data."""
@@ -85,6 +86,12 @@ def drift(
     span = _span(compare, reference_from, reference_until)
     settings = load_settings({"data_dir": data_dir})
     request = DriftRequest(compare, hours, span, product, feed, page)
+    if replay:
+        from volspike.pipeline.home import Home
+        from volspike.pipeline.missing_rows import store_missing_rows
+
+        say("storing rows that are only archived")
+        store_missing_rows(Home(settings.data_dir), settings)
     report = (_in_bounds if bounded else _report)(settings, request)
     waiting = look_at_outbox(settings.data_dir, settings.mlflow_uri, sync=True)
     if waiting.words:

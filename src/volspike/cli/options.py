@@ -100,6 +100,10 @@ WithParent = Annotated[
     int | None,
     typer.Option("--with-parent", hidden=True, help="Number of the process that began it, to end with."),
 ]
+Replay = Annotated[
+    bool,
+    typer.Option("--replay", help="First store rows that are only archived: beside ingest, not beside run."),
+]
 Bus = Annotated[
     Literal["embedded", "kafka"] | None, typer.Option(help="Where the topics are. (default: embedded)")
 ]

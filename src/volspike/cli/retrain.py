@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import Product, Source, WithParent
+from volspike.cli.options import Product, Replay, Source, WithParent
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 
@@ -21,6 +21,7 @@ def retrain(
         typer.Option(help="What time it is in the market, ns. (default: of the newest row)", min=0),
     ] = None,
     with_parent: WithParent = None,
+    replay: Replay = False,
     as_json: AsJson = False,
 ) -> None:
     """Train on the recent rows; the best model has to prove better in the champion's shadow."""
@@ -32,21 +33,27 @@ def retrain(
     from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
+    from volspike.pipeline.missing_rows import store_missing_rows
     from volspike.pipeline.retraining import DAY_NS, Request, retrain
     from volspike.pipeline.stored_data import newest_kind
 
     settings = load_settings({"data_dir": data_dir, "retrain_days": days})
     home = Home(settings.data_dir)
     home.require()
-    kind = newest_kind(home, product, feed, settings.candle_source)
     clock = SystemClock()
-    # A simulated market may run ahead of the clock: then its rows do too, the last of them not yet written.
-    if market_ns is not None and market_ns > max(clock.market_ns(), kind.newest_ns) + DAY_NS:
-        words = "it is over a day ahead of the clock and of the newest row"
-        raise typer.BadParameter(words, param_hint="--market-ns")
-    request = Request(kind.product, kind.feed, by, kind.newest_ns if market_ns is None else market_ns)
     with bounded(settings.retrain_limit_s, settings.retrain_memory_mb):
-        made = retrain(home, settings, request, clock, say)
+        if product is not None and feed is not None and market_ns is not None and with_parent is not None:
+            request = Request(product, feed, by, market_ns)
+        else:  # what is meant, the stored rows tell
+            if replay:
+                store_missing_rows(home, settings)
+            kind = newest_kind(home, product, feed, settings.candle_source)
+            # A simulated market may run ahead of the clock: then its rows do too, the last not yet written.
+            if market_ns is not None and market_ns > max(clock.market_ns(), kind.newest_ns) + DAY_NS:
+                words = "it is over a day ahead of the clock and of the newest row"
+                raise typer.BadParameter(words, param_hint="--market-ns")
+            request = Request(kind.product, kind.feed, by, kind.newest_ns if market_ns is None else market_ns)
+        made = retrain(home, settings, request, clock, say, replay=replay)
     if as_json:
         named = {"place": made.place, "model": made.model, "version": made.version}
         emit_json(named | {"product": request.product, "feed": request.feed} | made.report)

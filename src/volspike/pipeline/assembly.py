@@ -39,6 +39,7 @@ from volspike.pipeline.log_owner import check_owner
 from volspike.pipeline.log_retention import forget_old
 from volspike.pipeline.log_tail import newest_predictions
 from volspike.pipeline.recovery import recover
+from volspike.pipeline.replay import writing_rows
 from volspike.pipeline.served_models import (
     Served,
     alert_policy,
@@ -211,6 +212,7 @@ def _pipeline(
     scales = PriceScales(settings.price_decimals)
     archive = ArchiveWriter(home.root, clock)
     opening.callback(archive.close)
+    opening.enter_context(writing_rows(home))
     stored = StoredRows(home, Archive(home.root))
     records = LogGuard(LogWriter(EmbeddedLog(home.log, clock)))
     opening.callback(records.close)

@@ -29,11 +29,20 @@ class Beside:
         After so long a verb is killed.
     now_s : callable
         Reads the monotonic clock, seconds.
+    is_to_store : callable
+        Tells whether a verb is to store rows that are archived only: where no job does as they come.
     """
 
-    def __init__(self, home: Home, limit_s: float, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        limit_s: float,
+        now_s: Callable[[], float],
+        is_to_store: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._home = home
         self._now_s = now_s
+        self._is_to_store = is_to_store
         self._verb = Background(limit_s, now_s)
         self._about: Request | Standing | None = None
         self._failed_s: dict[tuple[str, str], float] = {}
@@ -84,6 +93,7 @@ class Beside:
         failed_s = self._failed_s.get((verb, about.product))
         if self._verb.is_busy or (failed_s is not None and self._now_s() - failed_s < _PAUSE_S):
             return
+        rows = ("--replay",) if self._is_to_store() else ()
         self._about = about
         home = ("--data-dir", str(self._home.root))
-        self._verb.begin((verb, *home, "--product", about.product, "--feed", about.feed, *flags))
+        self._verb.begin((verb, *home, "--product", about.product, "--feed", about.feed, *flags, *rows))

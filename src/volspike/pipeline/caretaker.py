@@ -140,10 +140,11 @@ class Caretaker:
         """Note in the journal what a report of drift found; an alarm of it counts as those of outcomes do."""
         champion = served_manifest(self._home, self._settings, standing)
         verdict = (report or {}).get("verdict") or {}
-        words = verdict.get("words") or (report or {}).get("decision") or "the report could not be made"
+        words, detail = _drift_words(report or {}), _kept_page(report or {})
         entry = Entry("", "") if champion is None else Entry(champion.name, champion.version)
         event = DRIFT_ALARM if verdict.get("alarm") and champion is not None else DRIFT_REPORT
-        self._tell(standing, event, entry, BY_FEATURES, str(words), self._grader.newest_ns, {})
+        words += f"; see {detail['page']}" if detail and event == DRIFT_ALARM else ""
+        self._tell(standing, event, entry, BY_FEATURES, words, self._grader.newest_ns, detail)
 
     def _schedule_report(self, standing: Standing, now_ns: int) -> None:
         """Have drift reported now and then, once there is something to compare."""
@@ -308,6 +309,20 @@ class Caretaker:
 def trial_report(home: Home, standing: Standing) -> Path:
     """Return where the newest comparison of a product's challenger is kept."""
     return home.reports / f"trial-{standing.product}-{standing.feed}.json"
+
+
+def _drift_words(report: Mapping[str, Any]) -> str:
+    """Return what a report of drift found, or why there is none."""
+    if "error" in report:
+        return f"no report: {report.get('subject')}: {report['error']}; {report.get('remedy')}"
+    verdict = report.get("verdict") or {}
+    return str(verdict.get("words") or report.get("decision") or "no report: its process ended without one")
+
+
+def _kept_page(report: Mapping[str, Any]) -> Figures:
+    """Return where the page of a report lies, below the data directory."""
+    page = (report.get("files") or {}).get("page")
+    return {} if page is None else {"page": f"reports/{Path(page).name}"}
 
 
 def _alarm_of(journal: Sequence[JournalEntry], champion: Manifest) -> JournalEntry | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from volspike.config import Settings
 from volspike.errors import NotEnoughDataError
 from volspike.evaluation.page import check_page, write_page
 from volspike.exchange.candles import CandleTable
+from volspike.exchange.decimals import format_time_ns
 from volspike.features.store import NEWEST_NS, finished_files, newest_rows
 from volspike.features.window import SECOND_NS
 from volspike.labels.candles import FEED as CANDLES
@@ -66,11 +67,13 @@ class DriftRequest:
     hours : float or None
         Length of the current window.
     reference_ns : (int, int) or None
-        First and last event time of the reference of ``recent``, ns; None: the champion's training span.
+        First and last event time of the reference of ``recent``, ns; None: the champion's training span,
+        without a champion all rows before the current window.
     product, feed : str or None
         Needed where several are stored.
     page : Path or None
-        The HTML file; None: below the reports of the data directory. Evidently's files lie beside it.
+        The HTML file; None: below the reports of the data directory, and of an alarm of ``recent`` a second
+        time under a dated name. Evidently's files lie beside it.
     """
 
     compare: Compare = "early-late"
@@ -192,7 +195,7 @@ def report_drift(
     NotEnoughDataError
         If nothing is stored that a row can be made of.
     ModelError
-        If ``recent`` has neither a champion nor a span to compare with, or the champion is unusable.
+        If the champion is unusable, or there are several and none was chosen.
     """
     home.require()
     if request.page is not None:
@@ -200,14 +203,14 @@ def report_drift(
     say("reading and labelling what is stored")
     stored = _stored(home, settings, request)
     dataset, champion = stored.dataset, stored.champion
-    span_ns = request.reference_ns or (None if champion is None else champion.manifest.training.span_ns)
-    pair = choose_windows(dataset, request.compare, request.hours, span_ns)
+    pair = _windows(dataset, request, champion)
     columns = watched_columns(dataset, stored.scored)
     quality = _quality(stored, columns, pair, clock.market_ns())
     verdict = _decided(decide, columns, pair, dataset)
     say("running Evidently")
     evidently = make_evidently_report(columns, pair, clock.market_ns())
-    page = request.page or home.reports / f"drift-{dataset.product}-{dataset.feed}-{request.compare}.html"
+    stem = f"drift-{dataset.product}-{dataset.feed}-{request.compare}"
+    page = request.page or home.reports / f"{stem}.html"
     report = DriftReport(
         dataset=dataset,
         pair=pair,
@@ -217,13 +220,31 @@ def report_drift(
         verdict=verdict,
         evidently=evidently,
         files=_file_names(page, evidently),
-        notes=_notes(stored, pair),
+        notes=_notes(stored, pair, request.compare),
     )
-    _write(report, clock.market_ns())
+    made_ns = clock.market_ns()
+    _write(report, made_ns)
+    if request.compare == "recent" and request.page is None and report.has_drifted:
+        # The next report takes the place of this one; what an alarm was raised on is kept.
+        kept = home.reports / f"{stem}-{_date(pair.current.last_ns)}.html"
+        report = replace(report, files=_file_names(kept, evidently))
+        _write(report, made_ns)
     if champion is not None:
         entry = Entry(champion.manifest.name, champion.manifest.version)
         queue_report(home.root, entry, report.files.values(), "drift")
     return report
+
+
+def _windows(dataset: Dataset, request: DriftRequest, champion: Bundle | None) -> WindowPair:
+    """Choose the windows; ``recent`` without any span takes all that lies before the late one."""
+    span_ns = request.reference_ns or (None if champion is None else champion.manifest.training.span_ns)
+    has_reference = request.compare != "recent" or span_ns is not None
+    return choose_windows(dataset, request.compare if has_reference else "early-late", request.hours, span_ns)
+
+
+def _date(event_ns: int) -> str:
+    """Return a time for the name of a file, to the second: 20260720T031005."""
+    return format_time_ns(event_ns, 0)[:19].replace("-", "").replace(":", "")
 
 
 def _stored(home: Home, settings: Settings, request: DriftRequest) -> _Stored:
@@ -293,10 +314,8 @@ def _spans(home: Home, request: DriftRequest, manifest: Manifest) -> list[tuple[
 
 
 def _champion(home: Home, request: DriftRequest) -> Bundle | None:
-    """Return the champion of what is asked for, if there is one; ``recent`` without a span needs it."""
+    """Return the champion of what is asked for, if there is one."""
     product, feed = request.product, request.feed
-    if request.compare == "recent" and request.reference_ns is None:
-        return open_model(home, "", product, feed)
     if not champions_for(home.models, product, feed):
         return None
     found = open_model(home, "", product, feed)
@@ -335,11 +354,13 @@ def _decided(
     return decide(second[before], reference, second[now], current, names)
 
 
-def _notes(stored: _Stored, pair: WindowPair) -> tuple[str, ...]:
+def _notes(stored: _Stored, pair: WindowPair, asked: Compare) -> tuple[str, ...]:
     dataset, champion = stored.dataset, stored.champion
     notes = []
     if champion is None:
         notes.append("there is no champion, so no predictions are compared")
+        if pair.compare != asked:
+            notes.append("without its training span, the last hours are held against all that lies before")
     else:
         last_ns = champion.manifest.training.last_ns
         for window in (pair.reference, pair.current):

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from volspike.errors import ConfigError
-from volspike.recording.layout import LOCK, raw_directory
+from volspike.recording.layout import LOCK, ROWS_LOCK, raw_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,11 @@ class Home:
     def features(self) -> Path:
         """Feature rows, Parquet."""
         return self.root / "features"
+
+    @property
+    def features_lock(self) -> Path:
+        """Held by who makes feature rows of the archive."""
+        return raw_directory(self.root) / ROWS_LOCK
 
     @property
     def candles(self) -> Path:
@@ -145,9 +150,9 @@ class Home:
             self.root.rmdir()
 
     def discard_bare_archive(self, with_root: bool) -> None:
-        """Remove an archive that holds nothing but its lock, and the directory if it was made for this."""
+        """Remove an archive that holds nothing but locks, and the directory if it was made for this."""
         raw = raw_directory(self.root)
-        if list(raw.rglob("*")) == [raw / LOCK]:
+        if set(raw.rglob("*")) - {self.features_lock} == {raw / LOCK}:
             shutil.rmtree(raw)
             if with_root:
                 self.root.rmdir()

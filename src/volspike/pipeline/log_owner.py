@@ -16,6 +16,13 @@ from volspike.errors import ConfigError
 Owner = Literal["run", "the stages"]
 
 
+def owner_of(log: Log, suffix: str = "") -> Owner | None:
+    """Return who writes a log, None where nobody has."""
+    if log.end_offset(state_topic(f"ingest{suffix}")):
+        return "the stages"
+    return "run" if log.end_offset(TICKS.name + suffix) else None
+
+
 def check_owner(log: Log, owner: Owner, root: Path, suffix: str = "") -> None:
     """Refuse a log that is written by the other kind.
 
@@ -24,13 +31,8 @@ def check_owner(log: Log, owner: Owner, root: Path, suffix: str = "") -> None:
     ConfigError
         If it is.
     """
-    if log.end_offset(state_topic(f"ingest{suffix}")):
-        found: Owner = "the stages"
-    elif log.end_offset(TICKS.name + suffix):
-        found = "run"
-    else:
-        return
-    if found != owner:
+    found = owner_of(log, suffix)
+    if found not in (None, owner):
         verbs = "volspike run" if found == "run" else "volspike ingest, featurize and score"
         raise ConfigError(
             f"data directory {root}", f"its log is written by {verbs}", "go on with that, or choose another"

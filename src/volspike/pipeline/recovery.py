@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from volspike.exchange.products import PriceScales
 from volspike.features.admission import Admitted
@@ -12,14 +13,13 @@ from volspike.labels.trailing import TrailingState
 from volspike.logs import get_logger
 from volspike.pipeline.accounting import Accounting
 from volspike.pipeline.archive_past import needed_sessions
-from volspike.pipeline.catch_up import CatchUp
 from volspike.pipeline.finished_past import FinishedPast
 from volspike.pipeline.home import Home
 from volspike.pipeline.ingest import Ingest
 from volspike.pipeline.stage import FeatureStages
 from volspike.pipeline.stored_rows import StoredRows
 from volspike.recording.compression import Summary
-from volspike.recording.frame import SegmentHeader
+from volspike.recording.frame import Frame, SegmentHeader
 from volspike.recording.reader import Archive, SessionInfo
 from volspike.records import FeatureRow, Mark, Tick
 
@@ -28,13 +28,30 @@ MANY_FRAMES = 100_000  # take some seconds
 log = get_logger()
 
 
+class Follower(Protocol):
+    """What else than the feature files is brought up to the archive: a log (``CatchUp``), or nothing."""
+
+    @property
+    def logged_seq(self) -> int:
+        """Archive position up to which it goes, 0 where it asks for nothing old."""
+
+    def is_done_with(self, segment: Summary) -> bool:
+        """Tell whether nothing in a segment of a live session is of any use to it."""
+
+    def begin(self, header: SegmentHeader, passed_ns: Mapping[str, int]) -> None:
+        """Begin a live session, of which frames up to these event times (ns, by product) are left out."""
+
+    def frame(self, frame: Frame, admitted: Sequence[Admitted], rows: Sequence[FeatureRow | None]) -> None:
+        """Take a frame with the answers of admission and, for each, the feature row of a tick."""
+
+
 def recover(
     home: Home,
     stored: StoredRows,
     feature_set: FeatureSet,
     scales: PriceScales,
     trailing: Mapping[str, TrailingState],
-    catch_up: CatchUp,
+    catch_up: Follower,
 ) -> Ingest:
     """Read back what the archive holds of the last day, and whatever the feature files or the log lack.
 
@@ -47,7 +64,7 @@ def recover(
         What the feature files hold.
     trailing : mapping of str to TrailingState
         Fresh states by product; they are brought up to date.
-    catch_up : CatchUp
+    catch_up : Follower
         Brings the log up to date; it is given the frames of live sessions that it is not done with.
 
     Returns
@@ -99,7 +116,7 @@ def _make_again(
     stages: FeatureStages,
     stored: StoredRows,
     trailing: Mapping[str, TrailingState],
-    catch_up: CatchUp,
+    catch_up: Follower,
 ) -> None:
     """Read a session, which has begun, frame by frame."""
     is_live = session.header.origin == "live"

@@ -19,7 +19,6 @@ from volspike.features.table import FeatureTable
 from volspike.pipeline.batch import BatchStages
 from volspike.pipeline.home import Home
 from volspike.pipeline.ingest import Ingest
-from volspike.recording.layout import LOCK, raw_directory
 from volspike.recording.lock import WriterLock
 from volspike.recording.reader import Archive, SessionInfo
 
@@ -124,13 +123,13 @@ def replay_features(
     Raises
     ------
     ArchiveError
-        If there is no archive, or a live job is writing to it.
+        If there is no archive, or another process stores rows of it.
     """
     archive = Archive(home.root)
     ingest = Ingest(scales)
     started_ns = time.perf_counter_ns()
     rows = 0
-    with _exclusive(home.root), _replacing(home.features) as directory:
+    with writing_rows(home), _replacing(home.features) as directory:
         writers: dict[WriterKey, FeatureWriter] = {}
         for table in quick_tables(archive, ingest, feature_set, scales, progress):
             _writer(writers, directory, feature_set, table).append(table)
@@ -174,9 +173,15 @@ def _writer(
 
 
 @contextmanager
-def _exclusive(root: Path) -> Iterator[None]:
-    """Keep live jobs out while their feature files are replaced."""
-    lock = WriterLock(raw_directory(root) / LOCK)
+def writing_rows(home: Home) -> Iterator[None]:
+    """Be the only one who writes feature files while the block runs; the archive may grow meanwhile.
+
+    Raises
+    ------
+    ArchiveError
+        If another process writes them.
+    """
+    lock = WriterLock(home.features_lock)
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from typing import Any
 from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError, VolspikeError
+from volspike.labels.candles import FEED as CANDLES
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
 from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
@@ -36,6 +37,7 @@ from volspike.monitoring.journal import (
 )
 from volspike.monitoring.lease import lease
 from volspike.pipeline.home import Home
+from volspike.pipeline.missing_rows import store_missing_rows
 from volspike.pipeline.promotion import served_manifest
 from volspike.pipeline.served_models import unfit
 from volspike.pipeline.stored_data import tau_spec
@@ -73,6 +75,8 @@ def retrain(
     clock: Clock,
     say: Callable[[str], None],
     reached: Step = lambda _step: None,
+    *,
+    replay: bool = False,
 ) -> Retrained:
     """Train on the last ``retrain_days`` of stored rows and place the best model.
 
@@ -84,6 +88,8 @@ def retrain(
         Told in words what is done next.
     reached : callable
         Called with the name of each step: where tests make a process die.
+    replay : bool
+        Whether rows that are archived only are stored first.
 
     Raises
     ------
@@ -99,6 +105,9 @@ def retrain(
         note(RETRAIN_STARTED)
         reached("started")
         try:
+            if replay and request.feed != CANDLES:
+                say("storing rows that are only archived")
+                store_missing_rows(home, settings)
             return _train(home, settings, request, note, say, reached)
         except MemoryError as error:
             note(RETRAIN_FAILED, reason="out of memory")

@@ -19,6 +19,7 @@ from volspike.pipeline.beside import Beside
 from volspike.pipeline.caretaker import Caretaker
 from volspike.pipeline.grading_topics import TopicGrader
 from volspike.pipeline.home import Home
+from volspike.pipeline.log_owner import owner_of
 from volspike.pipeline.served_models import choose_models
 from volspike.recording.lock import held
 
@@ -60,7 +61,12 @@ class Tending:
         log_of_job = open_log(settings, self._home.log, clock)
         self._closing.callback(log_of_job.close)
         ledger = Ledger(self._home.ledger)
-        self._beside = Beside(self._home, settings.retrain_limit_s, lambda: clock.monotonic_ns() / 1e9)
+        self._beside = Beside(
+            self._home,
+            settings.retrain_limit_s,
+            lambda: clock.monotonic_ns() / 1e9,
+            lambda: owner_of(log_of_job, settings.topic_suffix) == "the stages",
+        )
         self._closing.callback(self._beside.close)
         self._caretaker = Caretaker(
             self._home,

@@ -3,6 +3,7 @@
 ::
 
     raw/archive.lock                                  held by the one writer
+    raw/features.lock                                 held by who makes feature rows of it
     raw/<feed>/<date>/<hour>-<session>.ndjson         open, or left by a crash
     raw/<feed>/<date>/<hour>-<session>.ndjson.zst     closed
     raw/<feed>/<date>/<hour>-<session>.ndjson.bad     damaged lines moved aside by a repair
@@ -20,6 +21,7 @@ HOUR_NS = 3_600_000_000_000
 PLAIN = ".ndjson"
 CLOSED = ".ndjson.zst"
 LOCK = "archive.lock"
+ROWS_LOCK = "features.lock"
 STAGING = ".staging"
 COMMIT = ".commit"
 
