@@ -9,6 +9,12 @@ import typer
 from volspike.cli.options import Product, Source
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
+LIVE_NEXT = "volspike run has it predict in the shadow; volspike promote tells how it fares"
+CANDLE_NEXT = (
+    "models of candles are never served live, so there is no trial: compare the scores, and promote it by "
+    "volspike promote --feed candles --force"
+)
+
 
 def retrain(
     data_dir: DataDir = None,
@@ -27,6 +33,7 @@ def retrain(
     one_thread()
     from volspike.clock import SystemClock
     from volspike.config import load_settings
+    from volspike.exchange.candles import FEED as CANDLES
     from volspike.pipeline.home import Home
     from volspike.pipeline.retraining import Request, retrain
     from volspike.pipeline.stored_data import newest_kind
@@ -44,4 +51,4 @@ def retrain(
         return
     console().print(f"{made.place} of {request.product} on {request.feed}: {made.model} {made.version}")
     if made.place == "challenger":
-        console().print("volspike run has it predict in the shadow; volspike promote tells how it fares")
+        console().print(CANDLE_NEXT if request.feed == CANDLES else LIVE_NEXT)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from volspike.errors import ModelError
 from volspike.models.shelf import replace_file, writing
 from volspike.monitoring.graded import DTYPES, GradedRows, empty_rows, join_rows
-from volspike.monitoring.grading import GradedBlock
+
+if TYPE_CHECKING:
+    from volspike.monitoring.grading import GradedBlock
 
 CURSOR = "cursor.json"
 _BLOCK = re.compile(r"([0-9]{1,12})\.parquet")
@@ -52,6 +55,11 @@ class Ledger:
     def newest_s(self, product: str) -> int | None:
         """Return where a product's newest block begins, epoch seconds, or None."""
         return max(self._blocks(product), default=None)
+
+    def newest_written_ns(self, product: str) -> int | None:
+        """Return when a product's newest block was written, by the clock of the wall (ns), or None."""
+        blocks = self._blocks(product)
+        return blocks[max(blocks)].stat().st_mtime_ns if blocks else None
 
     def oldest_s(self, product: str) -> int | None:
         """Return where a product's oldest block begins, epoch seconds, or None."""

@@ -12,8 +12,8 @@ import numpy as np
 from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.evaluation.page import check_page, write_page
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.features.store import read_features
-from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import Dataset
 from volspike.models.bundle import Bundle
 from volspike.models.calibration import ScoredRows

@@ -9,10 +9,10 @@ import numpy as np
 
 from volspike.config import Settings
 from volspike.errors import ModelError, NotEnoughDataError
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.exchange.candles import CandleTable
 from volspike.features.candle_store import stored_sources
 from volspike.features.store import FeatureTable, finished_files, newest_rows, read_features, stored_kinds
-from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.candles import candle_dataset
 from volspike.labels.dataset import Dataset, Inputs, build_dataset, with_fixed_tau_of
 from volspike.labels.splits import chronological_split
