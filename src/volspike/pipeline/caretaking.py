@@ -6,18 +6,22 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from volspike.config import Settings
 from volspike.errors import ModelError
 from volspike.logs import get_logger
+from volspike.models.standing import standing_of
 from volspike.monitoring.journal import DRIFT_ALARM, JournalEntry, JournalReader, drift_alarm
 from volspike.pipeline.home import Home
+from volspike.pipeline.life import Life, life_of
 from volspike.records import DriftAlarm
 
 ROUND_S = 10.0
 # One that ends by itself is begun again after so long, twice as long each time, up to the last.
 _PAUSES_S = (5.0, 300.0)
 _FILE = "tend.log"
+_ALARMS = 20
 
 log = get_logger()
 
@@ -38,6 +42,10 @@ class Caretaking:
     ----------
     newest : JournalEntry or None
         The newest step in the life of the models since the job began.
+    lives : dict of str to Life
+        Where the models of each product stand.
+    alarms : list of DriftAlarm
+        The newest alarms since the job began, oldest first.
     """
 
     def __init__(self, settings: Settings, dialect: str, tell: Callable[[DriftAlarm], None]) -> None:
@@ -46,12 +54,15 @@ class Caretaking:
         self._tell = tell
         self._home = Home(settings.data_dir)
         self._journal = JournalReader(self._home.journal)
-        self._news()  # what was before is told
         self.newest: JournalEntry | None = None
+        self.lives: dict[str, Life] = {}
+        self.alarms: list[DriftAlarm] = []
+        self._is_kept = bool(settings.retrain_every_hours) and not settings.model
+        self._look()  # what was before is told
 
     async def run(self) -> None:
         """Go on until cancelled; then the caretaker is stopped in order."""
-        if not self._settings.retrain_every_hours or self._settings.model:
+        if not self._is_kept:
             await self._follow(None)
             return
         pause_s = _PAUSES_S[0]
@@ -93,10 +104,23 @@ class Caretaking:
         """Tell what the journal has new, until the process ends; without one, for ever."""
         while process is None or process.returncode is None:
             await asyncio.sleep(1.0)
-            for entry in await asyncio.to_thread(self._news):
+            for entry in await asyncio.to_thread(self._look):
                 self.newest = entry
                 if entry.event == DRIFT_ALARM:
-                    self._tell(drift_alarm(entry))
+                    alarm = drift_alarm(entry)
+                    self.alarms = [*self.alarms[1 - _ALARMS :], alarm]
+                    self._tell(alarm)
+
+    def _look(self) -> list[JournalEntry]:
+        """Return what the journal has new, and note where the models stand."""
+        fresh = self._news()
+        with suppress(ModelError):  # who serves another model then tells of it
+            self.lives = {product: self._life(product) for product in self._settings.products}
+        return fresh
+
+    def _life(self, product: str) -> Life:
+        standing = standing_of(self._home.models, product, self._dialect)
+        return life_of(standing, self._journal.of(product, self._dialect), is_tended=self._is_kept)
 
     def _news(self) -> list[JournalEntry]:
         try:
