@@ -12,7 +12,7 @@ from volspike.models.bundle import Bundle
 from volspike.models.defaults import default_model
 from volspike.models.mlflow_run import tags_of
 from volspike.models.mlflow_send import flat_metrics
-from volspike.models.standing import crown_champion, place_challenger, standing_of
+from volspike.models.standing import champion_path, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import JournalEntry, append_entry
 from volspike.pipeline.home import Home
 from whole_runs import one_line_failure, volspike
@@ -113,3 +113,21 @@ def test_what_is_left_out_of_the_audit_log_is_said(home: Home, entries: int, tit
     whole = volspike("models", "--all", "--data-dir", home.root).out
     assert "event 1." in whole
     assert "the last" not in whole
+
+
+def test_where_a_product_has_ticks_and_candles_ticks_are_meant_unless_somebody_chose(home: Home) -> None:
+    for seed, feed in ((1, FEED), (3, CANDLES)):
+        champion, challenger = (make_bundle(home.models, seed + more, feed=feed).manifest for more in (0, 1))
+        crown_champion(home.models, champion.name, champion.version)
+        place_challenger(home.models, challenger.name, challenger.version)
+    ticks, candles = (standing_of(home.models, PRODUCT, feed) for feed in (FEED, CANDLES))
+    assert champion_path(home.models).name == champion_path(home.models, PRODUCT).name == ticks.version
+    assert champion_path(home.models, feed=CANDLES).name == candles.version
+    assert volspike("promote", "--force", "--data-dir", home.root, "--json").report["feed"] == FEED
+    assert standing_of(home.models, PRODUCT, CANDLES) == candles
+    ran = volspike("rollback", "--feed", CANDLES, "--data-dir", home.root, "--json")
+    assert "there is no champion before this one" in one_line_failure(ran)
+    other = make_bundle(home.models, 9, product="ETH-USD", feed=CANDLES).manifest
+    crown_champion(home.models, other.name, other.version)
+    line = one_line_failure(volspike("promote", "--data-dir", home.root, "--json"))
+    assert f"there are several: {PRODUCT} on {FEED}, ETH-USD on {CANDLES}" in line

@@ -41,7 +41,7 @@ def retrain(
     settings = load_settings({"data_dir": data_dir, "retrain_days": days})
     home = Home(settings.data_dir)
     home.require()
-    kind = newest_kind(home, product, feed, settings.candle_source)
+    kind = newest_kind(home, product, feed, settings.candle_source, say)
     request = Request(kind.product, kind.feed, by, kind.newest_ns if market_ns is None else market_ns)
     with bounded(settings.retrain_limit_s, settings.retrain_memory_mb):
         made = retrain(home, settings, request, SystemClock(), say)

@@ -186,7 +186,7 @@ def report_drift(
     if request.page is not None:
         check_page(request.page)
     say("reading and labelling what is stored")
-    stored = _stored(home, settings, request)
+    stored = _stored(home, settings, request, say)
     dataset, champion = stored.dataset, stored.champion
     span_ns = request.reference_ns or (None if champion is None else champion.manifest.training.span_ns)
     pair = choose_windows(dataset, request.compare, request.hours, span_ns)
@@ -214,11 +214,11 @@ def report_drift(
     return report
 
 
-def _stored(home: Home, settings: Settings, request: DriftRequest) -> _Stored:
+def _stored(home: Home, settings: Settings, request: DriftRequest, say: Say) -> _Stored:
     """Read what is stored, as the champion takes it; without a champion as training would."""
     champion = _champion(home, request)
     if champion is None:
-        dataset = training_data(home, settings, request.product, request.feed).dataset
+        dataset = training_data(home, settings, request.product, request.feed, say=say).dataset
         scored = None
     else:
         dataset = dataset_for(
@@ -228,6 +228,7 @@ def _stored(home: Home, settings: Settings, request: DriftRequest) -> _Stored:
             request.product,
             request.feed,
             settings.candle_source,
+            say,
         )
         scored = champion.predictor.predict_batch(dataset)
     if dataset.feed == CANDLES:

@@ -19,7 +19,7 @@ from volspike.models.bundle import load_bundle
 from volspike.models.defaults import default_model
 from volspike.models.manifest import LIVE_TARGET, NAME, VERSION, Manifest
 from volspike.models.registry import queue_standing
-from volspike.models.standing import Entry, Standing, champions, change_standing
+from volspike.models.standing import Entry, Standing, champions, change_standing, ticks_first
 from volspike.monitoring.journal import (
     CHALLENGER,
     PROMOTED,
@@ -117,7 +117,7 @@ def retire(home: Home, standing: Standing, reason: str, market_ns: int, detail: 
 
 
 def the_standing(home: Home, found: list[Standing], product: str | None, feed: str | None) -> Standing:
-    """Return the one standing that is meant.
+    """Return the one standing that is meant: of ticks, where a product has one of ticks and one of candles.
 
     Raises
     ------
@@ -125,6 +125,7 @@ def the_standing(home: Home, found: list[Standing], product: str | None, feed: s
         When there is none, or several.
     """
     chosen = [each for each in found if product in (None, each.product) and feed in (None, each.feed)]
+    chosen = ticks_first(chosen)
     if not chosen:
         raise ModelError(
             str(home.models), "it names no champion and no challenger", "volspike train makes one"
@@ -219,10 +220,12 @@ def served_manifest(home: Home, settings: Settings, standing: Standing) -> Manif
     """Return the manifest of what serves a product on a feed.
 
     It is the champion; where there is none, the champion of another feed whose inputs do not depend on it;
-    else the model of the package.
+    else the model of the package. Of candles nothing is served, so there it is the champion or nobody.
     """
     if standing.champion is not None:
         return load_bundle(standing.champion.path(home.models)).manifest
+    if standing.feed == CANDLES:
+        return None
     found = [each for each in champions(home.models, standing.product) if each.feed in DIALECTS]
     manifests = [load_bundle(each.path(home.models)).manifest for each in found if each.feed != standing.feed]
     free = next((manifest for manifest in manifests if not manifest.feed_dependent), None)

@@ -57,7 +57,7 @@ def training_data(
     since_ns : int
         Older rows (event time, ns) are left out.
     say : callable
-        Told which candles are taken where there is a choice.
+        Told what is taken where there is a choice.
     fixed_tau_bps : float, optional
         A fixed tau to keep; without it, it is that of the fit slice.
 
@@ -72,6 +72,7 @@ def training_data(
         made = _recent(candle_dataset(candles, tau, fixed_tau_bps), since_ns, fixed_tau_bps)
         return Stored(made, describe_candles(candles, made), candles)
     table = stored_table(home, settings.feature_set, product, feed, max(0, since_ns - TRAILING_NS))
+    say_ticks_taken(home, table.product, feed, say)
     every = build_dataset([table], settings.target, tau, fixed_tau_bps, inputs=settings.inputs)
     made = _recent(every, since_ns, fixed_tau_bps)
     return Stored(made, describe_rows(table, made), table)
@@ -110,7 +111,7 @@ def dataset_for(
     product, feed : str, optional
         Other than the model's own; one that serves either feed takes the other where its own is not stored.
     source, say : str, callable
-        Whose candles, for a model of candles, and told which those are: see ``stored_candles``.
+        Whose candles, for a model of candles, and told what is taken where there is a choice.
 
     Raises
     ------
@@ -131,6 +132,7 @@ def dataset_for(
         return candle_dataset(candles, tau.spec(), tau.fixed_bps, manifest.increment)
     has_own = takes_rows(manifest, manifest.feature_set)
     table = _rows_for(home, manifest, manifest.feature_set if has_own else feature_set, product, feed)
+    say_ticks_taken(home, product, feed, say)
     check_fits(manifest, table.feed, table.product, table.feature_set)
     inputs: Inputs = "rows" if has_own else "regime"
     return build_dataset([table], manifest.target, tau.spec(), tau.fixed_bps, manifest.increment, inputs)
@@ -147,16 +149,26 @@ def stored_table(
         If there are none.
     """
     home.require()
-    if not finished_files(home.features) and stored_sources(home.candles, product):
-        raise NotEnoughDataError(
-            str(home.root), "it holds candles, and no rows of ticks", "say --feed candles, or record ticks"
-        )
+    _require_ticks(home, product)
     table = read_features(home.features, product, feed, feature_set, since_ns)
     if not len(table.event_ns):
         raise NotEnoughDataError(
             str(home.features), "it holds no rows", "record longer, or run volspike replay after an import"
         )
     return table
+
+
+def _require_ticks(home: Home, product: str | None) -> None:
+    if not finished_files(home.features) and stored_sources(home.candles, product):
+        raise NotEnoughDataError(
+            str(home.root), "it holds candles, and no rows of ticks", "say --feed candles, or record ticks"
+        )
+
+
+def say_ticks_taken(home: Home, product: str, feed: str | None, say: Callable[[str], None]) -> None:
+    """Say that ticks are taken, where candles of a product are stored too and nobody chose."""
+    if feed is None and stored_sources(home.candles, product):
+        say(f"{product}: ticks are taken; candles are stored too (--feed candles)")
 
 
 def _rows_for(
@@ -176,15 +188,26 @@ class StoredKind:
     newest_ns: int
 
 
-def newest_kind(home: Home, product: str | None, feed: str | None, source: str = "") -> StoredKind:
-    """Return the product and feed that is meant among those stored.
+def newest_kind(
+    home: Home,
+    product: str | None,
+    feed: str | None,
+    source: str = "",
+    say: Callable[[str], None] = silent,
+) -> StoredKind:
+    """Return the product and feed that is meant among those stored: ticks, unless candles are asked for.
 
     Raises
     ------
+    NotEnoughDataError
+        If only candles are stored, and they are not asked for.
     FeatureError
         If nothing is stored, or several are and none was chosen.
     """
     if feed == CANDLES:
         candles = stored_candles(home, product, source)
         return StoredKind(candles.product, CANDLES, (int(candles.minute[-1]) + 1) * 60 * 1_000_000_000)
-    return StoredKind(*newest_rows(home.features, product, feed))
+    _require_ticks(home, product)
+    kind = StoredKind(*newest_rows(home.features, product, feed))
+    say_ticks_taken(home, kind.product, feed, say)
+    return kind
