@@ -123,4 +123,5 @@ def job(models: bool = True, alerts: int = 2) -> Any:
         client=SimpleNamespace(status=status),
         bundles={product: SimpleNamespace(manifest=manifest()) for product in newest} if models else {},
         dialect=SimpleNamespace(name="exchange"),
+        caretaking=None,
     )

@@ -66,7 +66,8 @@ def _keep(trained: Trained, chosen: str, name: str, folder: str) -> None:
     manifest = made.manifest
     notes = (EXPERIMENTAL, *manifest.notes)
     named = new_bundle(msgspec.structs.replace(manifest, name=name, notes=notes), made.files)
-    scored = with_scores(named, trained.evaluation.summary(chosen))
+    test = trained.dataset.rows(trained.split.test)
+    scored = with_scores(named, trained.evaluation.summary(chosen), test)
     card = model_card(manifest, trained.evaluation).replace(
         f"# {chosen} {manifest.version}", f"# {name} {named.manifest.version}"
     )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 from rich.console import Console
 
-from shown_job import job, manifest
+from shown_job import BETTER, BOARD, NOW_NS, NS, job, manifest
 from volspike.cli.summary import gaps_text
 from volspike.cli.view import View, status_line
 from volspike.cli.view_scores import model_words
+from volspike.models.standing import Entry, Standing
+from volspike.pipeline.life import life_of
+from volspike.records import DriftAlarm
 
 SCREENS = Path(__file__).parent / "screens"
 SIZES = {80: 24, 100: 30, 120: 40}
@@ -84,6 +88,40 @@ def test_a_prediction_is_shown_with_what_it_is_marked_with(width: int) -> None:
     words = "BTC-USD: unlike the rows of training, model past its expiry"
     assert words in screen(width, 40, shown)
     assert "p(spike) 0.512 (unlike the rows of training, model past its expiry)" in status_line(shown)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_life_of_the_models_is_on_the_board_and_an_alarm_among_the_alerts(width: int) -> None:
+    shown, version = job(), "81bb29277dbd"
+    assert "champion" not in "\n".join(screen(width, 60, shown))
+    for bundle in shown.bundles.values():
+        bundle.manifest.version = version
+    standing = Standing(
+        "BTC-USD", "exchange", "logistic", version, challenger=Entry("xgboost", "626da51fa152")
+    )
+    alarm = DriftAlarm("a1", "BTC-USD", "logistic", version, NOW_NS + 200 * NS, "log_loss: e^9")
+    lives = {"BTC-USD": life_of(standing, [], is_tended=True)}
+    shown.caretaking = SimpleNamespace(lives=lives, alarms=[alarm], newest=None)
+    lines = screen(width, 60, shown)
+    text = " ".join(lines)
+    assert "champion 81bb29277dbd, on trial: xgboost 626da51fa152, drift: none" in text
+    assert text.count("on trial") == 1
+    assert "alerts: 2, drift alarms: 1" in text
+    panel = lines.index(next(line for line in lines if "drift alarms" in line))
+    assert "00:03:20 BTC-USD DRIFT logistic 81bb29277dbd: log_loss" in lines[panel + 1]
+
+
+@pytest.mark.parametrize("duty_frac", [0.364, 1.0])
+def test_at_80_columns_the_widest_figures_of_a_board_are_whole(duty_frac: float) -> None:
+    wide = msgspec.structs.replace(BETTER, lift=12.34, lead_s=123.0, false_alarms_per_hour=101.5)
+    side = msgspec.structs.replace(wide, duty_frac=duty_frac, onset_recall=1.0)
+    shown = job()
+    board = msgspec.structs.replace(BOARD, model=side, reference=side)
+    for scoring in shown.pipeline.scoring.values():
+        scoring.board = SimpleNamespace(snapshot=lambda: board)
+    text = "\n".join(screen(80, 50, shown))
+    assert "…" not in text
+    assert f"{duty_frac:.1%}" in text
 
 
 def test_what_has_stopped_is_shown() -> None:

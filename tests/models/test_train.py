@@ -205,10 +205,14 @@ def test_invariant_10_same_data_and_seed_give_the_same_bytes(dataset, split, set
     assert other.bundles["xgboost"].files != trained.bundles["xgboost"].files
 
 
-def test_scores_in_the_provenance_leave_the_version(trained) -> None:
-    bundle = with_scores(trained.bundles["zscore"], {"test": {"pr_auc": 0.3, "lift": None}})
-    assert bundle.manifest.version == trained.bundles["zscore"].manifest.version
-    assert bundle.manifest.provenance.scores == {"test": {"pr_auc": 0.3, "lift": None}}
+def test_scores_in_the_provenance_leave_the_version(trained, dataset, split) -> None:
+    known, scores = trained.bundles["zscore"], {"test": {"pr_auc": 0.3, "lift": None}}
+    test = dataset.rows(split.test)
+    bundle = with_scores(known, scores, test)
+    assert bundle.manifest.version == known.manifest.version
+    ends = {"first_ns": int(test.event_ns[0]), "last_ns": int(test.event_ns[-1])}
+    assert bundle.manifest.provenance.scores == {"test": scores["test"] | ends}
+    assert with_scores(known, scores, test.rows(np.arange(0))).manifest.provenance.scores == scores
 
 
 def test_one_class_fit_labels_leave_the_rule_and_say_what_is_missing(dataset, split, settings) -> None:

@@ -13,7 +13,7 @@ from volspike.errors import FeatureError, NotEnoughDataError
 from volspike.features.candle_store import CandleStore
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_candles import stored_candles
-from volspike.pipeline.stored_data import newest_kind, training_data
+from volspike.pipeline.stored_data import newest_kind, say_ticks_taken, training_data
 
 
 def home_with(folder: Path, *sources: str, product: str = PRODUCT) -> Home:
@@ -65,3 +65,21 @@ def test_where_only_candles_are_stored_training_says_how_to_take_them(tmp_path: 
     home = home_with(tmp_path, "csv")
     with pytest.raises(NotEnoughDataError, match="say --feed candles"):
         training_data(home, Settings(data_dir=tmp_path), None, None)
+
+
+def test_that_ticks_are_taken_is_said_where_candles_are_stored_and_nobody_chose(tmp_path: Path) -> None:
+    said: list[str] = []
+    home = home_with(tmp_path, "csv")
+    say_ticks_taken(home, PRODUCT, "exchange", said.append)
+    say_ticks_taken(home, "ETH-USD", None, said.append)
+    assert said == []
+    say_ticks_taken(home, PRODUCT, None, said.append)
+    assert said == [f"{PRODUCT}: ticks are taken; candles are stored too (--feed candles)"]
+
+
+def test_where_only_candles_are_stored_a_retraining_says_what_a_training_says(tmp_path: Path) -> None:
+    home = home_with(tmp_path, "csv")
+    with pytest.raises(NotEnoughDataError, match="it holds candles, and no rows of ticks"):
+        training_data(home, Settings(data_dir=tmp_path), None, None)
+    with pytest.raises(NotEnoughDataError, match="it holds candles, and no rows of ticks"):
+        newest_kind(home, None, None)

@@ -51,8 +51,9 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
             if row["reason"] is not None:
                 console().print(f"{row['model']} {row['version']}: {row['reason']}", markup=False)
         for trial in trials:
-            console().print(f"trial of {trial['challenger']}: {trial['words']}", markup=False)
-        _show_journal(journal if all_ else journal[-_LINES:])
+            whose = f"{trial['challenger']}, {trial['product']} on {trial['feed']}"
+            console().print(f"trial of {whose}: {trial['words']}", markup=False)
+        _show_journal(journal, all_)
     show_waiting(waiting, as_json=as_json, sync=sync)
 
 
@@ -75,11 +76,14 @@ def _trial(home: Home, settings: Settings, standing: Standing) -> dict[str, Any]
     return named | {"promote": comparison.promote, "words": comparison.words, "comparison": report}
 
 
-def _show_journal(entries: list[JournalEntry]) -> None:
+def _show_journal(journal: list[JournalEntry], everything: bool) -> None:
     from volspike.exchange.decimals import format_time_ns
 
-    if not entries:
+    if not journal:
         return
+    entries = journal if everything else journal[-_LINES:]
+    left_out = f": the last {_LINES} of {len(journal)}; --all or --json has all"
+    title = "Audit log" + left_out * (len(entries) < len(journal))
     cells = [
         (
             format_time_ns(entry.market_ns)[:16],
@@ -91,7 +95,7 @@ def _show_journal(entries: list[JournalEntry]) -> None:
         )
         for entry in entries
     ]
-    show_table("Audit log", ("market time", "models of", "what", "model", "by", "why"), cells, 6)
+    show_table(title, ("market time", "models of", "what", "model", "by", "why"), cells, 6)
 
 
 def _plain(entry: JournalEntry) -> Any:
@@ -101,9 +105,24 @@ def _plain(entry: JournalEntry) -> Any:
 
 
 def _show(title: str, shown: dict[str, str], rows: list[dict[str, Any]], words: int) -> None:
-    dated = [row | {"trained_on": (row["trained_to"] or "-")[:10]} for row in rows]
-    cells = [tuple(short_text(row[field]) for field in shown) for row in dated]
+    told = [row | {"mark": _mark(row), "tested_on": _tested_on(row)} for row in rows]
+    cells = [tuple(short_text(row[field]) for field in shown) for row in told]
     show_table(title, tuple(shown.values()), cells, words)
+
+
+def _mark(row: dict[str, Any]) -> str:
+    """Return the mark of scores that stand on too little for a claim."""
+    return "!" if row["test_pr_auc"] is not None and not row["enough_data"] else ""
+
+
+def _tested_on(row: dict[str, Any]) -> str | None:
+    """Return when a model's test part begins, and how long it is: of different ones scores don't compare."""
+    if row["test_from_ns"] is None:
+        return None
+    from volspike.exchange.decimals import format_time_ns
+
+    hours = (row["test_to_ns"] - row["test_from_ns"]) / 3.6e12
+    return f"{format_time_ns(row['test_from_ns'])[5:16].replace('T', ' ')} {hours:,.1f} h"
 
 
 def _standings(directory: Path) -> list[Standing]:
@@ -158,7 +177,11 @@ def _describe(path: Path, places: dict[Path, str]) -> dict[str, Any]:
         manifest.training.fit_rows,
         test.get("pr_auc"),
         test.get("reference_pr_auc"),
-        manifest.enough_data,
+        test.get("base_rate"),
+        test.get("lift"),
+        test.get("first_ns"),
+        test.get("last_ns"),
+        manifest.scored_on_enough,
     )
     return dict(zip(_FIELDS, values, strict=True))
 
@@ -177,6 +200,10 @@ _FIELDS = (
     "fit_rows",
     "test_pr_auc",
     "test_reference_pr_auc",
+    "test_base_rate",
+    "test_lift",
+    "test_from_ns",
+    "test_to_ns",
     "enough_data",
 )
 
@@ -186,9 +213,11 @@ _SHOWN = {
     "state": "state",
     "product": "product",
     "feed": "feed",
-    "trained_on": "trained to",
+    "tested_on": "tested on",
     "test_pr_auc": "PR-AUC",
     "test_reference_pr_auc": "ref.",
+    "test_lift": "lift",
+    "mark": "",
 }
 _TRAINED = {
     "model": "model",
@@ -197,10 +226,13 @@ _TRAINED = {
     "target": "target",
     "trained_to": "to",
     "fit_rows": "rows",
+    "test_base_rate": "base rate",
     "enough_data": "enough",
 }
 _LEGEND = (
     "champion: served live; challenger: on trial in its shadow; previous: what rollback serves again; whole: "
-    "checked, not served. PR-AUC on the test part, and the reference's there "
-    "(ref.). --all: what each was trained on; rows: the labelled ones of fit; enough: for a claim."
+    "checked, not served. Of candles none is served or tried live: the champion is what predict and evaluate "
+    "take. tested on: begin and length of the test part; PR-AUC and lift there, and the reference's PR-AUC "
+    "(ref.): scores of different test parts don't compare. ! not enough data there for a claim. --all: what "
+    "each was trained on; rows: the labelled ones of fit; base rate and enough: of the test part."
 )

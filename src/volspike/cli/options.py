@@ -83,7 +83,7 @@ Feed = Annotated[
 ]
 Source = Annotated[
     Literal["exchange", "advanced", "candles"] | None,
-    typer.Option("--feed", help="Feed, or candles; needed where a product is stored from several."),
+    typer.Option("--feed", help="Feed, or candles. (default: ticks; needed for two feeds)"),
 ]
 CandleSource = Annotated[
     Literal["coinbase", "recorder", "csv"] | None,

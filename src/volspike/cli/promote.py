@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from volspike.cli.options import Product, Source
-from volspike.cli.output import AsJson, DataDir, console, emit_json, say
+from volspike.cli.output import AsJson, DataDir, console, emit_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,27 +16,34 @@ if TYPE_CHECKING:
     from volspike.models.standing import Entry, Standing
     from volspike.pipeline.home import Home
 
+MLFLOW_FOLLOWS = "MLflow is told by volspike run or tend, or by volspike models --sync"
 Reason = Annotated[str, typer.Option(help="Why, for the audit log.")]
 
 
 def promote(
     model: Annotated[
-        str | None, typer.Argument(help="NAME/VERSION of a bundle. (default: the challenger)")
+        str | None,
+        typer.Argument(
+            help="NAME/VERSION of a bundle; with --force, unless it is on trial. (default: the challenger)"
+        ),
     ] = None,
     data_dir: DataDir = None,
     product: Product = None,
     feed: Source = None,
     reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Even if it has not proven better.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it has not proven better, or is not on trial.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a model the champion; a running job serves it within a second. One that is unproven is refused."""
+    from volspike.clock import SystemClock
     from volspike.pipeline.promotion import named_entry, promote_by_hand
 
     entry = None if model is None else named_entry(model)
     home, settings, standing = _standing(data_dir, product, feed, entry)
-    after = promote_by_hand(home, settings, standing, entry, reason, force=force)
-    _conclude(home, settings, after, as_json)
+    after = promote_by_hand(home, settings, standing, entry, reason, SystemClock(), force=force)
+    _conclude(home, after, as_json)
 
 
 def rollback(
@@ -48,12 +55,13 @@ def rollback(
 ) -> None:
     """Make the previous champion the champion again; a running job serves it within a second."""
     from volspike.clock import SystemClock
+    from volspike.pipeline.market_time import market_ns_of
     from volspike.pipeline.promotion import roll_back
 
     home, settings, standing = _standing(data_dir, product, feed)
-    now_ns = SystemClock().market_ns()
+    now_ns = market_ns_of(home, standing, SystemClock())
     after = roll_back(home, settings, standing.product, standing.feed, "user", reason, now_ns)
-    _conclude(home, settings, after, as_json)
+    _conclude(home, after, as_json)
 
 
 def _standing(
@@ -73,19 +81,13 @@ def _standing(
     return home, settings, the_standing(home, found, product, feed)
 
 
-def _conclude(home: Home, settings: Settings, standing: Standing, as_json: bool) -> None:
+def _conclude(home: Home, standing: Standing, as_json: bool) -> None:
     import msgspec
 
-    from volspike.models.mlflow_client import Server
-    from volspike.models.mlflow_sync import sync
-
-    waiting = sync(home.root, Server.of(settings.mlflow_uri)).waiting
-    if waiting.words:
-        say(f"WARNING: {waiting.words}")
     if as_json:
         emit_json(msgspec.to_builtins(standing))
         return
     names = {"champion": standing.champion, "previous": standing.previous, "challenger": standing.challenger}
     for place, entry in names.items():
         console().print(f"{place} of {standing.product} on {standing.feed}: {entry or 'none'}", markup=False)
-    console().print(f"written to {home.journal}", markup=False, soft_wrap=True)
+    console().print(f"written to {home.journal}; {MLFLOW_FOLLOWS}", markup=False, soft_wrap=True)

@@ -9,6 +9,12 @@ import typer
 from volspike.cli.options import Product, Replay, Source, WithParent
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
+LIVE_NEXT = "volspike run has it predict in the shadow; volspike promote tells how it fares"
+CANDLE_NEXT = (
+    "models of candles are never served live, so there is no trial: compare the scores, and promote it by "
+    "volspike promote --feed candles --force"
+)
+
 
 def retrain(
     data_dir: DataDir = None,
@@ -32,6 +38,7 @@ def retrain(
     one_thread()
     from volspike.clock import SystemClock
     from volspike.config import load_settings
+    from volspike.exchange.candles import FEED as CANDLES
     from volspike.pipeline.home import Home
     from volspike.pipeline.missing_rows import store_missing_rows
     from volspike.pipeline.retraining import DAY_NS, Request, retrain
@@ -47,7 +54,7 @@ def retrain(
         else:  # what is meant, the stored rows tell
             if replay:
                 store_missing_rows(home, settings)
-            kind = newest_kind(home, product, feed, settings.candle_source)
+            kind = newest_kind(home, product, feed, settings.candle_source, say)
             # A simulated market may run ahead of the clock: then its rows do too, the last not yet written.
             if market_ns is not None and market_ns > max(clock.market_ns(), kind.newest_ns) + DAY_NS:
                 words = "it is over a day ahead of the clock and of the newest row"
@@ -60,4 +67,4 @@ def retrain(
         return
     console().print(f"{made.place} of {request.product} on {request.feed}: {made.model} {made.version}")
     if made.place == "challenger":
-        console().print("volspike run has it predict in the shadow; volspike promote tells how it fares")
+        console().print(CANDLE_NEXT if request.feed == CANDLES else LIVE_NEXT)

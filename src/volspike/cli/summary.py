@@ -7,7 +7,9 @@ from typing import Any
 from volspike.cli.figures import count_text, duration_text, in_brackets, reasons_text
 from volspike.cli.output import console, show_pairs
 from volspike.cli.view_scores import model_words, scoreboard_view
+from volspike.exchange.decimals import format_time_ns
 from volspike.pipeline.assembly import LiveJob
+from volspike.pipeline.life import Life
 
 
 def show_summary(title: str, job: LiveJob, sent: str = "") -> None:
@@ -30,11 +32,30 @@ def show_summary(title: str, job: LiveJob, sent: str = "") -> None:
         "made": _made(report),
         "latency": _latency(report["latency_us"]),
         "caught up": _caught_up(report["caught_up"]),
+        "life": _life(job),
         **{f"{part} STOPPED": reason for part, reason in report["failures"].items()},
     }
     show_pairs(title, {name: text for name, text in pairs.items() if text})
     for product, scoring in sorted(job.pipeline.scoring.items()):
-        console().print(scoreboard_view(product, scoring.board.snapshot(), models[product]))
+        console().print(
+            scoreboard_view(product, scoring.board.snapshot(), models[product], lives_of(job).get(product))
+        )
+
+
+def lives_of(job: LiveJob) -> dict[str, Life]:
+    """Return where the models of each product stand; nothing where nobody follows that, as in a demo."""
+    return {} if job.caretaking is None else job.caretaking.lives
+
+
+def _life(job: LiveJob) -> str:
+    """Return the newest step in the life of the models since the job began."""
+    newest = None if job.caretaking is None else job.caretaking.newest
+    if newest is None:
+        return "" if job.caretaking is None else "no step since the start; volspike models has the audit log"
+    model = " ".join(filter(None, (newest.model, newest.version)))
+    words = " ".join(filter(None, (newest.event, model)))
+    at = format_time_ns(newest.market_ns)[:16].replace("T", " ")
+    return f"newest step: {words} of {newest.product} at {at}; volspike models has the audit log"
 
 
 def gaps_text(job: LiveJob) -> str:

@@ -9,12 +9,12 @@ from rich.text import Text
 
 from volspike.alerts.sinks import state_text
 from volspike.cli.figures import count_text, duration_text, mid_text
-from volspike.cli.summary import gaps_text
+from volspike.cli.summary import gaps_text, lives_of
 from volspike.cli.view_market import flags_text, market_view
 from volspike.cli.view_scores import scoreboard_view
 from volspike.exchange.decimals import format_time_ns
 from volspike.pipeline.assembly import LiveJob
-from volspike.records import Alert
+from volspike.records import Alert, DriftAlarm
 
 SHOWN_ALERTS = 6
 PANEL_LINES = 2
@@ -43,17 +43,25 @@ class View:
         for product, row in job.pipeline.newest.items():
             self._first_ns.setdefault(product, row.event_ns)
         top = [_health(job, self._title), market_view(job, self._first_ns, screen.width)]
+        lives = lives_of(job)
         boards = [
-            scoreboard_view(product, scoring.board.snapshot(), job.bundles[product].manifest)
+            scoreboard_view(
+                product, scoring.board.snapshot(), job.bundles[product].manifest, lives.get(product)
+            )
             for product, scoring in sorted(job.pipeline.scoring.items())
         ]
-        alerts = [_alert(alert) for alert in job.pipeline.alerts[: -SHOWN_ALERTS - 1 : -1]] or ["none yet"]
+        alarms = [] if job.caretaking is None else job.caretaking.alarms
+        told: list[Alert | DriftAlarm] = [*job.pipeline.alerts, *alarms]
+        told.sort(key=lambda each: each.event_ns)
+        alerts = [_alert(alert) for alert in told[: -SHOWN_ALERTS - 1 : -1]] or ["none yet"]
         room = screen.height - 1 - PANEL_LINES - _lines(screen, top)
         shown = 0
         while shown < len(boards) and (left := room - 1 - _lines(screen, [boards[shown]])) > 0:
             room, shown = left, shown + 1
         parts = [*top, *(part for board in boards[:shown] for part in (Text(), board))]
         title = f"alerts: {job.pipeline.counts.alerts}"
+        if alarms:
+            title += f", drift alarms: {len(alarms)}"
         if shown < len(boards):
             title += f"; {count_text(len(boards) - shown, 'scoreboard')} in a higher window"
         lines = Text("\n".join(alerts[: max(1, room)]), overflow="ellipsis", no_wrap=True)
@@ -103,7 +111,10 @@ def _health(job: LiveJob, title: str) -> RenderableType:
     return Panel(line, title=title, title_align="left", box=box.ROUNDED)
 
 
-def _alert(alert: Alert) -> str:
+def _alert(alert: Alert | DriftAlarm) -> str:
+    if isinstance(alert, DriftAlarm):
+        named = f"{alert.product} DRIFT {alert.model} {alert.model_version}"
+        return f"{format_time_ns(alert.event_ns, 0)[11:19]} {named}: {alert.reason}"
     return (
         f"{format_time_ns(alert.event_ns, 0)[11:19]} {alert.product} {state_text(alert)}"
         f"  p {alert.p_spike:.2f}  next {alert.sigma_bps:.1f}"

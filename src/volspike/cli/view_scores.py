@@ -9,14 +9,17 @@ from rich.text import Text
 
 from volspike.cli.figures import count_text, figure
 from volspike.models.manifest import Manifest, calibration_is_proven
+from volspike.pipeline.life import Life
 from volspike.scoring.scoreboard import ScoreboardSnapshot, SideScores
 
 NOT_BETTER = "does not beat the reference"
 COLUMNS = ("", "PR-AUC", "lift", "log-loss", "onset rec.", "med. lead", "false/h", "duty")
 
 
-def scoreboard_view(product: str, board: ScoreboardSnapshot, manifest: Manifest) -> RenderableType:
-    """Return one product's scoreboard."""
+def scoreboard_view(
+    product: str, board: ScoreboardSnapshot, manifest: Manifest, life: Life | None = None
+) -> RenderableType:
+    """Return one product's scoreboard, and where its models stand."""
     title = Text.assemble(
         (product, "bold"), f": {model_words(manifest)} against {manifest.reference}", overflow="fold"
     )
@@ -27,12 +30,13 @@ def scoreboard_view(product: str, board: ScoreboardSnapshot, manifest: Manifest)
     )
     if not board.enough_data:
         evidence.append(", ").append("not enough data", "yellow")
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    below = [] if life is None else [Text(life.words(manifest.version), overflow="fold")]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for column in COLUMNS:
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     table.add_row("model", *_side(board.model))
     table.add_row("reference", *_side(board.reference))
-    return Group(title, evidence, table)
+    return Group(title, evidence, *below, table)
 
 
 def model_words(manifest: Manifest) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+FEED = "candles"  # what stands for the feed where rows are made of candles
 MINUTE_NS = 60_000_000_000
 MINUTE_S = 60
 DAY_MINUTES = 1_440

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volspike.errors import NotEnoughDataError
-from volspike.exchange.candles import CandleTable
+from volspike.exchange.candles import FEED, CandleTable
 from volspike.exchange.products import PriceScales
 from volspike.features.candle_columns import CANDLE, DAY_MINUTES
 from volspike.features.candle_features import MinuteGrid, candle_features, minute_grid, trailing_mean
@@ -30,7 +30,6 @@ from volspike.labels.trailing import HAR_MINUTES
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
 
-FEED = "candles"
 TARGET = "range"
 STEP_S = 60
 MINUTE_NS = STEP_S * 1_000_000_000

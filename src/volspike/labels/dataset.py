@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -366,7 +366,7 @@ def join_datasets(parts: Sequence[Dataset]) -> Dataset:
     for part in parts:
         runs.append(part.run + np.int32(begin))
         begin = int(runs[-1][-1]) + 1 if len(part) else begin
-    arrays = {
+    arrays: dict[str, Any] = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(parts[0])
         if isinstance(getattr(parts[0], f.name), np.ndarray)

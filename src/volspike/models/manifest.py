@@ -22,6 +22,7 @@ MANIFEST_FILE = "manifest.json"
 REFERENCE_FILE = "reference.json"
 WEIGHTS_FILE = "weights.json"
 VERSION_DIGITS = 12
+LIVE_TARGET = "rv"  # what a model must predict to serve live
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 VERSION = re.compile(rf"[0-9a-f]{{{VERSION_DIGITS}}}")
 
@@ -106,6 +107,8 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Where the bundle comes from; no part of its version.
 
     So a model stays the same when only its test slice changes, and a rebuilt library does not rename it.
+    ``scores`` has those of each slice by name; under ``test`` also ``first_ns`` and ``last_ns``, its ends
+    (event time, ns). No field may be added: the version is a hash over their names too.
     """
 
     dataset_sha256: str = ""
@@ -136,7 +139,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     increment : float
         Quote increment in quote currency: in logs no volatility is below one of it over the mid.
     enough_data, notes : bool, tuple of str
-        Whether the training data was enough, and what to know about it, in words.
+        Whether the training data was enough, and what to know about it, in words. Of the test slice, on which
+        a claim rests, ``scored_on_enough`` tells.
     reference : str
         Rule in ``reference.json``.
     bounds : InputBounds
@@ -177,6 +181,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def input_names(self) -> tuple[str, ...]:
         """Return the names of the model's inputs."""
         return self.inputs.names if self.inputs is not None else STATE
+
+    @property
+    def scored_on_enough(self) -> bool:
+        """Tell whether the scores of the test slice stand on enough data for a claim."""
+        return bool(self.provenance.scores.get("test", {}).get("enough_data"))
 
 
 class ReferenceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -251,7 +251,7 @@ def tags_of(manifest: Manifest) -> dict[str, str]:
         "dataset_sha256": manifest.provenance.dataset_sha256,
         "feature_set_hash": manifest.feature_set_hash,
         "code_version": manifest.provenance.code_version,
-        "enough_data": str(manifest.enough_data),
+        "enough_data": str(manifest.scored_on_enough),
         "train_start_ns": str(manifest.training.first_ns),
         "train_end_ns": str(manifest.training.last_ns),
         "horizon_s": "60",

@@ -160,12 +160,12 @@ class _Teller:
 
 
 def flat_metrics(scores: dict[str, dict[str, float | int | bool | None]]) -> dict[str, float]:
-    """Return scores by part and metric as ``<part>.<metric>``, those that there are."""
+    """Return scores by part and metric as ``<part>.<metric>``, those that there are; times are no scores."""
     return {
         f"{part}.{metric}": float(value)
         for part, values in scores.items()
         for metric, value in values.items()
-        if value is not None
+        if value is not None and not metric.endswith("_ns")
     }
 
 

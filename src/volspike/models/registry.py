@@ -12,8 +12,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from volspike.evaluation.report import Evaluation
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import MANIFEST_FILE
 from volspike.models.mlflow_client import Server, check_writable
@@ -24,7 +24,10 @@ from volspike.models.mlflow_send import MODELS, REPORT_FILE, flat_metrics
 from volspike.models.mlflow_sync import sync
 from volspike.models.shelf import CARD_FILE
 from volspike.models.standing import Entry, Standing, crown_champion
-from volspike.models.train import TrainResult
+
+if TYPE_CHECKING:
+    from volspike.evaluation.report import Evaluation
+    from volspike.models.train import TrainResult
 
 Crown = Callable[[Path, str, str], Standing]
 

@@ -19,6 +19,7 @@ from volspike.models.defaults import default_path
 from volspike.models.manifest import MANIFEST_FILE, VERSION
 from volspike.models.mlflow_aliases import CHAMPION, alias_of, champion_aliases, held_aliases
 from volspike.models.mlflow_client import ARTIFACTS, DATABASE, REGISTRY_REMEDY, Server, open_mlflow
+from volspike.models.mlflow_outbox import Outbox
 from volspike.models.mlflow_run import BUNDLE_VERSION
 from volspike.models.mlflow_send import MODELS
 from volspike.models.shelf import CARD_FILE, save_bundle
@@ -79,6 +80,10 @@ def _resolve_uri(uri: str, data_dir: Path, server: Server | None) -> Path:
     if server is None and not (data_dir / DATABASE).is_file():
         raise ModelError(uri, f"{data_dir} holds no {DATABASE}", REGISTRY_REMEDY)
     name, alias, version = parts.groups()
+    if alias and Outbox(data_dir).items():  # it may not have been told yet who serves
+        standing = _standing_champion(data_dir / MODELS, name, alias)
+        if standing is not None:
+            return standing
     try:
         with open_mlflow(data_dir, server, uri) as client:
             if alias:

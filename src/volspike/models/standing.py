@@ -10,12 +10,14 @@ three in one file, so that a promotion is one rename: there is no moment with tw
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from volspike.errors import ModelError
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.models.bundle import RETRAIN, load_bundle
 from volspike.models.manifest import NAME, VERSION, Manifest, pretty
 from volspike.models.shelf import replace_file, writing
@@ -82,6 +84,7 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 Change = Callable[[Standing], Standing]
 Tell = Callable[[Standing], None]
+Named = TypeVar("Named", Champion, Standing)
 
 
 def _nobody(_standing: Standing) -> None:
@@ -227,8 +230,8 @@ def champion_path(models: Path, product: str | None = None, feed: str | None = N
     models : Path
         The ``models`` directory.
     product, feed : str, optional
-        Needed where there are several. One of another feed is returned where there is none of this feed:
-        whether it serves both, its manifest tells.
+        Needed where there are several; ticks go before candles. One of another feed is returned where there
+        is none of this feed: whether it serves both, its manifest tells.
 
     Raises
     ------
@@ -236,6 +239,8 @@ def champion_path(models: Path, product: str | None = None, feed: str | None = N
         When there is no champion, or several and none was chosen.
     """
     found = champions_for(models, product, feed)
+    if any(champion.feed != feed for champion in found):
+        found = ticks_first(found)
     if not found:
         reason = "it holds no champion" if product is None else f"it holds no champion of {product}"
         raise ModelError(str(models), reason, "run volspike train first")
@@ -245,6 +250,12 @@ def champion_path(models: Path, product: str | None = None, feed: str | None = N
             str(models), f"it holds several champions: {names}", "choose one with --product and --feed"
         )
     return found[0].path(models)
+
+
+def ticks_first(found: Sequence[Named]) -> list[Named]:
+    """Return champions or standings without those of candles of a product that has one of ticks."""
+    of_ticks = {each.product for each in found if each.feed != CANDLES}
+    return [each for each in found if each.feed != CANDLES or each.product not in of_ticks]
 
 
 def _path(models: Path, product: str, feed: str) -> Path:

@@ -183,9 +183,22 @@ def train(dataset: Dataset, split: Split, settings: TrainSettings) -> TrainResul
     )
 
 
-def with_scores(bundle: Bundle, scores: Mapping[str, Mapping[str, float | int | bool | None]]) -> Bundle:
-    """Return the bundle with a summary of its scores by part in the provenance; the version stays."""
+def with_scores(
+    bundle: Bundle, scores: Mapping[str, Mapping[str, float | int | bool | None]], test: Dataset
+) -> Bundle:
+    """Return the bundle with a summary of its scores in the provenance; the version stays.
+
+    Parameters
+    ----------
+    scores : mapping of str to mapping
+        By part and name.
+    test : Dataset
+        The rows of the test part: their ends stand beside its scores, since two models' scores are of one
+        scale only where they are of the same rows.
+    """
     plain = {part: dict(values) for part, values in scores.items()}
+    if len(test):
+        plain["test"] |= {"first_ns": int(test.event_ns[0]), "last_ns": int(test.event_ns[-1])}
     provenance = msgspec.structs.replace(bundle.manifest.provenance, scores=plain)
     manifest = msgspec.structs.replace(bundle.manifest, provenance=provenance)
     return Bundle(manifest, bundle.files, bundle.predictor, bundle.reference)

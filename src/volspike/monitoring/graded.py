@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,8 @@ class GradedRows:
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> GradedRows:
         """Return the rows that a mask (bool[n]) chooses."""
-        return replace(self, **{name: getattr(self, name)[chosen] for name in DTYPES})
+        columns: dict[str, Any] = {name: getattr(self, name)[chosen] for name in DTYPES}
+        return replace(self, **columns)
 
     def thinned(self, every_s: int) -> GradedRows:
         """Return the first row of each so many seconds of wall time; rows that are as thin are returned.
@@ -97,13 +99,16 @@ def join_rows(parts: Sequence[GradedRows]) -> GradedRows:
     """Return the rows of parts that follow one another, of one step; of none, no rows."""
     if not parts:
         return empty_rows()
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES}
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES
+    }
     return replace(parts[0], **columns)
 
 
 def empty_rows() -> GradedRows:
     """Return no rows."""
-    return GradedRows(*(np.zeros(0, dtype) for dtype in DTYPES.values()))
+    columns: dict[str, Any] = {name: np.zeros(0, dtype) for name, dtype in DTYPES.items()}
+    return GradedRows(**columns)
 
 
 DTYPES: dict[str, str] = {

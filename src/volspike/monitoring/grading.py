@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import nan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -145,7 +145,10 @@ def _block(event_ns: int) -> int:
 
 def _rows(graded: list[tuple[Prediction, Outcome]]) -> GradedRows:
     columns = zip(*(_row(prediction, outcome) for prediction, outcome in graded), strict=True)
-    return GradedRows(*(np.array(c, dtype) for c, dtype in zip(columns, DTYPES.values(), strict=True)))
+    named: dict[str, Any] = {
+        name: np.array(column, dtype) for column, (name, dtype) in zip(columns, DTYPES.items(), strict=True)
+    }
+    return GradedRows(**named)
 
 
 def _row(made: Prediction, outcome: Outcome) -> tuple[object, ...]:

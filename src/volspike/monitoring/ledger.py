@@ -19,7 +19,9 @@ from volspike.errors import ModelError
 from volspike.logs import get_logger
 from volspike.models.shelf import replace_file, writing
 from volspike.monitoring.graded import DTYPES, GradedRows, empty_rows, join_rows
-from volspike.monitoring.grading import GradedBlock
+
+if TYPE_CHECKING:
+    from volspike.monitoring.grading import GradedBlock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,6 +72,11 @@ class Ledger:
     def newest_s(self, product: str) -> int | None:
         """Return where a product's newest block begins, epoch seconds, or None."""
         return next(reversed(self._blocks(product)), None)
+
+    def newest_written_ns(self, product: str) -> int | None:
+        """Return when a product's newest block was written, by the clock of the wall (ns), or None."""
+        blocks = self._blocks(product)
+        return blocks[max(blocks)].stat().st_mtime_ns if blocks else None
 
     def oldest_s(self, product: str) -> int | None:
         """Return where a product's oldest block begins, epoch seconds, or None."""
@@ -162,19 +169,21 @@ def _decoded(path: Path) -> GradedRows:
         # A file of 1,800 rows: what pyarrow's dataset reader sets up for it takes longer than the reading.
         with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
             table = file.read(use_threads=False)
-        columns = [_column(table[name], of) for name, of in DTYPES.items()]
+        columns: dict[str, Any] = {name: _column(table[name], of) for name, of in DTYPES.items()}
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         # Arrow raises a plain OSError for damage; what the operating system refuses has a number or a name.
         is_refused = isinstance(error, OSError) and (error.errno is not None or type(error) is not OSError)
         raise (_unreadable if is_refused else _DamagedError)(path, error) from error
-    return GradedRows(*columns) if len(table) else empty_rows()
+    return GradedRows(**columns) if len(table) else empty_rows()
 
 
 def _column(column: pa.ChunkedArray, of: str) -> npt.NDArray[Any]:
     if of != "str" or not len(column):
-        return column.to_numpy(zero_copy_only=False).astype(of)
+        plain: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False).astype(of)
+        return plain
     coded = column.combine_chunks()
-    return np.array(coded.dictionary.to_pylist(), np.str_)[coded.indices.to_numpy()]
+    texts: npt.NDArray[Any] = np.array(coded.dictionary.to_pylist(), np.str_)[coded.indices.to_numpy()]
+    return texts
 
 
 def _decoded_or_set_aside(path: Path) -> GradedRows:

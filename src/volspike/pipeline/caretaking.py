@@ -6,14 +6,17 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from volspike.alerts.sinks import delivered
 from volspike.config import ENV_PREFIX, Settings
 from volspike.errors import ModelError
 from volspike.logs import get_logger
+from volspike.models.standing import standing_of
 from volspike.monitoring.journal import JournalEntry, JournalReader
 from volspike.pipeline.alarm_file import alarms_of
 from volspike.pipeline.home import Home
+from volspike.pipeline.life import Life, life_of
 from volspike.records import DriftAlarm
 
 ROUND_S = 10.0
@@ -22,6 +25,7 @@ _PAUSES_S = (5.0, 300.0)
 _FILE = "tend.log"
 # The job's own log has no suffix: that is for stages on topics of others.
 TOPIC_SUFFIX = ENV_PREFIX + "TOPIC_SUFFIX"
+_ALARMS = 20
 
 log = get_logger()
 
@@ -42,6 +46,10 @@ class Caretaking:
     ----------
     newest : JournalEntry or None
         The newest step in the life of the models since the job began.
+    lives : dict of str to Life
+        Where the models of each product stand.
+    alarms : list of DriftAlarm
+        The newest alarms since the job began, oldest first.
     """
 
     def __init__(self, settings: Settings, dialect: str, tell: Callable[[DriftAlarm], None]) -> None:
@@ -53,12 +61,16 @@ class Caretaking:
         # What was before is told, but for alarms that a death has kept from the file of the alerts.
         self._untold = self._undelivered(alarms_of(self._news()))
         self.newest: JournalEntry | None = None
+        self.lives: dict[str, Life] = {}
+        self.alarms: list[DriftAlarm] = []
+        self._is_kept = bool(settings.retrain_every_hours) and not settings.model
+        self._look()  # what was before is told
 
     async def run(self) -> None:
         """Go on until cancelled; then the caretaker is stopped in order."""
         for alarm in self._untold:
             self._tell(alarm)
-        if not self._settings.retrain_every_hours or self._settings.model:
+        if not self._is_kept:
             await self._follow(None)
             return
         pause_s = _PAUSES_S[0]
@@ -102,9 +114,10 @@ class Caretaking:
         """Tell what the journal has new, until the process ends; without one, for ever."""
         while process is None or process.returncode is None:
             await asyncio.sleep(1.0)
-            for entry in await asyncio.to_thread(self._news):
+            for entry in await asyncio.to_thread(self._look):
                 self.newest = entry
                 for alarm in alarms_of([entry]):
+                    self.alarms = [*self.alarms[1 - _ALARMS :], alarm]
                     self._tell(alarm)
 
     def _undelivered(self, alarms: list[DriftAlarm]) -> list[DriftAlarm]:
@@ -114,6 +127,17 @@ class Caretaking:
             log.error("whether alarms were delivered can't be read", reason=str(error))
             return []
         return [alarm for alarm in alarms if (alarm.id, alarm.state) not in known]
+
+    def _look(self) -> list[JournalEntry]:
+        """Return what the journal has new, and note where the models stand."""
+        fresh = self._news()
+        with suppress(ModelError):  # who serves another model then tells of it
+            self.lives = {product: self._life(product) for product in self._settings.products}
+        return fresh
+
+    def _life(self, product: str) -> Life:
+        standing = standing_of(self._home.models, product, self._dialect)
+        return life_of(standing, self._journal.of(product, self._dialect), is_tended=self._is_kept)
 
     def _news(self) -> list[JournalEntry]:
         try:

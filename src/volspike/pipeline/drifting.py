@@ -13,11 +13,11 @@ from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import NotEnoughDataError
 from volspike.evaluation.page import check_page, write_page
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.exchange.candles import CandleTable
 from volspike.exchange.decimals import format_time_ns
 from volspike.features.store import NEWEST_NS, finished_files, newest_rows
 from volspike.features.window import SECOND_NS
-from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import Dataset, join_datasets
 from volspike.labels.splits import PURGE_S
 from volspike.models.bundle import Bundle
@@ -201,7 +201,7 @@ def report_drift(
     if request.page is not None:
         check_page(request.page)
     say("reading and labelling what is stored")
-    stored = _stored(home, settings, request)
+    stored = _stored(home, settings, request, say)
     dataset, champion = stored.dataset, stored.champion
     pair = _windows(dataset, request, champion)
     columns = watched_columns(dataset, stored.scored)
@@ -247,13 +247,13 @@ def _date(event_ns: int) -> str:
     return format_time_ns(event_ns, 0)[:19].replace("-", "").replace(":", "")
 
 
-def _stored(home: Home, settings: Settings, request: DriftRequest) -> _Stored:
+def _stored(home: Home, settings: Settings, request: DriftRequest, say: Say) -> _Stored:
     """Read what is stored, as the champion takes it; without a champion as training would."""
     champion = _champion(home, request)
     if champion is None:
-        found = training_data(home, settings, request.product, request.feed)
+        found = training_data(home, settings, request.product, request.feed, say=say)
         return _Stored(found.dataset, _rows(found), None, None)
-    parts = _parts(home, settings, request, champion.manifest)
+    parts = _parts(home, settings, request, champion.manifest, say)
     dataset = join_datasets([part.dataset for part in parts]) if len(parts) > 1 else parts[0].dataset
     rows = StoredRows.concat([_rows(part) for part in parts])
     return _Stored(dataset, rows, champion, champion.predictor.predict_batch(dataset))
@@ -265,7 +265,9 @@ def _rows(found: Stored) -> StoredRows:
     return rows_of_table(found.table)
 
 
-def _parts(home: Home, settings: Settings, request: DriftRequest, manifest: Manifest) -> list[Stored]:
+def _parts(
+    home: Home, settings: Settings, request: DriftRequest, manifest: Manifest, say: Say
+) -> list[Stored]:
     """Read what is compared: both windows where they are known beforehand, else all that is stored.
 
     Raises
@@ -285,6 +287,7 @@ def _parts(home: Home, settings: Settings, request: DriftRequest, manifest: Mani
                     request.product,
                     request.feed,
                     settings.candle_source,
+                    say,
                     span_ns=span_ns,
                 )
             )

@@ -12,8 +12,8 @@ from volspike.errors import FeatureError
 from volspike.evaluation.audit import examine_dataset
 from volspike.evaluation.leaks.examine import examine
 from volspike.evaluation.leaks.finding import Finding, worst_first
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.features.store import finished_files, is_feature_file, read_features
-from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.dataset import build_dataset
 from volspike.labels.splits import chronological_split
 from volspike.pipeline.foreign_features import read_foreign

@@ -6,20 +6,27 @@ A death behind the first leaves a standing that the journal does not tell of; ``
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from volspike.clock import SystemClock
+from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.exchange.dialects import DIALECTS
-from volspike.labels.candles import FEED as CANDLES
 from volspike.models.bundle import load_bundle
 from volspike.models.defaults import default_model
-from volspike.models.manifest import NAME, VERSION, Manifest
+from volspike.models.manifest import LIVE_TARGET, NAME, VERSION, Manifest
 from volspike.models.registry import queue_standing
-from volspike.models.standing import Entry, Standing, champions, change_standing, standing_of
-from volspike.monitoring.comparison import Comparison
+from volspike.models.standing import (
+    Entry,
+    Standing,
+    champions,
+    change_standing,
+    standing_of,
+    ticks_first,
+)
 from volspike.monitoring.journal import (
     CHALLENGER,
     PROMOTED,
@@ -32,10 +39,14 @@ from volspike.monitoring.journal import (
 )
 from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.home import Home
-from volspike.pipeline.training import LIVE_TARGET
-from volspike.pipeline.trial import EVERY_S, try_challenger
+from volspike.pipeline.market_time import market_ns_of
+
+if TYPE_CHECKING:
+    from volspike.monitoring.comparison import Comparison
 
 Figures = dict[str, float | int | str | bool | None]
+_NO_TRIAL = "models of candles are never served live, so nothing is tried: the scores in its card decide"
+_NO_TRIAL_REMEDY = "promote it with --force"
 _FOUND = "found in place and not told: training did it, or a process ended in between"
 
 
@@ -113,7 +124,7 @@ def retire(home: Home, standing: Standing, reason: str, market_ns: int, detail: 
 
 
 def the_standing(home: Home, found: list[Standing], product: str | None, feed: str | None) -> Standing:
-    """Return the one standing that is meant.
+    """Return the one standing that is meant: of ticks, where a product has one of ticks and one of candles.
 
     Raises
     ------
@@ -121,6 +132,7 @@ def the_standing(home: Home, found: list[Standing], product: str | None, feed: s
         When there is none, or several.
     """
     chosen = [each for each in found if product in (None, each.product) and feed in (None, each.feed)]
+    chosen = ticks_first(chosen)
     if not chosen:
         raise ModelError(
             str(home.models), "it names no champion and no challenger", "volspike train makes one"
@@ -162,9 +174,18 @@ def standing_for(home: Home, entry: Entry, product: str | None, feed: str | None
 
 
 def promote_by_hand(
-    home: Home, settings: Settings, standing: Standing, entry: Entry | None, reason: str, *, force: bool
+    home: Home,
+    settings: Settings,
+    standing: Standing,
+    entry: Entry | None,
+    reason: str,
+    clock: Clock,
+    *,
+    force: bool,
 ) -> Standing:
     """Promote the challenger if it has proven better, or any model if that is forced.
+
+    ``clock`` is the wall's: see ``market_ns_of``.
 
     Raises
     ------
@@ -185,7 +206,7 @@ def promote_by_hand(
         if not comparison.promote:
             raise ModelError(f"model {chosen}", comparison.words, "wait for more outcomes, or use --force")
     words = f"{verdict}{': ' if reason else ''}{reason}"
-    return promote(home, standing, chosen, "user", words, SystemClock().market_ns(), figures)
+    return promote(home, standing, chosen, "user", words, market_ns_of(home, standing, clock), figures)
 
 
 def _check_target(home: Home, entry: Entry) -> None:
@@ -196,7 +217,18 @@ def _check_target(home: Home, entry: Entry) -> None:
 
 
 def compare_now(home: Home, settings: Settings, standing: Standing) -> Comparison:
-    """Return how the challenger of a standing compares with its champion on the ledger as it is."""
+    """Return how the challenger of a standing compares with its champion on the ledger as it is.
+
+    Raises
+    ------
+    ModelError
+        When nothing is on trial: of candles, nothing ever is.
+    """
+    # Not at the top: scoring takes half a second to import, and who promotes by force needs none of it.
+    from volspike.pipeline.trial import EVERY_S, try_challenger
+
+    if standing.feed == CANDLES:
+        raise ModelError(f"{standing.product} on {standing.feed}", _NO_TRIAL, _NO_TRIAL_REMEDY)
     champion = served_manifest(home, settings, standing)
     if standing.challenger is None or champion is None:
         raise ModelError(f"{standing.product} on {standing.feed}", "nothing is on trial", "volspike retrain")
@@ -211,10 +243,12 @@ def served_manifest(home: Home, settings: Settings, standing: Standing) -> Manif
     """Return the manifest of what serves a product on a feed.
 
     It is the champion; where there is none, the champion of another feed whose inputs do not depend on it;
-    else the model of the package.
+    else the model of the package. Of candles nothing is served, so there it is the champion or nobody.
     """
     if standing.champion is not None:
         return load_bundle(standing.champion.path(home.models)).manifest
+    if standing.feed == CANDLES:
+        return None
     found = champions(home.models, standing.product, DIALECTS.keys() - {standing.feed})
     manifests = [load_bundle(each.path(home.models)).manifest for each in found]
     free = next((manifest for manifest in manifests if not manifest.feed_dependent), None)

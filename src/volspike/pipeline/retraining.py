@@ -20,7 +20,7 @@ from typing import Any
 from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError, VolspikeError
-from volspike.labels.candles import FEED as CANDLES
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
 from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of

@@ -18,13 +18,12 @@ from volspike.logs import get_logger
 from volspike.models.bundle import Bundle, check_fits, load_bundle, new_bundle, rows_of, takes_rows
 from volspike.models.defaults import default_model, default_path, is_default
 from volspike.models.learner import Learner
-from volspike.models.manifest import Manifest
+from volspike.models.manifest import LIVE_TARGET, Manifest
 from volspike.models.mlflow_client import Server
 from volspike.models.predictor import Predictor
 from volspike.models.standing import champions_for, standing_of
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model
-from volspike.pipeline.training import LIVE_TARGET
 from volspike.scoring.lineup import NEVER_NS, Lineup
 
 DAY_NS = 86_400_000_000_000

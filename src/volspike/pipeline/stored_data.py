@@ -9,6 +9,7 @@ import numpy as np
 
 from volspike.config import Settings
 from volspike.errors import ModelError, NotEnoughDataError
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.exchange.candles import CandleTable
 from volspike.exchange.decimals import format_time_ns
 from volspike.features.candle_store import stored_sources
@@ -20,7 +21,6 @@ from volspike.features.store import (
     read_features,
     stored_kinds,
 )
-from volspike.labels.candles import FEED as CANDLES
 from volspike.labels.candles import candle_dataset
 from volspike.labels.dataset import Dataset, Inputs, build_dataset, with_fixed_tau_of
 from volspike.labels.splits import chronological_split
@@ -66,7 +66,7 @@ def training_data(
     since_ns : int
         Older rows (event time, ns) are left out.
     say : callable
-        Told which candles are taken where there is a choice.
+        Told what is taken where there is a choice.
     fixed_tau_bps : float, optional
         A fixed tau to keep; without it, it is that of the fit slice.
 
@@ -81,6 +81,7 @@ def training_data(
         made = _recent(candle_dataset(candles, tau, fixed_tau_bps), since_ns, fixed_tau_bps)
         return Stored(made, describe_candles(candles, made), candles)
     table = stored_table(home, settings.feature_set, product, feed, max(0, since_ns - TRAILING_NS))
+    say_ticks_taken(home, table.product, feed, say)
     every = build_dataset([table], settings.target, tau, fixed_tau_bps, inputs=settings.inputs)
     made = _recent(every, since_ns, fixed_tau_bps)
     return Stored(made, describe_rows(table, made), table)
@@ -140,7 +141,7 @@ def stored_for(
     product, feed : str, optional
         Other than the model's own; one that serves either feed takes the other where its own is not stored.
     source, say : str, callable
-        Whose candles, for a model of candles, and told which those are: see ``stored_candles``.
+        Whose candles, for a model of candles, and told what is taken where there is a choice.
     span_ns : (int, int)
         First and last event time of the stored rows of ticks that are read.
 
@@ -165,6 +166,7 @@ def stored_for(
         made = candle_dataset(candles, tau.spec(), tau.fixed_bps, manifest.increment)
         return Stored(made, describe_candles(candles, made), candles)
     has_own = takes_rows(manifest, manifest.feature_set)
+    say_ticks_taken(home, product, feed, say)
     feed = feed or stored_feed(home, manifest, product)
     wanted = manifest.feature_set if has_own else feature_set
     table = stored_table(home, wanted, product, feed, *span_ns)
@@ -190,16 +192,26 @@ def stored_table(
         If there are none.
     """
     home.require()
-    if not finished_files(home.features) and stored_sources(home.candles, product):
-        raise NotEnoughDataError(
-            str(home.root), "it holds candles, and no rows of ticks", "say --feed candles, or record ticks"
-        )
+    _require_ticks(home, product)
     table = read_features(home.features, product, feed, feature_set, since_ns, until_ns)
     if not len(table.event_ns):
         raise NotEnoughDataError(
             str(home.features), "it holds no rows", "record longer, or run volspike replay after an import"
         )
     return table
+
+
+def _require_ticks(home: Home, product: str | None) -> None:
+    if not finished_files(home.features) and stored_sources(home.candles, product):
+        raise NotEnoughDataError(
+            str(home.root), "it holds candles, and no rows of ticks", "say --feed candles, or record ticks"
+        )
+
+
+def say_ticks_taken(home: Home, product: str, feed: str | None, say: Callable[[str], None]) -> None:
+    """Say that ticks are taken, where candles of a product are stored too and nobody chose."""
+    if feed is None and stored_sources(home.candles, product):
+        say(f"{product}: ticks are taken; candles are stored too (--feed candles)")
 
 
 def stored_feed(home: Home, manifest: Manifest, product: str) -> str | None:
@@ -217,15 +229,26 @@ class StoredKind:
     newest_ns: int
 
 
-def newest_kind(home: Home, product: str | None, feed: str | None, source: str = "") -> StoredKind:
-    """Return the product and feed that is meant among those stored.
+def newest_kind(
+    home: Home,
+    product: str | None,
+    feed: str | None,
+    source: str = "",
+    say: Callable[[str], None] = silent,
+) -> StoredKind:
+    """Return the product and feed that is meant among those stored: ticks, unless candles are asked for.
 
     Raises
     ------
+    NotEnoughDataError
+        If only candles are stored, and they are not asked for.
     FeatureError
         If nothing is stored, or several are and none was chosen.
     """
     if feed == CANDLES:
         candles = stored_candles(home, product, source)
         return StoredKind(candles.product, CANDLES, (int(candles.minute[-1]) + 1) * 60 * 1_000_000_000)
-    return StoredKind(*newest_rows(home.features, product, feed))
+    _require_ticks(home, product)
+    kind = StoredKind(*newest_rows(home.features, product, feed))
+    say_ticks_taken(home, kind.product, feed, say)
+    return kind

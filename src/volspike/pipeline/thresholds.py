@@ -8,7 +8,7 @@ from functools import partial
 from volspike.config import Settings
 from volspike.evaluation.threshold.analysis import ThresholdAnalysis, analyse_thresholds
 from volspike.evaluation.threshold.candidates import Build
-from volspike.labels.candles import FEED as CANDLES
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.labels.candles import candle_dataset
 from volspike.labels.dataset import Dataset, build_dataset
 from volspike.labels.tau import TauSpec

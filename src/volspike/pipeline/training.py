@@ -22,13 +22,13 @@ from volspike.evaluation.looks import (
     read_looks,
 )
 from volspike.evaluation.report import Evaluation, evaluate
-from volspike.labels.candles import FEED as CANDLES
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.labels.dataset import Dataset
 from volspike.labels.splits import Split, chronological_split
 from volspike.labels.targets import LEAKING_TARGETS
 from volspike.models.bundle import load_bundle
 from volspike.models.card import model_card
-from volspike.models.manifest import Manifest
+from volspike.models.manifest import LIVE_TARGET, Manifest
 from volspike.models.mlflow_client import Server
 from volspike.models.mlflow_run import Registered
 from volspike.models.registry import Crown, register
@@ -40,8 +40,6 @@ from volspike.models.tuning import tuned_settings
 from volspike.pipeline.evidence_words import describe_parts
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import training_data
-
-LIVE_TARGET = "rv"
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def train_models(
         result, evaluation = _with_leaks(result, evaluation, leaks, settings, say)
     saved = {
         name: save_bundle(
-            with_scores(bundle, evaluation.summary(name)),
+            with_scores(bundle, evaluation.summary(name), dataset.rows(split.test)),
             home.models,
             model_card(bundle.manifest, evaluation, looks_before),
         )
