@@ -53,6 +53,9 @@ def test_blocks_come_back_to_the_bit_and_each_is_written_once(ledger: Ledger) ->
     assert not ledger.add(BLOCKS[0]._replace(start_s=START_S - 1_800))
     assert_same(ledger.rows("BTC-USD"), joined(BLOCKS))
     assert_same(ledger.rows("BTC-USD", BLOCKS[1].start_s), joined(BLOCKS[1:]))
+    thin = ledger.rows("BTC-USD", every_s=10)
+    assert thin.step_s == 10
+    assert_same(thin, joined(BLOCKS).thinned(10))
     assert (ledger.oldest_s("BTC-USD"), ledger.newest_s("BTC-USD")) == (BLOCKS[0].start_s, BLOCKS[-1].start_s)
     assert ledger.products() == ["BTC-USD"]
 
