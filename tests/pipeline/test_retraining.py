@@ -276,7 +276,7 @@ UNFIT = {
 def test_what_can_not_be_tried_beside_the_champion_takes_no_place_and_the_way_out_is_told(
     changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Settings changed since the champion was made: such a trial graded nothing for days."""
+    """Settings changed since the champion was made: such a trial graded nothing and held its place."""
     home = Home(tmp_path / "data")
     champion = make_bundle(home.models, 1, **UNFIT[changed]).manifest
     before = crown_champion(home.models, champion.name, champion.version)

@@ -20,15 +20,12 @@ class Attempts:
     ----------
     done : JournalEntry or None
         The line of its begin.
-    failed : int
-        How many were begun since: killed, failed, or under way still.
-    last_ns : int
-        When the newest of these was begun, ns of market time; 0 where there is none.
+    failed_ns : tuple of int
+        When those since were begun, ns of market time: killed, failed, or under way still.
     """
 
     done: JournalEntry | None
-    failed: int
-    last_ns: int
+    failed_ns: tuple[int, ...]
 
     def not_before_ns(self, every_ns: float, alarm_ns: int) -> float:
         """Return when another may be begun, ns of market time.
@@ -40,9 +37,10 @@ class Attempts:
         alarm_ns : int
             When the newest alarm of what serves was raised, 0 without one: what failed before does not count.
         """
-        if self.last_ns < alarm_ns or not self.failed:
+        failed_ns = [begun_ns for begun_ns in self.failed_ns if begun_ns >= alarm_ns]
+        if not failed_ns:
             return 0
-        return self.last_ns + min(PAUSE_NS << min(self.failed - 1, _MOST_DOUBLINGS), every_ns)
+        return failed_ns[-1] + min(PAUSE_NS << min(len(failed_ns) - 1, _MOST_DOUBLINGS), every_ns)
 
 
 def attempts_of(journal: Sequence[JournalEntry]) -> Attempts:
@@ -54,7 +52,7 @@ def attempts_of(journal: Sequence[JournalEntry]) -> Attempts:
             since.append(each)
         elif since and _is_end(each, since[-1]):
             done, since = since[-1], []
-    return Attempts(done, len(since), since[-1].market_ns if since else 0)
+    return Attempts(done, tuple(each.market_ns for each in since))
 
 
 def _is_end(entry: JournalEntry, started: JournalEntry) -> bool:
