@@ -18,7 +18,7 @@ from volspike.errors import ModelError, NotEnoughDataError
 from volspike.labels.dataset import Dataset
 from volspike.models.bundle import Bundle, load_bundle, new_bundle
 from volspike.models.learner import Learner
-from volspike.models.online import OnlinePredictor
+from volspike.models.online import LEAST_PRIOR_WINDOWS, MOST_WINDOWS, OnlinePredictor
 from volspike.models.settings import KINDS, TrainSettings
 from volspike.models.shelf import save_bundle
 from volspike.models.train import train
@@ -215,6 +215,21 @@ def test_whatever_it_learned_it_predicts_and_exports_finite_numbers(rows) -> Non
     online_model().import_state(json.loads(json.dumps(state)))
 
 
+@pytest.mark.parametrize("memory_windows", [500.0, MOST_WINDOWS])
+def test_with_the_least_prior_it_still_predicts_after_wild_rows(memory_windows: float) -> None:
+    model = online_model(prior_windows=LEAST_PRIOR_WINDOWS, memory_windows=memory_windows)
+    rng, rows = np.random.default_rng(1), random_rows(5, 200, holes=0.0)
+    extremes = [5e-324, 1e-300, 1e-5, 1.0, 1e5, 1e300, 1.7e308]
+    for rv, tau, sigma, *har in rng.choice(extremes, (2_000, 7)).tolist():
+        context = rows.context(0)._replace(rv_bps=rv, tau_bps=tau, har_bps=tuple(har))
+        model.learn(context, sigma, tau)
+    assert model.learned > 1_000
+    for row in range(len(rows)):
+        said = model.predict((), rows.context(row))
+        assert 0.0 <= said.p_spike <= 1.0
+        assert all(math.isfinite(value) for value in said)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -225,6 +240,7 @@ def test_whatever_it_learned_it_predicts_and_exports_finite_numbers(rows) -> Non
         {"sigma_information": (-1.0,) * 21},
         {"memory_windows": 0.0},
         {"prior_windows": 1e9},
+        {"prior_windows": 9.0},
         {"rows_a_window": -1.0},
         {"least": 1e5},
         {"rule": msgspec.structs.replace(RULE, margin=(0.0, 1e6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))},

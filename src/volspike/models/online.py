@@ -34,6 +34,7 @@ RIDGE = 0.01  # of the constant's information: an input that never moved has non
 LARGEST = 1e13  # of a number that was learned: information times windows stays below it
 ABSURD = 1e3  # no weight on a standardised input is beyond it, nor the information of a window
 MOST_WINDOWS = 1e7
+LEAST_PRIOR_WINDOWS = 10.0  # with a start that stands for less, a few wild rows leave it without a prediction
 BEGIN = "begin its learning anew from the model's own weights"
 
 
@@ -76,6 +77,8 @@ class OnlineWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         windows = (self.memory_windows, self.prior_windows, self.recalibration_windows, self.rows_a_window)
         if not all(0.0 < count <= MOST_WINDOWS for count in windows):
             raise ValueError(f"counts of windows are above 0 and at most {MOST_WINDOWS:g}")
+        if self.prior_windows < LEAST_PRIOR_WINDOWS:
+            raise ValueError(f"the start stands for at least {LEAST_PRIOR_WINDOWS:g} windows")
         if not all(0.0 < deviation <= ABSURD for deviation in self.std):
             raise ValueError("a deviation of an input is not above 0, or absurd")
         heads = (self.rule.margin, self.rule.sigma)
