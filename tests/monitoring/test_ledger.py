@@ -159,7 +159,7 @@ def test_a_block_that_the_disk_refuses_is_not_set_aside(
     def refuse(*_given: object, **_named: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(pq, "read_table", refuse)
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
     with pytest.raises(ModelError, match=r"Input/output error.*check its permissions"):
         ledger.rows("BTC-USD", set_aside=True)
     assert file_of(tmp_path, BLOCKS[0]).exists()

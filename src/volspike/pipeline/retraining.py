@@ -17,16 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from volspike.clock import Clock
 from volspike.config import Settings
-from volspike.errors import ModelError, VolspikeError
+from volspike.errors import ModelError, NotEnoughDataError, VolspikeError
+from volspike.evaluation.enough import count_evidence
 from volspike.exchange.candles import FEED as CANDLES
+from volspike.labels.dataset import Dataset
+from volspike.labels.splits import Split
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
 from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import (
     CHALLENGER,
     PROMOTED,
+    RETIRED,
     RETRAIN_ABANDONED,
     RETRAIN_FAILED,
     RETRAIN_STARTED,
@@ -44,6 +50,8 @@ from volspike.pipeline.stored_data import tau_spec
 from volspike.pipeline.training import train_models
 
 DAY_NS = 86_400_000_000_000
+# With fewer separate minutes to fit on, what is learned is chance.
+MIN_FIT_WINDOWS = 30
 _ENDS = (RETRAIN_STARTED, RETRAIN_ABANDONED, RETRAIN_FAILED, CHALLENGER, PROMOTED)
 Step = Callable[[str], None]
 
@@ -137,6 +145,10 @@ def _train(
     def crown(models: Path, name: str, version: str) -> Standing:
         def tell(_after: Standing) -> None:
             reached("placed")
+            gone = before.challenger
+            if not is_first and gone not in (None, Entry(name, version)):
+                assert gone is not None
+                note(RETIRED, gone.name, gone.version, f"replaced by {name} {version}")
             note(PROMOTED if is_first else CHALLENGER, name, version, "the first champion" * is_first)
             reached("told")
 
@@ -152,7 +164,15 @@ def _train(
     since_ns = request.market_ns - round(settings.retrain_days * DAY_NS)
     tau_bps = _tau_to_keep(home, settings, request)
     trained = train_models(
-        home, settings, request.product, request.feed, say, since_ns, crown, fixed_tau_bps=tau_bps
+        home,
+        settings,
+        request.product,
+        request.feed,
+        say,
+        since_ns,
+        crown,
+        fixed_tau_bps=tau_bps,
+        check=check_learnable,
     )
     if not placed:
         reason = "no model may be placed: its audit found a leak, or its target is for study"
@@ -173,6 +193,29 @@ def _check_comparable(served: Manifest, home: Home, entry: Entry) -> None:
             f"it can't be tried beside {served.name} {served.version}: {reason}",
             f"have it serve with volspike promote {entry.name}/{entry.version} --force and restart the job, "
             "or set back the settings that were changed",
+        )
+
+
+def check_learnable(dataset: Dataset, split: Split) -> None:
+    """Refuse rows of which a model would learn nothing: it must not take the place of one on trial.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If fit has no spike or hardly a labelled minute, or tune and calibrate have no labelled row at all.
+    """
+    fit, rest = dataset.rows(split.fit), dataset.rows(np.concatenate((split.tune, split.calibrate)))
+    windows = count_evidence(fit.second, fit.run, fit.spike).windows
+    spikes, labelled = (int(np.count_nonzero(found)) for found in (fit.spike == 1, rest.spike >= 0))
+    if windows < MIN_FIT_WINDOWS or not spikes or not labelled:
+        found = (
+            f"fit has {windows} separate labelled minutes and {spikes:,} rows of spikes, "
+            f"tune and calibrate {labelled:,} labelled rows"
+        )
+        raise NotEnoughDataError(
+            f"{dataset.product} on {dataset.feed}",
+            f"too little to learn from: {found}; {MIN_FIT_WINDOWS} minutes, a spike and a row are needed",
+            "record longer, or raise --days or retrain_days",
         )
 
 

@@ -41,6 +41,8 @@ from volspike.pipeline.evidence_words import describe_parts
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_data import training_data
 
+Check = Callable[[Dataset, Split], None]
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -106,6 +108,7 @@ def train_models(
     crown: Crown = crown_champion,
     clock: Clock | None = None,
     fixed_tau_bps: float | None = None,
+    check: Check = lambda _dataset, _split: None,
 ) -> Trained:
     """Train on the stored rows of one product and feed; save, register and give the best its place.
 
@@ -122,6 +125,8 @@ def train_models(
         counted or logged: for scores that nobody reads.
     fixed_tau_bps : float, optional
         The fixed tau of the model that this one is to be tried against; without it, it is fitted.
+    check : callable
+        Given the dataset and its split before anything is fitted; may raise.
 
     Raises
     ------
@@ -137,6 +142,7 @@ def train_models(
     say(stored.words)
     for words in describe_parts(dataset, split):
         say(words)
+    check(dataset, split)
     looks_before = None
     if clock is not None:
         looks_before = looks_at(read_looks(home.looks), dataset.rows(split.test))
