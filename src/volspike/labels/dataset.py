@@ -362,15 +362,13 @@ def join_datasets(parts: Sequence[Dataset]) -> Dataset:
     parts : sequence of Dataset
         At least one; all with the same tau, columns and increment.
     """
-    runs, begin = [], 0
-    for part in parts:
-        runs.append(part.run + np.int32(begin))
-        begin = int(runs[-1][-1]) + 1 if len(part) else begin
+    begins = np.cumsum([0] + [int(part.run.max(initial=-1)) + 1 for part in parts[:-1]])
     arrays: dict[str, Any] = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(parts[0])
         if isinstance(getattr(parts[0], f.name), np.ndarray)
     }
+    runs = [part.run + np.int32(begin) for part, begin in zip(parts, begins, strict=True)]
     return hashed(replace(parts[0], **arrays | {"run": np.concatenate(runs)}))
 
 

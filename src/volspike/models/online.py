@@ -34,7 +34,7 @@ RIDGE = 0.01  # of the constant's information: an input that never moved has non
 LARGEST = 1e13  # of a number that was learned: information times windows stays below it
 ABSURD = 1e3  # no weight on a standardised input is beyond it, nor the information of a window
 MOST_WINDOWS = 1e7
-LEAST_PRIOR_WINDOWS = 10.0  # with a start that stands for less, a few wild rows leave it without a prediction
+LEAST_PRIOR_WINDOWS = 100.0  # with a start that stands for less, wild rows can leave it without a prediction
 BEGIN = "begin its learning anew from the model's own weights"
 
 
