@@ -182,7 +182,8 @@ def alarm_sheet(by_law: dict[str, list[Judged]], days: Days) -> Sheet:
     rows += [_test_row(name, every, most / len(TESTS)) for name in TESTS]
     note = (
         f"{watched_days:g} days watched, at most one false alarm in {FALSE_ALARM_DAYS:g} days asked for. "
-        f"Whether a claim is true is told by {days.fresh:g} days of a fresh market of the same kind."
+        f"Whether a claim is true is told by the average of {days.fresh:g} days of a fresh market of the "
+        "same kind; what is promised is for claims that are false given all that came before."
     )
     columns = ("test", "claim false", "alarms", "promised", "claim true", "alarms")
     return Sheet("Whole markets without a change: alarms", columns, tuple(rows), note)
