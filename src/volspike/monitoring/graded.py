@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +61,7 @@ class GradedRows:
     challenger_version: npt.NDArray[np.str_]
     in_sample: npt.NDArray[np.bool_]
     fallback: npt.NDArray[np.bool_]
-    step_s: int = 1
+    step_s: int = field(default=1, kw_only=True)
 
     def __len__(self) -> int:
         """Return n."""
@@ -97,7 +98,9 @@ def join_rows(parts: Sequence[GradedRows]) -> GradedRows:
     """Return the rows of parts that follow one another, of one step; of none, no rows."""
     if not parts:
         return empty_rows()
-    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES}
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in DTYPES
+    }
     return replace(parts[0], **columns)
 
 

@@ -130,10 +130,13 @@ def _decoded(path: Path) -> GradedRows:
 
 
 def _column(column: pa.ChunkedArray, of: str) -> npt.NDArray[Any]:
+    values: npt.NDArray[Any]
     if of != "str" or not len(column):
-        return column.to_numpy(zero_copy_only=False).astype(of)
-    coded = column.combine_chunks()
-    return np.array(coded.dictionary.to_pylist(), np.str_)[coded.indices.to_numpy()]
+        values = column.to_numpy(zero_copy_only=False).astype(of)
+    else:
+        coded = column.combine_chunks()
+        values = np.array(coded.dictionary.to_pylist(), np.str_)[coded.indices.to_numpy()]
+    return values
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:
