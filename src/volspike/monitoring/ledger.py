@@ -130,9 +130,11 @@ def _decoded(path: Path) -> GradedRows:
 
 
 def _column(column: pa.ChunkedArray, of: str) -> npt.NDArray[Any]:
+    import pyarrow as pa
+
     values: npt.NDArray[Any]
-    if of != "str" or not len(column):
-        values = column.to_numpy(zero_copy_only=False).astype(of)
+    if not pa.types.is_dictionary(column.type) or not len(column):
+        values = column.to_numpy(zero_copy_only=False).astype(of, copy=False)
     else:
         coded = column.combine_chunks()
         values = np.array(coded.dictionary.to_pylist(), np.str_)[coded.indices.to_numpy()]
