@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class GradedRows:
     challenger_version: npt.NDArray[np.str_]
     in_sample: npt.NDArray[np.bool_]
     fallback: npt.NDArray[np.bool_]
-    step_s: int = 1
+    step_s: int = field(default=1, kw_only=True)
 
     def __len__(self) -> int:
         """Return n."""

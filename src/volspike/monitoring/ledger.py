@@ -178,12 +178,15 @@ def _decoded(path: Path) -> GradedRows:
 
 
 def _column(column: pa.ChunkedArray, of: str) -> npt.NDArray[Any]:
-    if of != "str" or not len(column):
-        plain: npt.NDArray[Any] = column.to_numpy(zero_copy_only=False).astype(of)
-        return plain
-    coded = column.combine_chunks()
-    texts: npt.NDArray[Any] = np.array(coded.dictionary.to_pylist(), np.str_)[coded.indices.to_numpy()]
-    return texts
+    import pyarrow as pa
+
+    values: npt.NDArray[Any]
+    if not pa.types.is_dictionary(column.type) or not len(column):
+        values = column.to_numpy(zero_copy_only=False).astype(of, copy=False)
+    else:
+        coded = column.combine_chunks()
+        values = np.array(coded.dictionary.to_pylist(), np.str_)[coded.indices.to_numpy()]
+    return values
 
 
 def _decoded_or_set_aside(path: Path) -> GradedRows:
