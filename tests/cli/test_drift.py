@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from drift_verdicts import by_the_mean
+from drift_verdicts import Told, Verdict, by_the_mean
 from volspike.exchange.candles import Candle, CandleTable
 from volspike.features.candle_store import CandleStore
 from volspike.models.standing import champions
@@ -143,6 +143,22 @@ def test_what_evidently_says_is_shown_with_what_it_is_worth(
     shown = volspike("drift", "--data-dir", minutes, "--feed", "candles").out
     assert re.search(r"^range_rv_1m .*drifted 0.31", shown, re.MULTILINE)
     assert "decides nothing" in shown
+
+
+def test_what_is_to_be_said_of_columns_is_shown_once_with_their_names(
+    minutes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decide(*given: object) -> Verdict:
+        told = [
+            Told(name, words="slow: only a large change shows" if i < 2 else "")
+            for i, name in enumerate(given[-1])
+        ]
+        return Verdict(tuple(told))
+
+    monkeypatch.setattr("volspike.pipeline.drifting.DECIDE", decide)
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
+    shown = volspike("drift", "--data-dir", minutes, "--feed", "candles").out
+    assert len(re.findall(r"^\w+, \w+: slow: only a large change shows$", shown, re.MULTILINE)) == 1
 
 
 def test_without_anybody_who_decides_it_says_so(

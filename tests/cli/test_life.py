@@ -91,12 +91,29 @@ def test_an_unproven_challenger_is_not_promoted_unless_it_is_forced(home: Home) 
         None,
     )
     (told,) = read_journal(home.journal)
-    assert (told.event, told.version, told.by, told.reason) == (
-        PROMOTED,
-        before.challenger.version,
-        "user",
-        "forced: a try",
-    )
+    assert (told.event, told.version, told.by) == (PROMOTED, before.challenger.version, "user")
+    assert told.reason.startswith("forced over: ")
+    assert "not enough data" in told.reason
+    assert told.reason.endswith(": a try")
+
+
+def test_a_promotion_by_force_says_what_it_overrides(home: Home) -> None:
+    ran = volspike("promote", "--force", "--data-dir", home.root)
+    assert ran.code == 0, ran.err
+    assert "is forced over: " in ran.err
+    assert "there is no finished block to compare" in ran.err
+    third = entry_of(make_bundle(home.models, 3))
+    ran = volspike("promote", f"{third.name}/{third.version}", "--force", "--data-dir", home.root)
+    assert f"{third} is forced over: it is not on trial, so nothing was compared" in ran.err
+
+
+def test_a_champion_that_is_damaged_is_no_hindrance_to_force(home: Home) -> None:
+    champion, challenger = standing(home).champion, standing(home).challenger
+    assert champion is not None
+    spoil(home.models, champion)
+    run(home, "promote", "--force")
+    assert standing(home).champion == challenger
+    assert "nothing was compared: " in read_journal(home.journal)[-1].reason
 
 
 def test_a_model_by_its_name_needs_force_and_a_proven_challenger_does_not_exist_twice(home: Home) -> None:
@@ -192,15 +209,45 @@ def test_rollback_goes_back_and_forth_and_to_the_model_of_the_package(home: Home
         run(home, "rollback", "--reason", "noisy")
         assert standing(home).champion == expected
     assert [each.event for each in read_journal(home.journal)] == [PROMOTED, *[ROLLED_BACK] * 3]
-    assert read_journal(home.journal)[-1].reason == "noisy"
+    assert read_journal(home.journal)[-1].reason == f"in place of {second}: noisy"
+    assert read_journal(home.journal)[-1].detail == {"gone": str(second)}
     alone = Home(home.root.parent / "alone")
     one = entry_of(make_bundle(alone.models, 1))
     crown_champion(alone.models, one.name, one.version)
     assert default_model(PRODUCT) is not None
-    assert run(alone, "rollback")["name"] == ""
+    packed = default_model(PRODUCT).manifest
+    ran = volspike("rollback", "--data-dir", alone.root)
+    assert f"the package's model {packed.name} {packed.version} serves again" in ran.out
     assert (standing(alone).champion, standing(alone).previous) == (None, one)
+    assert read_journal(alone.journal)[-1].reason == f"in place of {one}"
+    shown = volspike("models", "--data-dir", alone.root)
+    assert (
+        f"{PRODUCT} has no champion: the package's model {packed.name} {packed.version} serves" in shown.out
+    )
+    (serves,) = run(alone, "models")["package"]
+    assert (serves["product"], serves["version"]) == (PRODUCT, packed.version)
     run(alone, "rollback")
     assert standing(alone).champion == one
+    assert run(alone, "models")["package"] == []
+
+
+def test_from_the_model_of_the_package_to_another_the_one_of_before_is_kept(tmp_path: Path) -> None:
+    home = Home(tmp_path / "data")
+    one, two = (entry_of(make_bundle(home.models, seed)) for seed in (1, 2))
+    crown_champion(home.models, one.name, one.version)
+    run(home, "rollback")
+    run(home, "promote", f"{two.name}/{two.version}", "--force")
+    assert (standing(home).champion, standing(home).previous) == (two, one)
+    run(home, "rollback")
+    assert (standing(home).champion, standing(home).previous) == (one, two)
+
+
+def test_a_first_champion_of_candles_has_nobody_behind_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "data")
+    one = entry_of(make_bundle(home.models, 1, feed="candles"))
+    crown_champion(home.models, one.name, one.version)
+    assert default_model(PRODUCT) is not None
+    assert "there is no champion before this one" in refused(home, "rollback")
 
 
 def test_a_rollback_takes_a_challenger_that_comes_to_serve_out_of_the_shadow(home: Home) -> None:

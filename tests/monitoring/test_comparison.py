@@ -108,6 +108,8 @@ def test_faults_41_too_little_evidence_promotes_nobody_however_clear_it_looks() 
     none = compare(contender(TRUE), rows=replace(ROWS, spike=np.full(len(TRUE), -1, np.int8)), intervals=True)
     assert not none.promote
     assert "there is no finished block to compare" in none.words
+    assert "no outcome yet of rows that both predicted" in none.words
+    assert "constant" not in none.words
     assert (none.rows, none.log_e, none.log_loss, none.pr_auc, none.qlike) == (0, None, None, None, None)
 
 

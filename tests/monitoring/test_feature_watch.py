@@ -76,7 +76,8 @@ def test_a_column_that_remembers_longer_than_half_a_block_has_no_part_and_says_w
     slow = verdict.columns[1]
     assert slow.correlation_s is not None
     assert slow.correlation_s > BLOCK / 2
-    assert "needs a window of at least" in slow.words
+    least, good = (f"{slow.correlation_s / frac / 3_600:.3g} h" for frac in (0.5, 0.1))
+    assert f"a part from a window of {least} on, and small changes show from {good} on" in slow.words
     assert "1 can't be judged" in verdict.words
     somewhat = watch(process(0.97, 20 * BLOCK, 1, 4)).columns[0]
     assert somewhat.status == "judged"

@@ -159,6 +159,8 @@ def show_drift(report: DriftReport) -> None:
     out = console()
     if report.evidently is not None:
         out.print(LEGEND, markup=False)
+    for words, names in _remarks(report).items():
+        out.print(f"{', '.join(names)}: {words}", markup=False)
     for note in report.notes:
         out.print(f"note: {note}", markup=False)
     out.print(f"page: {report.files['page']}", markup=False, soft_wrap=True)
@@ -202,6 +204,15 @@ def _columns(report: DriftReport) -> list[tuple[object, ...]]:
         told = (None, None, None) if verdict is None else (_told(verdict), verdict.score, verdict.p_value)
         rows.append((column.name, column.group, *told, shown))
     return rows
+
+
+def _remarks(report: DriftReport) -> dict[str, list[str]]:
+    """Return what is to be said of columns, and of which."""
+    remarks: dict[str, list[str]] = {}
+    for column in report.verdict.columns if report.verdict else ():
+        if column.words:
+            remarks.setdefault(column.words, []).append(column.name)
+    return remarks
 
 
 def _told(verdict: ColumnVerdict) -> str:

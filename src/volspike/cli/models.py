@@ -37,12 +37,17 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
     rows = [_describe(path, places) for path in bundle_paths(home.models)]
     trials = [_trial(home, settings, standing) for standing in found if standing.challenger is not None]
     journal = read_journal(home.journal)
+    package = _of_the_package(home, settings)
     if as_json:
         told = [_plain(entry) for entry in journal]
-        emit_json({"models": rows, "trials": trials, "journal": told, "mlflow": asdict(waiting)})
-    elif not rows:
-        say(f"no models in {home.models}; run volspike train")
+        report = {"models": rows, "package": package, "trials": trials, "journal": told}
+        emit_json(report | {"mlflow": asdict(waiting)})
     else:
+        for each in package:
+            console().print(f"{each['product']} has no champion: {each['words']}", markup=False)
+    if not as_json and not rows:
+        say(f"no models in {home.models}; run volspike train")
+    elif not as_json:
         _show(f"Models in {home.models}", _SHOWN, rows, words=6)
         if all_:
             _show("Trained on", _TRAINED, rows, words=5)
@@ -55,6 +60,26 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
             console().print(f"trial of {whose}: {trial['words']}", markup=False)
         _show_journal(journal, all_)
     show_waiting(waiting, as_json=as_json, sync=sync)
+
+
+def _of_the_package(home: Home, settings: Settings) -> list[dict[str, str]]:
+    """Return which products the model of the package serves, for want of a champion of their ticks."""
+    from volspike.errors import ModelError
+    from volspike.pipeline.served_models import choose_models
+
+    if settings.model:
+        return []
+    try:
+        served = choose_models(home, settings)
+    except ModelError:  # which model is damaged, the list tells
+        return []
+    found = []
+    for product in sorted(served.defaults):
+        manifest = served.bundles[product].manifest
+        words = f"the package's model {manifest.name} {manifest.version} serves"
+        named = {"product": product, "model": manifest.name, "version": manifest.version}
+        found.append({**named, "words": words})
+    return found
 
 
 def _trial(home: Home, settings: Settings, standing: Standing) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from volspike.cli.options import Product, Source
-from volspike.cli.output import AsJson, DataDir, console, emit_json
+from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +42,8 @@ def promote(
 
     entry = None if model is None else named_entry(model)
     home, settings, standing = _standing(data_dir, product, feed, entry)
-    after = promote_by_hand(home, settings, standing, entry, reason, SystemClock(), force=force)
-    _conclude(home, after, as_json)
+    after = promote_by_hand(home, settings, standing, entry, reason, SystemClock(), say, force=force)
+    _conclude(home, settings, after, as_json)
 
 
 def rollback(
@@ -61,7 +61,7 @@ def rollback(
     home, settings, standing = _standing(data_dir, product, feed)
     now_ns = market_ns_of(home, standing, SystemClock())
     after = roll_back(home, settings, standing.product, standing.feed, "user", reason, now_ns)
-    _conclude(home, after, as_json)
+    _conclude(home, settings, after, as_json)
 
 
 def _standing(
@@ -81,13 +81,21 @@ def _standing(
     return home, settings, the_standing(home, found, product, feed)
 
 
-def _conclude(home: Home, standing: Standing, as_json: bool) -> None:
+def _conclude(home: Home, settings: Settings, standing: Standing, as_json: bool) -> None:
     import msgspec
 
+    from volspike.models.defaults import is_default
+    from volspike.pipeline.promotion import served_manifest
+
+    served = served_manifest(home, settings, standing)
+    serves = None if served is None else f"{served.name} {served.version}"
     if as_json:
-        emit_json(msgspec.to_builtins(standing))
+        emit_json(msgspec.to_builtins(standing) | {"serves": serves})
         return
     names = {"champion": standing.champion, "previous": standing.previous, "challenger": standing.challenger}
     for place, entry in names.items():
         console().print(f"{place} of {standing.product} on {standing.feed}: {entry or 'none'}", markup=False)
+    if standing.champion is None and served is not None:
+        whose = "the package's model " if is_default(served.name) else ""
+        console().print(f"{whose}{serves} serves again", markup=False)
     console().print(f"written to {home.journal}; {MLFLOW_FOLLOWS}", markup=False, soft_wrap=True)

@@ -72,12 +72,13 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Entry(self.name, self.version) if self.name else None
 
     def crowned(self, entry: Entry) -> Standing:
-        """Return the standing with another champion; the one before is ``previous``."""
+        """Return the standing with another champion; the one before, or of last, is ``previous``."""
+        last = self.champion if self.champion not in (None, entry) else self.previous
         return msgspec.structs.replace(
             self,
             name=entry.name,
             version=entry.version,
-            previous=self.previous if entry == self.champion else self.champion,
+            previous=None if last == entry else last,
             challenger=None if entry == self.challenger else self.challenger,
         )
 

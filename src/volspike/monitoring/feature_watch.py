@@ -177,7 +177,8 @@ def _score(name: str, values: F8, of: I8, blocks: int, block_s: float, step_s: f
     remembers = correlation_rows(value[block < blocks])
     correlation_s = None if remembers is None else remembers * step_s
     if correlation_s is not None and correlation_s > TOO_SLOW_FRAC * block_s:
-        need = f"needs a window of at least {_hours(correlation_s / SLOW_FRAC)}"
+        least, good = (_hours(correlation_s / frac) for frac in (TOO_SLOW_FRAC, SLOW_FRAC))
+        need = f"has a part from a window of {least} on, and small changes show from {good} on"
         return _Column(name, None, correlation_s, "too slow", f"too slow for {_hours(block_s)}: {need}")
     scores = _few_as_missing(distances(value, block, blocks + 1), block, blocks)
     median = float(np.nanmedian(scores)) if np.any(np.isfinite(scores)) else math.nan

@@ -96,6 +96,8 @@ def _sound(challenger: Contender) -> Condition:
 
 
 def _varied(challenger: Contender) -> Condition:
+    if not len(challenger.p):
+        return Condition("varied", False, "no outcome yet of rows that both predicted")
     told = challenger.p[challenger.told]
     met = len(told) > 0 and float(np.ptp(told)) > NO_SPREAD
     return Condition("varied", met, "its predictions vary" if met else "the challenger predicts a constant")

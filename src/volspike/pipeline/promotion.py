@@ -5,7 +5,7 @@ A death behind the first leaves a standing that the journal does not tell of; ``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -84,8 +84,8 @@ def roll_back(
 ) -> Standing:
     """Make the previous champion the champion again, and the one of now the previous.
 
-    Where there was none before it, and a model of the product comes with the package, that serves again; the
-    way back from there is the same.
+    Where there was none before it, and a model of the product's ticks comes with the package, that serves
+    again; the way back from there is the same.
 
     Raises
     ------
@@ -93,7 +93,10 @@ def roll_back(
         When there is no champion, or nothing to go back to.
     """
 
+    went: list[Entry | None] = []
+
     def back(now: Standing) -> Standing:
+        went.append(now.champion)
         if now.previous is not None:
             return now.crowned(now.previous)
         if now.champion is None:
@@ -104,7 +107,9 @@ def roll_back(
         return msgspec.structs.replace(now, name="", version="", previous=now.champion)
 
     def tell(after: Standing) -> None:
-        _tell(home, after, ROLLED_BACK, after.champion, by, reason, market_ns, {})
+        gone = str(went[-1] or "the model of the package")
+        words = f"in place of {gone}{': ' if reason else ''}{reason}"
+        _tell(home, after, ROLLED_BACK, after.champion, by, words, market_ns, {"gone": gone})
 
     return change_standing(home.models, product, feed, back, tell)
 
@@ -180,10 +185,11 @@ def promote_by_hand(
     entry: Entry | None,
     reason: str,
     clock: Clock,
+    say: Callable[[str], None],
     *,
     force: bool,
 ) -> Standing:
-    """Promote the challenger if it has proven better, or any model if that is forced.
+    """Promote the challenger if it has proven better, or any model if that is forced, and say over what.
 
     ``clock`` is the wall's: see ``market_ns_of``.
 
@@ -198,7 +204,11 @@ def promote_by_hand(
         raise ModelError(subject, "no challenger is on trial", "volspike retrain makes one")
     _check_target(home, chosen)
     verdict, figures = "forced", Figures()
-    if not force:
+    if force:
+        overridden = _overridden(home, settings, standing, chosen)
+        verdict += f" over: {overridden}" if overridden else ""
+        say(f"{chosen} is {verdict}")
+    else:
         if chosen != standing.challenger:
             raise ModelError(f"model {chosen}", "it is not on trial", "let it prove better, or use --force")
         comparison = compare_now(home, settings, standing)
@@ -207,6 +217,17 @@ def promote_by_hand(
             raise ModelError(f"model {chosen}", comparison.words, "wait for more outcomes, or use --force")
     words = f"{verdict}{': ' if reason else ''}{reason}"
     return promote(home, standing, chosen, "user", words, market_ns_of(home, standing, clock), figures)
+
+
+def _overridden(home: Home, settings: Settings, standing: Standing, entry: Entry) -> str:
+    """Return what speaks against a promotion, empty for one that has proven better."""
+    if entry != standing.challenger:
+        return "it is not on trial, so nothing was compared"
+    try:
+        comparison = compare_now(home, settings, standing)
+    except ModelError as error:  # of a champion that is damaged, or of none
+        return f"nothing was compared: {error.subject}: {error.reason}"
+    return "; ".join(condition.words for condition in comparison.conditions if not condition.met)
 
 
 def _check_target(home: Home, entry: Entry) -> None:
@@ -224,7 +245,7 @@ def compare_now(home: Home, settings: Settings, standing: Standing) -> Compariso
     ModelError
         When nothing is on trial: of candles, nothing ever is.
     """
-    # Not at the top: scoring takes half a second to import, and who promotes by force needs none of it.
+    # Not at the top: scoring takes half a second to import, and a rollback needs none of it.
     from volspike.pipeline.trial import EVERY_S, try_challenger
 
     if standing.feed == CANDLES:
@@ -242,7 +263,7 @@ def compare_now(home: Home, settings: Settings, standing: Standing) -> Compariso
 def served_manifest(home: Home, settings: Settings, standing: Standing) -> Manifest | None:
     """Return the manifest of what serves a product on a feed.
 
-    It is the champion; where there is none, the champion of another feed whose inputs do not depend on it;
+    It is the champion; where ticks have none, the champion of another feed whose inputs do not depend on it;
     else the model of the package. Of candles nothing is served, so there it is the champion or nobody.
     """
     if standing.champion is not None:
