@@ -45,14 +45,14 @@ from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.grading_topics import TopicGrader
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import Figures, figures_of, mend_journal, promote, retire, served_manifest
-from volspike.pipeline.retraining import Request
+from volspike.pipeline.retraining import BY_SCHEDULE, Request
 from volspike.pipeline.trial import try_challenger, watch_champion
 
 HOUR_NS = 3_600_000_000_000
 NS = 1_000_000_000
 # Half hours behind it are not tested any more: it bounds the work, and makes alarms rarer if anything.
 WATCH_DAYS = 14
-BY_ALARM, BY_SCHEDULE, BY_TRIAL = "drift alarm", "schedule", "trial"
+BY_ALARM, BY_TRIAL = "drift alarm", "trial"
 BY_OUTCOMES, BY_FEATURES = "outcomes", "features"
 
 log = get_logger()

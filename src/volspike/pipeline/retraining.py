@@ -38,6 +38,7 @@ from volspike.pipeline.promotion import served_manifest
 from volspike.pipeline.stored_data import tau_spec
 from volspike.pipeline.training import train_models
 
+BY_SCHEDULE = "schedule"
 DAY_NS = 86_400_000_000_000
 _ENDS = (RETRAIN_STARTED, RETRAIN_ABANDONED, RETRAIN_FAILED, CHALLENGER, PROMOTED)
 Step = Callable[[str], None]
@@ -93,7 +94,7 @@ def retrain(
         reached("leased")
         note = _Notes(home.journal, request)
         note.abandoned("the process ended in the middle of it")
-        note(RETRAIN_STARTED)
+        note(RETRAIN_STARTED, reason=_why(settings, request))
         reached("started")
         try:
             return _train(home, settings, request, note, say, reached)
@@ -125,7 +126,10 @@ def _train(
     def crown(models: Path, name: str, version: str) -> Standing:
         def tell(_after: Standing) -> None:
             reached("placed")
-            note(PROMOTED if is_first else CHALLENGER, name, version, "the first champion" * is_first)
+            if is_first:
+                note(PROMOTED, name, version, "the first champion")
+            else:
+                note(CHALLENGER, name, version, _why(settings, request))
             reached("told")
 
         reached("saved")
@@ -137,7 +141,15 @@ def _train(
     since_ns = request.market_ns - round(settings.retrain_days * DAY_NS)
     tau_bps = _tau_to_keep(home, settings, request)
     trained = train_models(
-        home, settings, request.product, request.feed, say, since_ns, crown, fixed_tau_bps=tau_bps
+        home,
+        settings,
+        request.product,
+        request.feed,
+        say,
+        since_ns,
+        crown,
+        fixed_tau_bps=tau_bps,
+        serving_version=standing_of(home.models, request.product, request.feed).version,
     )
     if not placed:
         reason = "no model may be placed: its audit found a leak, or its target is for study"
@@ -147,6 +159,11 @@ def _train(
     return Retrained(
         "champion" if is_champion else "challenger", manifest.name, manifest.version, trained.as_dict()
     )
+
+
+def _why(settings: Settings, request: Request) -> str:
+    """Return why a model is trained anew, where nobody asked for it."""
+    return f"schedule: every {settings.retrain_every_hours:g} h" if request.by == BY_SCHEDULE else ""
 
 
 def _tau_to_keep(home: Home, settings: Settings, request: Request) -> float | None:

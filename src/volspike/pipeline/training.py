@@ -106,6 +106,7 @@ def train_models(
     crown: Crown = crown_champion,
     clock: Clock | None = None,
     fixed_tau_bps: float | None = None,
+    serving_version: str = "",
 ) -> Trained:
     """Train on the stored rows of one product and feed; save, register and give the best its place.
 
@@ -122,9 +123,13 @@ def train_models(
         counted or logged: for scores that nobody reads.
     fixed_tau_bps : float, optional
         The fixed tau of the model that this one is to be tried against; without it, it is fitted.
+    serving_version : str
+        The version that this one is to be tried against: where that comes out again, there is nothing to try.
 
     Raises
     ------
+    ModelError
+        If the best model is the one that serves; then nothing is kept, and nothing was scored.
     LeakError
         If the audit finds a leak and the settings do not allow it; then nothing is kept.
     """
@@ -147,6 +152,7 @@ def train_models(
     if settings.tune_trials:
         how = tuned_settings(dataset, split, how, settings.tune_trials, say)
     result = train(dataset, split, how)
+    _check_new(result, serving_version)
     say("scoring every part, and training again on spoiled rows for the leak audit")
     evaluation = evaluate(
         result.bundles,
@@ -197,6 +203,16 @@ def train_models(
     return Trained(
         dataset, split, result, evaluation, saved, registration.models, succession, looks_before, look
     )
+
+
+def _check_new(result: TrainResult, serving_version: str) -> None:
+    best = result.bundles[result.champion].manifest
+    if best.version == serving_version:
+        raise ModelError(
+            f"{best.product} on {best.feed}",
+            f"nothing new: the same rows make the same model, {best.name} {best.version}, which serves",
+            "record more, or take other rows with --days",
+        )
 
 
 def _succession(before: Standing, after: Standing, candidate: Manifest) -> str:
