@@ -287,18 +287,9 @@ def test_a_scheduled_step_says_why(home: Home, monkeypatch: pytest.MonkeyPatch) 
 def test_of_candles_the_first_is_the_champion_whatever_the_package_serves_live(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train_candles(
-        home: Home,
-        _settings: object,
-        _product: str,
-        _feed: str,
-        _say: object,
-        _since: int,
-        crown: Crown,
-        **_: object,
-    ) -> object:
+    def train_candles(home: Home, *given: Any, **_named: object) -> object:
         manifest = make_bundle(home.models, SEED, feed=CANDLES).manifest
-        crown(home.models, manifest.name, manifest.version)
+        given[-1](home.models, manifest.name, manifest.version)
         return SimpleNamespace(
             result=SimpleNamespace(bundles={"best": SimpleNamespace(manifest=manifest)}, champion="best"),
             as_dict=dict,

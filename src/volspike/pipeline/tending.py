@@ -34,6 +34,11 @@ class Tending:
     clock : Clock
         Of the wall.
 
+    Attributes
+    ----------
+    feed : str
+        Of the models it looks after.
+
     Raises
     ------
     BusyError
@@ -52,10 +57,11 @@ class Tending:
         ledger = Ledger(self._home.ledger)
         self._beside = Beside(self._home, settings.retrain_limit_s, lambda: clock.monotonic_ns() / 1e9)
         self._closing.callback(self._beside.close)
+        self.feed = choose_models(self._home, settings).dialect.name
         self._caretaker = Caretaker(
             self._home,
             settings,
-            choose_models(self._home, settings).dialect.name,
+            self.feed,
             TopicGrader(log_of_job, ledger, settings.topic_suffix),
             ledger,
             self._beside.retrain,
