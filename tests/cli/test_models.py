@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from made_bundles import FEED, PRODUCT, make_bundle
-from volspike.models.bundle import Bundle
+from volspike.models.bundle import Bundle, load_bundle
 from volspike.models.defaults import default_model
 from volspike.models.mlflow_run import tags_of
 from volspike.models.mlflow_send import flat_metrics
+from volspike.models.resolving import resolve_model
 from volspike.models.standing import champion_path, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import JournalEntry, append_entry
 from volspike.pipeline.home import Home
@@ -88,6 +89,24 @@ def test_models_of_candles_have_no_trial_and_that_is_said(home: Home) -> None:
     assert "wait for more outcomes" not in line
     assert volspike("promote", "--force", "--data-dir", home.root, "--json").code == 0
     assert standing_of(home.models, PRODUCT, CANDLES).version == challenger.version
+
+
+def test_the_models_of_the_package_are_found_by_the_names_that_they_are_shown_under(home: Home) -> None:
+    known = default_model(PRODUCT)
+    assert known is not None
+    assert resolve_model(known.manifest.name, home.root) == resolve_model("default", home.root)
+    candles = resolve_model("default-candles", home.root)
+    assert load_bundle(candles).manifest.name == "default-candles"
+
+
+def test_an_alias_that_mlflow_may_not_have_been_told_yet_is_read_from_the_standing(home: Home) -> None:
+    champion, challenger = (make_bundle(home.models, seed).manifest for seed in (1, 2))
+    crown_champion(home.models, champion.name, champion.version)
+    place_challenger(home.models, challenger.name, challenger.version)
+    (home.root / "mlflow.db").touch()  # as told of the champion before
+    assert volspike("promote", "--force", "--data-dir", home.root, "--json").code == 0
+    for alias in ("champion", f"champion-{PRODUCT.lower()}-{FEED}"):
+        assert resolve_model(f"models:/logistic@{alias}", home.root).name == challenger.version
 
 
 def test_a_trial_is_named_with_its_product_and_feed(home: Home) -> None:
