@@ -76,8 +76,8 @@ def tend(
 
     with Tending(settings, clock) as tending, closing(NdjsonSink(Home(settings.data_dir).alerts)) as alerts:
         products = ", ".join(settings.products)
-        bus = settings.kafka_bootstrap if settings.bus == "kafka" else f"the log of {settings.data_dir}"
-        say(f"looks after the models of {products} on {tending.feed}, by {bus}; nothing has been read yet")
+        read = settings.kafka_bootstrap if settings.bus == "kafka" else f"the log of {settings.data_dir}"
+        say(f"looks after the models of {products} on {tending.feed}, by {read}; nothing has been read yet")
         while not asked.is_set() and (ends_ns is None or clock.monotonic_ns() < ends_ns):
             tending.step(tell)
             asked.wait(every)

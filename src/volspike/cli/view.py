@@ -51,7 +51,8 @@ class View:
             for product, scoring in sorted(job.pipeline.scoring.items())
         ]
         alarms = [] if job.caretaking is None else job.caretaking.alarms
-        told = sorted([*job.pipeline.alerts, *alarms], key=lambda each: each.event_ns)
+        both: list[Alert | DriftAlarm] = [*job.pipeline.alerts, *alarms]
+        told = sorted(both, key=lambda each: each.event_ns)
         alerts = [_alert(alert) for alert in told[: -SHOWN_ALERTS - 1 : -1]] or ["none yet"]
         room = screen.height - 1 - PANEL_LINES - _lines(screen, top)
         shown = 0
