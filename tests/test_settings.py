@@ -45,6 +45,14 @@ def test_the_sample_on_the_page_is_sound(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"{ENV_PREFIX}CONFIG" in PAGE
 
 
+def test_an_empty_name_of_the_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VOLSPIKE_CONFIG", "")
+    assert load_settings().seed == Settings.model_fields["seed"].default
+    Path(CONFIG_FILE).write_text("seed = 11\n", encoding="utf-8")
+    assert load_settings().seed == 11
+
+
 def test_what_is_wrong_is_told_with_what_may_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOLSPIKE_TAU_QUANTILE", "2")
     with pytest.raises(ConfigError, match="less than 1; give a number above 0 and below 1"):

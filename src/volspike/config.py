@@ -354,7 +354,7 @@ def _variable(name: str) -> str:
 
 
 def _config_path() -> Path:
-    return Path(os.environ.get(ENV_PREFIX + "CONFIG", CONFIG_FILE))
+    return Path(os.environ.get(ENV_PREFIX + "CONFIG") or CONFIG_FILE)  # empty is unset
 
 
 def _read_file() -> dict[str, Any]:
@@ -362,7 +362,7 @@ def _read_file() -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if ENV_PREFIX + "CONFIG" in os.environ:
+        if os.environ.get(ENV_PREFIX + "CONFIG"):
             raise ConfigError(str(path), "no such file", f"correct {ENV_PREFIX}CONFIG") from None
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from volspike.cli.figures import count_text, duration_text, mid_text, reasons_text, short_text
+from volspike.cli.figures import age_text, count_text, duration_text, mid_text, reasons_text, short_text
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,22 @@ def test_only_the_zero_in_front_of_the_point_is_left_out(value: object, text: ob
 )
 def test_a_price_keeps_six_digits(mid: float, text: str) -> None:
     assert mid_text(mid) == text
+
+
+@pytest.mark.parametrize(
+    ("age_s", "text"),
+    [
+        (10_421_003.0, "120.6 days"),
+        (172_800.0, "2.0 days"),
+        (172_799.0, "48.0 h"),
+        (150.0, "2.5 min"),
+        (90.4, "90 s"),
+        (-300.0, "5.0 min ahead"),
+        (0.0, "0 s"),
+    ],
+)
+def test_an_age_is_in_units_for_people(age_s: float, text: str) -> None:
+    assert age_text(age_s) == text
 
 
 def test_counts_and_durations_read_well() -> None:

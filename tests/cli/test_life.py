@@ -348,6 +348,9 @@ def test_tend_tells_what_the_journal_has_new_and_ends_in_time(home: Home) -> Non
     ran = finished(start("tend", "--data-dir", home.root, "--exit-after", 1, "--every", 0.2, "--json"))
     assert ran.code == 0, ran.err
     assert ran.report["rounds"] >= 1
+    assert f"looks after the models of {PRODUCT} on {FEED}, by the log of {home.root}; nothing" in " ".join(
+        ran.err.split()
+    )
     assert all(each["event"] != "old" for each in ran.report["journal"])
 
 

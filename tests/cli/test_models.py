@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from made_bundles import FEED, PRODUCT, make_bundle
-from volspike.models.bundle import Bundle
+from volspike.models.bundle import Bundle, load_bundle
 from volspike.models.defaults import default_model
 from volspike.models.mlflow_run import tags_of
 from volspike.models.mlflow_send import flat_metrics
+from volspike.models.resolving import resolve_model
 from volspike.models.standing import champion_path, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import JournalEntry, append_entry
 from volspike.pipeline.home import Home
@@ -58,13 +61,12 @@ def test_whether_scores_are_enough_for_a_claim_is_said_of_the_test_part(home: Ho
     assert found[sound.version]["enough_data"] is True
     assert found[sound.version]["test_from_ns"] == 500_100 * HOUR_NS
     assert (found[thin.version]["test_lift"], found[thin.version]["test_base_rate"]) == (5.0, 0.1)
-    lines = volspike("models", "--data-dir", home.root).out.splitlines()
-    (of_thin,) = (line for line in lines if thin.version in line)
-    (of_sound,) = (line for line in lines if sound.version in line)
-    assert of_thin.rstrip().endswith("!")
-    assert not of_sound.rstrip().endswith("!")
-    assert "01-15 08:00 2.0 h" in of_thin
-    assert max(map(len, (line.rstrip() for line in (of_thin, of_sound)))) <= 100
+    lines = volspike("models", "--data-dir", home.root).out.partition("Scores on")[2].splitlines()
+    (of_thin,) = (line.rstrip() for line in lines if thin.version in line)
+    (of_sound,) = (line.rstrip() for line in lines if sound.version in line)
+    assert of_thin.endswith("!")
+    assert not of_sound.endswith("!")
+    assert "01-15 08:00, 2.0 h" in of_thin
 
 
 def test_mlflow_is_told_of_the_test_part_whether_it_is_enough_and_no_times_as_scores(home: Home) -> None:
@@ -88,6 +90,24 @@ def test_models_of_candles_have_no_trial_and_that_is_said(home: Home) -> None:
     assert "wait for more outcomes" not in line
     assert volspike("promote", "--force", "--data-dir", home.root, "--json").code == 0
     assert standing_of(home.models, PRODUCT, CANDLES).version == challenger.version
+
+
+def test_the_models_of_the_package_are_found_by_the_names_that_they_are_shown_under(home: Home) -> None:
+    known = default_model(PRODUCT)
+    assert known is not None
+    assert resolve_model(known.manifest.name, home.root) == resolve_model("default", home.root)
+    candles = resolve_model("default-candles", home.root)
+    assert load_bundle(candles).manifest.name == "default-candles"
+
+
+def test_an_alias_that_mlflow_may_not_have_been_told_yet_is_read_from_the_standing(home: Home) -> None:
+    champion, challenger = (make_bundle(home.models, seed).manifest for seed in (1, 2))
+    crown_champion(home.models, champion.name, champion.version)
+    place_challenger(home.models, challenger.name, challenger.version)
+    (home.root / "mlflow.db").touch()  # as told of the champion before
+    assert volspike("promote", "--force", "--data-dir", home.root, "--json").code == 0
+    for alias in ("champion", f"champion-{PRODUCT.lower()}-{FEED}"):
+        assert resolve_model(f"models:/logistic@{alias}", home.root).name == challenger.version
 
 
 def test_a_trial_is_named_with_its_product_and_feed(home: Home) -> None:
@@ -131,3 +151,11 @@ def test_where_a_product_has_ticks_and_candles_ticks_are_meant_unless_somebody_c
     crown_champion(home.models, other.name, other.version)
     line = one_line_failure(volspike("promote", "--data-dir", home.root, "--json"))
     assert f"there are several: {PRODUCT} on {FEED}, ETH-USD on {CANDLES}" in line
+
+
+def test_who_only_promotes_waits_for_no_library_of_training() -> None:
+    """They took six seconds of processor, most of it imports."""
+    heavy = {"mlflow", "sklearn", "xgboost", "pandas", "volspike.labels.dataset", "volspike.models.train"}
+    script = f"import sys, volspike.pipeline.promotion as _; print(sorted({heavy} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

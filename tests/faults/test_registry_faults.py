@@ -66,8 +66,8 @@ def test_fault_43_training_promotion_and_rollback_go_on_and_mlflow_is_told_later
         ran = volspike(*verb, "--data-dir", root, "--json")
         assert ran.code == 0, ran.err
         assert ran.report
-        (warning,) = [line for line in ran.err.splitlines() if "WARNING" in line]
-        assert "does not answer" in warning
+    (warning,) = [line for line in ran.err.splitlines() if "WARNING" in line]
+    assert "does not answer" in warning
     assert set(ran.report["mlflow"].values()) == {None}
     told = volspike("models", "--data-dir", root, "--json").report
     assert told["mlflow"]["items"] == 4  # two changes of the standing, a training and its champion

@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -120,11 +122,32 @@ def test_only_one_process_sends(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     outbox.put("aliases", ALIASES, {})
     with outbox.sending():
-        with pytest.raises(RegistryError, match="another process is sending"), Outbox(tmp_path).sending():
+        with (
+            pytest.raises(RegistryError, match="another process is sending"),
+            Outbox(tmp_path).sending(patience_s=0.4),
+        ):
             pytest.fail("two send at once")
         outbox.put("aliases", ALIASES, {})  # adding goes on meanwhile
     with outbox.sending():
         assert len(outbox.items()) == 2
+
+
+def test_who_comes_while_another_sends_waits_for_it(tmp_path: Path) -> None:
+    begun, told = threading.Event(), list[str]()
+
+    def send_slowly() -> None:
+        with Outbox(tmp_path).sending():
+            begun.set()
+            time.sleep(0.5)
+            told.append("first")
+
+    first = threading.Thread(target=send_slowly)
+    first.start()
+    assert begun.wait(10.0)
+    with Outbox(tmp_path).sending():
+        told.append("second")
+    first.join()
+    assert told == ["first", "second"]
 
 
 def test_a_malformed_item_is_told_by_its_path(tmp_path: Path) -> None:

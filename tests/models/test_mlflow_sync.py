@@ -217,10 +217,13 @@ def test_a_report_is_attached_to_the_run_of_its_model(data_dir: Path, client: An
     (entry,) = trained(data_dir, "reported", model("reported"))
     report = tmp_path / "drift.html"
     report.write_text("<p>nothing has drifted</p>")
-    queue_report(data_dir, entry, [report], "drift")
+    queue_report(data_dir, entry, [report], "drift", {"drift": "no drift"})
     assert sync(data_dir, None).waiting.words == ""
     (version,) = client.search_model_versions(f"tags.bundle_version = '{entry.version}'")
     assert [f.path for f in client.list_artifacts(version.run_id, "drift")] == ["drift/drift.html"]
+    experiment_id = client.get_run(version.run_id).info.experiment_id
+    (found,) = client.search_runs([experiment_id], "tags.drift = 'no drift'")
+    assert found.info.run_id == version.run_id
 
 
 def test_a_report_of_a_copied_directory_stays_in_it(data_dir: Path, tmp_path: Path) -> None:

@@ -128,3 +128,17 @@ def test_its_json_has_the_scores_of_the_pages(report: EvidentlyReport) -> None:
 def test_it_does_not_report_its_use(report: EvidentlyReport) -> None:
     assert report.columns
     assert os.environ["DO_NOT_TRACK"] == "true"
+
+
+def test_the_picture_of_the_target_has_numbers_to_draw() -> None:
+    """Words were drawn as nothing."""
+    (spike,) = (each for each in watched_columns(ROWS, None) if each.name == "spike")
+    report = make_evidently_report([spike], PAIR, 10**18)
+    assert report is not None
+    found = re.findall(
+        r'"(?:reference|current)_distribution": {"x": (\[[^]]*\]), "y": (\[[^]]*\])}', report.drift_html
+    )
+    assert [json.loads(x) for x, _ in found] == [[0, 1]] * 2
+    assert all(min(json.loads(y)) > 0 for _, y in found)
+    (told,) = report.columns
+    assert told.method == "Jensen-Shannon distance"

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from killed_retraining import REQUEST, SEED
 from made_bundles import FEED, PRODUCT, entry_of, make_bundle
 from volspike.clock import SystemClock
 from volspike.errors import LeakError, ModelError, NotEnoughDataError
+from volspike.exchange.candles import FEED as CANDLES
 from volspike.labels.splits import Split
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import TauEntry
@@ -304,6 +307,42 @@ def test_what_comes_out_as_the_champion_again_is_no_challenger(
     assert standing(home) == before
     assert last(home).event == RETRAIN_FAILED
     assert "it is the champion" in last(home).reason
+
+
+def test_the_same_rows_make_nothing_new_which_is_told_before_anything_is_scored(
+    trained: Callable[[], Path],
+) -> None:
+    home = Home(trained())
+    before, said = tree(home.models), list[str]()
+    with pytest.raises(ModelError, match="nothing new: the same rows make the same model"):
+        retrain(home, settings_for(home.root), REQUEST_OF_HISTORY, SystemClock(), said.append)
+    assert events(home) == [RETRAIN_STARTED, RETRAIN_FAILED]
+    assert last(home).reason.startswith(f"{PRODUCT} on {FEED}: nothing new")
+    assert tree(home.models) == before
+    assert not any(words.startswith("scoring") for words in said)
+
+
+def test_a_scheduled_step_says_why(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    retrained(home, monkeypatch, retrain_every_hours=6.0)
+    assert [each.reason for each in read_journal(home.journal)] == ["schedule: every 6 h"] * 2
+
+
+def test_of_candles_the_first_is_the_champion_whatever_the_package_serves_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_candles(home: Home, *given: Any, **_named: object) -> object:
+        manifest = make_bundle(home.models, SEED, feed=CANDLES).manifest
+        given[-1](home.models, manifest.name, manifest.version)
+        return SimpleNamespace(
+            result=SimpleNamespace(bundles={"best": SimpleNamespace(manifest=manifest)}, champion="best"),
+            as_dict=dict,
+        )
+
+    monkeypatch.setattr(retraining, "train_models", train_candles)
+    home = Home(tmp_path / "candles")
+    request = Request(PRODUCT, CANDLES, "user", 10**18)
+    settings = settings_for(home.root, default_model=True)
+    assert retrain(home, settings, request, SystemClock(), lambda _words: None).place == "champion"
 
 
 def test_without_a_champion_it_is_the_first_unless_another_serves(

@@ -48,7 +48,7 @@ def test_dead_letters_of_a_worker_are_counted_shown_and_in_the_metrics(tmp_path:
     ticks_of(tmp_path, *(Outgoing(TICKS.name, PRODUCT, junk, 1) for junk in (b"junk", b"{}")))
     worker = worked("featurize", tmp_path, ROWS + 2)
     assert worker.as_dict()["deadlettered"] == 2
-    assert f"{ROWS + 2} records, 2 dead-lettered, partitions" in worker.line()
+    assert f"{ROWS + 2} records, 2 dead-lettered, partition 0, " in worker.line()
     assert 'volspike_dead_letters_total{reason="bad record"} 2.0' in told(worker, tmp_path)
 
 
@@ -77,7 +77,7 @@ def test_a_score_without_a_model_says_of_which_products_nothing_is_predicted(
     said = capsys.readouterr().err
     assert "no model: rows are read, and nothing is predicted" in said
     assert f"{PRODUCT}, ETH-USD" in said
-    assert f"{rows} records, 0 predictions, partitions" in without.line()
+    assert f"{rows} records, 0 predictions, partition 0, " in without.line()
 
 
 def test_a_score_names_only_the_products_without_a_model(

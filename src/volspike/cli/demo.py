@@ -36,6 +36,7 @@ def demo(
 ) -> None:
     """Simulate an exchange, train on its history, then predict, grade and alert over a real WebSocket.
 
+    Its model is never retrained or replaced, as those of volspike run are.
     With --bus kafka the stages are processes of their own around a broker; one is started if none is named.
     """
     from functools import partial

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from volspike.cli.figures import age_text, count_text
 from volspike.cli.mlflow_outbox import look_at_outbox
 from volspike.cli.options import Product, Replay, Source, WithParent, above_zero
 from volspike.cli.output import (
@@ -168,8 +169,9 @@ def show_drift(report: DriftReport) -> None:
 
 def _facts(report: DriftReport) -> dict[str, str]:
     facts = {
-        window.name: f"{len(window.rows):,} rows over {window.hours:.1f} h, {window.evidence.windows:,} "
-        f"separate minutes, {window.evidence.clusters:,} clusters of spikes"
+        window.name: f"{count_text(len(window.rows), 'row')} over {window.hours:.1f} h, "
+        f"{count_text(window.evidence.windows, 'separate minute')}, "
+        f"{count_text(window.evidence.clusters, 'cluster')} of spikes"
         for window in (report.pair.reference, report.pair.current)
     }
     words = f": {report.verdict.words}" if report.verdict else ""
@@ -190,8 +192,9 @@ def _looks(looks: list[QualityRow]) -> list[tuple[object, ...]]:
 def _found(finding: Finding | None) -> str | None:
     if finding is None or finding.found is None:
         return None
-    of = f" of {finding.of:,}" if finding.of > 1 else " s"
-    return f"{finding.found:,.0f}{of}"
+    if finding.check == "age":
+        return age_text(finding.found)
+    return f"{finding.found:,.0f} of {finding.of:,}"
 
 
 def _columns(report: DriftReport) -> list[tuple[object, ...]]:

@@ -6,6 +6,7 @@ import math
 
 DIGITS = 6
 _UNITS = (("s", 1e6), ("ms", 1e3))
+_LONG_UNITS = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
 
 def mid_text(mid: float) -> str:
@@ -60,6 +61,20 @@ def duration_text(microseconds: float | None) -> str:
     unit, size = next(((unit, size) for unit, size in _UNITS if microseconds >= size), ("us", 1.0))
     value = microseconds / size
     return f"{value:.1f} {unit}" if value < 10 and unit != "us" else f"{value:,.0f} {unit}"
+
+
+def age_text(age_s: float) -> str:
+    """Return an age in the greatest unit of which it is at least two; below 0 it is ahead of the clock.
+
+    Examples
+    --------
+    >>> age_text(10_421_003.0), age_text(7_300.0), age_text(90.0), age_text(-300.0)
+    ('120.6 days', '2.0 h', '90 s', '5.0 min ahead')
+    """
+    size_s = abs(age_s)
+    unit, length_s = next(((unit, of_s) for unit, of_s in _LONG_UNITS if size_s >= 2 * of_s), ("s", 1.0))
+    amount = f"{size_s:.0f}" if unit == "s" else f"{size_s / length_s:,.1f}"
+    return f"{amount} {unit}{' ahead' if age_s < 0 else ''}"
 
 
 def reasons_text(reasons: dict[str, int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from volspike.cli.figures import short_text
+from volspike.cli.figures import age_text, short_text
 from volspike.cli.mlflow_outbox import Sync, look_at_outbox, show_waiting
 from volspike.cli.options import All
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_table, tell
@@ -49,6 +49,7 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
         say(f"no models in {home.models}; run volspike train")
     elif not as_json:
         _show(f"Models in {home.models}", _SHOWN, rows, words=6)
+        _show("Scores on the test part of each", _SCORES, rows, words=3)
         if all_:
             _show("Trained on", _TRAINED, rows, words=5)
         console().print(_LEGEND, markup=False)
@@ -130,7 +131,11 @@ def _plain(entry: JournalEntry) -> Any:
 
 
 def _show(title: str, shown: dict[str, str], rows: list[dict[str, Any]], words: int) -> None:
-    told = [row | {"mark": _mark(row), "tested_on": _tested_on(row)} for row in rows]
+    told = [
+        row
+        | {"mark": _mark(row), "tested_on": _tested_on(row), "trained_on": (row["trained_to"] or "-")[:10]}
+        for row in rows
+    ]
     cells = [tuple(short_text(row[field]) for field in shown) for row in told]
     show_table(title, tuple(shown.values()), cells, words)
 
@@ -146,8 +151,8 @@ def _tested_on(row: dict[str, Any]) -> str | None:
         return None
     from volspike.exchange.decimals import format_time_ns
 
-    hours = (row["test_to_ns"] - row["test_from_ns"]) / 3.6e12
-    return f"{format_time_ns(row['test_from_ns'])[5:16].replace('T', ' ')} {hours:,.1f} h"
+    length = age_text((row["test_to_ns"] - row["test_from_ns"]) / 1e9)
+    return f"{format_time_ns(row['test_from_ns'])[5:16].replace('T', ' ')}, {length}"
 
 
 def _standings(directory: Path) -> list[Standing]:
@@ -238,7 +243,13 @@ _SHOWN = {
     "state": "state",
     "product": "product",
     "feed": "feed",
+    "trained_on": "trained to",
+}
+_SCORES = {
+    "model": "model",
+    "version": "version",
     "tested_on": "tested on",
+    "test_base_rate": "base",
     "test_pr_auc": "PR-AUC",
     "test_reference_pr_auc": "ref.",
     "test_lift": "lift",
@@ -251,13 +262,12 @@ _TRAINED = {
     "target": "target",
     "trained_to": "to",
     "fit_rows": "rows",
-    "test_base_rate": "base rate",
     "enough_data": "enough",
 }
 _LEGEND = (
     "champion: served live; challenger: on trial in its shadow; previous: what rollback serves again; whole: "
     "checked, not served. Of candles none is served or tried live: the champion is what predict and evaluate "
-    "take. tested on: begin and length of the test part; PR-AUC and lift there, and the reference's PR-AUC "
-    "(ref.): scores of different test parts don't compare. ! not enough data there for a claim. --all: what "
-    "each was trained on; rows: the labelled ones of fit; base rate and enough: of the test part."
+    "take. tested on: begin and length of the test part; ref.: the reference's PR-AUC; lift: PR-AUC over the rate "
+    "of spikes (base). Scores of different test parts don't compare. ! not enough data there for a claim. "
+    "--all: what each was trained on; rows: the labelled ones of fit; enough: of the test part, for a claim."
 )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from volspike.cli.options import Product, Replay, Source, WithParent
+from volspike.cli.options import All, Product, Replay, Source, WithParent
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
 
 LIVE_NEXT = "volspike run has it predict in the shadow; volspike promote tells how it fares"
@@ -28,6 +28,7 @@ def retrain(
     ] = None,
     with_parent: WithParent = None,
     replay: Replay = False,
+    all_: All = False,
     as_json: AsJson = False,
 ) -> None:
     """Train on the recent rows; the best model has to prove better in the champion's shadow."""
@@ -36,6 +37,7 @@ def retrain(
 
     end_with(with_parent)
     one_thread()
+    from volspike.cli.train import show_trained
     from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.exchange.candles import FEED as CANDLES
@@ -65,6 +67,7 @@ def retrain(
         named = {"place": made.place, "model": made.model, "version": made.version}
         emit_json(named | {"product": request.product, "feed": request.feed} | made.report)
         return
+    show_trained(made.report, all_)
     console().print(f"{made.place} of {request.product} on {request.feed}: {made.model} {made.version}")
     if made.place == "challenger":
         console().print(CANDLE_NEXT if request.feed == CANDLES else LIVE_NEXT)

@@ -67,6 +67,9 @@ def tend(
         say(f"{entry.product} on {entry.feed}: {what}")
 
     with Tending(settings, clock, alarms=with_parent is None) as tending:  # a parent delivers them itself
+        products = ", ".join(settings.products)
+        read = settings.kafka_bootstrap if settings.bus == "kafka" else f"the log of {settings.data_dir}"
+        say(f"looks after the models of {products} on {tending.feed}, by {read}; nothing has been read yet")
         while not asked.is_set() and (ends_ns is None or clock.monotonic_ns() < ends_ns):
             tending.step(tell)
             asked.wait(every)

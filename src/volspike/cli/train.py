@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -41,7 +41,6 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train, calibrate, score and register the models; the best on the tune slice becomes champion."""
-    from volspike.cli.scores import show_report
     from volspike.clock import SystemClock
     from volspike.config import load_settings
     from volspike.pipeline.home import Home
@@ -72,9 +71,17 @@ def train(
     if as_json:
         emit_json(report)
         return
-    show_report(report, all_)
+    show_trained(report, all_)
+
+
+def show_trained(report: dict[str, Any], everything: bool) -> None:
+    """Print the scores of what was trained, who serves from now on, and where the best model is."""
+    from volspike.cli.scores import show_report
+
+    show_report(report, everything)
     champion = report["champion"]
     console().print(f"\n{report['succession']}", markup=False)
-    console().print(f"test part: {report['looks']} looks before this one", markup=False)
+    if report["looks"] is not None:
+        console().print(f"test part: {report['looks']} looks before this one", markup=False)
     console().print(f"bundle: {report['bundles'][champion]}", markup=False, soft_wrap=True)
     console().print(f"MLflow: {report['mlflow'][champion] or 'not told yet'}", markup=False)

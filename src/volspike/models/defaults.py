@@ -8,7 +8,7 @@ from pathlib import Path
 from volspike.models.bundle import Bundle, load_bundle
 
 BUNDLED = Path(__file__).with_name("bundled")
-DEFAULTS: Mapping[str, str] = {"default": "tick", "default-candles": "candles"}
+DEFAULTS: Mapping[str, str] = {"default": "tick", "default-tick": "tick", "default-candles": "candles"}
 
 
 def is_default(name: str) -> bool:

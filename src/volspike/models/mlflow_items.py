@@ -33,10 +33,14 @@ class Aliases(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="alia
 
 
 class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="attachment"):
-    """Files for the run of a model, which lie beside it in ``files``; they go to ``folder`` there."""
+    """Files for the run of a model, which lie beside it in ``files``; they go to ``folder`` there.
+
+    ``tags`` are set on the run.
+    """
 
     model: Entry
     folder: str
+    tags: dict[str, str] = {}
 
 
 Item = Training | Aliases | Attachment

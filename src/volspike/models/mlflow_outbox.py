@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ OUTBOX = "mlflow-outbox"
 ITEM_FILE = "item.json"
 REFUSED = "refused"
 REASON = "reason.txt"
+_PAUSE_S = 0.2
 _NAME = re.compile(r"[0-9]{6,}-[a-z]+")
 Reached = Callable[[str], None]
 
@@ -190,16 +192,29 @@ class Outbox:
         return Waiting(len(self.items()), len(self.refused()), reason)
 
     @contextmanager
-    def sending(self) -> Iterator[None]:
+    def sending(self, patience_s: float = 10.0) -> Iterator[None]:
         """Keep other processes from sending meanwhile; one that died holds nothing.
+
+        Parameters
+        ----------
+        patience_s : float
+            How long another one is waited for: it sends all that there is, within seconds as a rule.
 
         Raises
         ------
         RegistryError
-            When another process is sending.
+            When another process is sending all the while.
         """
         busy = RegistryError(str(self._root), "another process is sending", AWAY_REMEDY)
-        with held(self._root / ".send.lock", busy):
+        with ExitStack() as stack:
+            for pause_s in (_PAUSE_S,) * round(patience_s / _PAUSE_S):
+                try:
+                    stack.enter_context(held(self._root / ".send.lock", busy))
+                    break
+                except RegistryError:
+                    time.sleep(pause_s)
+            else:
+                stack.enter_context(held(self._root / ".send.lock", busy))
             yield
 
     def _step(self, name: str) -> None:

@@ -150,6 +150,8 @@ class _Teller:
         if found is None or not self._is_here(found.run_id):
             found = self._from_shelf(item.model)
         self._client.log_artifacts(found.run_id, str(path / "files"), item.folder)
+        for name, value in item.tags.items():
+            self._client.set_tag(found.run_id, name, value)
 
     def _is_here(self, run_id: str) -> bool:
         """Tell whether a run's artifacts are of this data directory, which may have been moved or copied."""

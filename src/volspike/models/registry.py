@@ -94,7 +94,9 @@ def queue_standing(data_dir: Path, product: str, feed: str) -> None:
     Outbox(data_dir).put("aliases", Aliases(product, feed), {})
 
 
-def queue_report(data_dir: Path, model: Entry, files: Iterable[Path], folder: str) -> None:
+def queue_report(
+    data_dir: Path, model: Entry, files: Iterable[Path], folder: str, tags: Mapping[str, str] | None = None
+) -> None:
     """Note that files, such as the pages on drift, belong to the run of a model.
 
     Parameters
@@ -105,6 +107,8 @@ def queue_report(data_dir: Path, model: Entry, files: Iterable[Path], folder: st
         They are copied and may go; those of the same name that were attached before are replaced.
     folder : str
         Where among the run's artifacts.
+    tags : mapping of str to str, optional
+        Set on the run, to be searched for.
 
     Raises
     ------
@@ -112,7 +116,7 @@ def queue_report(data_dir: Path, model: Entry, files: Iterable[Path], folder: st
         When a file can't be read, or the data directory can't be written.
     """
     found: dict[str, bytes | Path] = {f"files/{path.name}": path for path in files}
-    Outbox(data_dir).put("attachment", Attachment(model, folder), found)
+    Outbox(data_dir).put("attachment", Attachment(model, folder, dict(tags or {})), found)
 
 
 def _training(

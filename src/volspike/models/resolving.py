@@ -44,8 +44,8 @@ def resolve_model(
     Parameters
     ----------
     model : str or Path
-        A bundle directory, ``champion``, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``; ``default`` and
-        ``default-candles`` are the models that come with the package.
+        A bundle directory, ``champion``, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``; ``default`` or
+        ``default-tick`` and ``default-candles`` are the models that come with the package.
     data_dir : Path
         Holds ``models``; and, without a server, ``mlflow.db`` and ``mlartifacts``.
     product, feed : str, optional

@@ -157,7 +157,7 @@ def _breaks(stored: StoredRows) -> Finding:
     breaks = int(np.count_nonzero(np.diff(stored.covered_since_ns)))
     hours = float(stored.event_ns.max() - stored.event_ns.min()) / SECOND_NS / 3_600.0
     status: Status = "look" if breaks > max(1.0, BREAKS_AN_HOUR * hours) else "fine"
-    return Finding("breaks", "", breaks, n, status, f"breaks of the feed in {hours:.1f} h")
+    return Finding("breaks", "", breaks, n, status, "breaks of the feed")
 
 
 def check_columns(columns: Sequence[WatchedColumn], rows: I8) -> tuple[Finding, ...]:

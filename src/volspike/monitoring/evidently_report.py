@@ -31,7 +31,6 @@ I8 = npt.NDArray[np.int64]
 LEAST_STD = 0.001
 MOST_ROWS = 5_000  # of a window; more make it slower and say nothing new, a second apart
 SPIKE = "spike"
-SPIKE_WORDS = ("calm", "spike")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +178,12 @@ def _plain(columns: Sequence[WatchedColumn], rows: I8) -> pd.DataFrame:
     return pd.DataFrame({_label(column): _cells(column, column.at(rows)) for column in columns})
 
 
-def _cells(column: WatchedColumn, values: F8) -> F8 | list[str | None]:
+def _cells(column: WatchedColumn, values: F8) -> F8 | npt.NDArray[np.object_]:
+    """Return the values; categories as 0 and 1, since Evidently's small pictures draw numbers alone."""
     if column.name != SPIKE:
         return _known(values)
-    return [None if value != value else SPIKE_WORDS[int(value)] for value in values.tolist()]
+    # Objects: as labels it takes whole numbers of Python, and none of numpy.
+    return np.array([None if value != value else int(value) for value in values.tolist()], dtype=object)
 
 
 def _known(values: F8) -> F8:

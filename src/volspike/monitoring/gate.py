@@ -114,7 +114,7 @@ def _certain(log_e: float | None, alpha: float) -> Condition:
     asked = math.log(1.0 / alpha)
     if log_e is None:
         return Condition("certain", False, "there is no finished block to compare")
-    found = f"evidence of a lower log-loss e^{log_e:.1f}, e^{asked:.1f} is asked for"
+    found = f"evidence of a lower log-loss e^{round(log_e, 1) + 0.0:.1f}, e^{asked:.1f} is asked for"
     return Condition("certain", log_e >= asked, found)
 
 

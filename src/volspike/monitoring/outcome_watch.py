@@ -240,7 +240,8 @@ def _words(
     claim = _CLAIMS[name]
     if most is None or figure is None or not enough:
         return f"{claim}: not enough data ({blocks} blocks)"
-    measured = f"{figure:.3g} over all {blocks} blocks, evidence e^{most:.1f} of e^{threshold:.1f}"
+    evidence = round(most, 1) + 0.0  # no -0.0
+    measured = f"{figure:.3g} over all {blocks} blocks, evidence e^{evidence:.1f} of e^{threshold:.1f}"
     verdict = "no" if alarm_block is None else f"yes, since {_utc(alarm_block)}"
     return f"{claim}: {verdict} ({measured})"
 

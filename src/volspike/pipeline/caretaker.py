@@ -45,7 +45,7 @@ from volspike.pipeline.attempts import Attempts, attempts_of
 from volspike.pipeline.grading_topics import TopicGrader
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import Figures, figures_of, mend_journal, promote, retire, served_manifest
-from volspike.pipeline.retraining import Request
+from volspike.pipeline.retraining import BY_SCHEDULE, Request
 from volspike.pipeline.trial import EVERY_S, try_challenger, watch_champion
 
 HOUR_NS = 3_600_000_000_000
@@ -54,7 +54,7 @@ NS = 1_000_000_000
 # on where a watch begins, given the day before it, so it makes alarms rarer if anything.
 WATCH_DAYS = 14
 LEAD_IN_S = 86_400
-BY_ALARM, BY_SCHEDULE, BY_TRIAL = "drift alarm", "schedule", "trial"
+BY_ALARM, BY_TRIAL = "drift alarm", "trial"
 BY_OUTCOMES, BY_FEATURES = "outcomes", "features"
 
 log = get_logger()

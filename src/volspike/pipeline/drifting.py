@@ -130,6 +130,11 @@ class DriftReport:
         """Return the decision in a few words."""
         return headline(self.verdict, self.pair).lower()
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """Return what the champion's run in MLflow is tagged with: the newest decision, and this one's."""
+        return {"drift": self.decision, f"drift_{self.pair.compare.replace('-', '_')}": self.decision}
+
     def as_dict(self) -> dict[str, Any]:
         """Return the report under the names of the command line."""
         evidently, sides = self.evidently, (self.pair.reference.name, self.pair.current.name)
@@ -231,7 +236,7 @@ def report_drift(
         _write(report, made_ns)
     if champion is not None:
         entry = Entry(champion.manifest.name, champion.manifest.version)
-        queue_report(home.root, entry, report.files.values(), "drift")
+        queue_report(home.root, entry, report.files.values(), "drift", report.tags)
     return report
 
 

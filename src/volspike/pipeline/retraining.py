@@ -49,6 +49,7 @@ from volspike.pipeline.served_models import unfit
 from volspike.pipeline.stored_data import tau_spec
 from volspike.pipeline.training import train_models
 
+BY_SCHEDULE = "schedule"
 DAY_NS = 86_400_000_000_000
 # With fewer separate minutes to fit on, what is learned is chance.
 MIN_FIT_WINDOWS = 30
@@ -110,7 +111,7 @@ def retrain(
         reached("leased")
         note = _Notes(home.journal, request)
         note.abandoned("the process ended in the middle of it")
-        note(RETRAIN_STARTED)
+        note(RETRAIN_STARTED, reason=_why(settings, request))
         reached("started")
         try:
             if replay and request.feed != CANDLES:
@@ -149,7 +150,10 @@ def _train(
             if not is_first and gone not in (None, Entry(name, version)):
                 assert gone is not None
                 note(RETIRED, gone.name, gone.version, f"replaced by {name} {version}")
-            note(PROMOTED if is_first else CHALLENGER, name, version, "the first champion" * is_first)
+            if is_first:
+                note(PROMOTED, name, version, "the first champion")
+            else:
+                note(CHALLENGER, name, version, _why(settings, request))
             reached("told")
 
         reached("saved")
@@ -173,6 +177,7 @@ def _train(
         crown,
         fixed_tau_bps=tau_bps,
         check=check_learnable,
+        serving_version=standing_of(home.models, request.product, request.feed).version,
     )
     if not placed:
         reason = "no model may be placed: its audit found a leak, or its target is for study"
@@ -217,6 +222,11 @@ def check_learnable(dataset: Dataset, split: Split) -> None:
             f"too little to learn from: {found}; {MIN_FIT_WINDOWS} minutes, a spike and a row are needed",
             "record longer, or raise --days or retrain_days",
         )
+
+
+def _why(settings: Settings, request: Request) -> str:
+    """Return why a model is trained anew, where nobody asked for it."""
+    return f"schedule: every {settings.retrain_every_hours:g} h" if request.by == BY_SCHEDULE else ""
 
 
 def _tau_to_keep(home: Home, settings: Settings, request: Request) -> float | None:

@@ -45,6 +45,11 @@ class Tending:
     trouble : VolspikeError or OSError or None
         What went wrong in the newest round.
 
+    Attributes
+    ----------
+    feed : str
+        Of the models it looks after.
+
     Raises
     ------
     BusyError
@@ -68,10 +73,11 @@ class Tending:
             lambda: owner_of(log_of_job, settings.topic_suffix) == "the stages",
         )
         self._closing.callback(self._beside.close)
+        self.feed = choose_models(self._home, settings).dialect.name
         self._caretaker = Caretaker(
             self._home,
             settings,
-            choose_models(self._home, settings).dialect.name,
+            self.feed,
             TopicGrader(log_of_job, ledger, settings.topic_suffix),
             ledger,
             self._beside.retrain,

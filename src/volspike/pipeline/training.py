@@ -109,6 +109,7 @@ def train_models(
     clock: Clock | None = None,
     fixed_tau_bps: float | None = None,
     check: Check = lambda _dataset, _split: None,
+    serving_version: str = "",
 ) -> Trained:
     """Train on the stored rows of one product and feed; save, register and give the best its place.
 
@@ -127,9 +128,13 @@ def train_models(
         The fixed tau of the model that this one is to be tried against; without it, it is fitted.
     check : callable
         Given the dataset and its split before anything is fitted; may raise.
+    serving_version : str
+        The version that this one is to be tried against: where that comes out again, there is nothing to try.
 
     Raises
     ------
+    ModelError
+        If the best model is the one that serves; then nothing is kept, and nothing was scored.
     LeakError
         If the audit finds a leak and the settings do not allow it; then nothing is kept.
     """
@@ -153,6 +158,7 @@ def train_models(
     if settings.tune_trials:
         how = tuned_settings(dataset, split, how, settings.tune_trials, say)
     result = train(dataset, split, how)
+    _check_new(result, serving_version)
     say("scoring every part, and training again on spoiled rows for the leak audit")
     evaluation = evaluate(
         result.bundles,
@@ -203,6 +209,16 @@ def train_models(
     return Trained(
         dataset, split, result, evaluation, saved, registration.models, succession, looks_before, look
     )
+
+
+def _check_new(result: TrainResult, serving_version: str) -> None:
+    best = result.bundles[result.champion].manifest
+    if best.version == serving_version:
+        raise ModelError(
+            f"{best.product} on {best.feed}",
+            f"nothing new: the same rows make the same model, {best.name} {best.version}, which serves",
+            "record more, or take other rows with --days",
+        )
 
 
 def _succession(before: Standing, after: Standing, candidate: Manifest) -> str:

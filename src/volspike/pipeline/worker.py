@@ -110,7 +110,7 @@ class Worker:
 
     def line(self) -> str:
         """Return the counts in one line."""
-        held = ", ".join(str(partition) for _, partition in self._loop.partitions) or "none"
+        held = _partition_words([partition for _, partition in self._loop.partitions])
         p50 = self.transactions.quantile_us(0.5)
         took = "" if p50 is None else f", a transaction takes {p50 / 1e3:.1f} ms"
         return "".join(
@@ -118,7 +118,7 @@ class Worker:
                 f"{self._loop.processed:,} records",
                 "" if self._dispatcher is None else f", {self.written[self._predictions]:,} predictions",
                 f", {dead:,} dead-lettered" if (dead := self.dead_letters.total()) else "",
-                f", partitions {held}{took}",
+                f", {held}{took}",
                 ", the bus is away: waiting" if self._loop.is_away else "",
             )
         )
@@ -219,3 +219,9 @@ def _tell_unserved(settings: Settings, served: Served) -> None:
 def market_clock(settings: Settings) -> Clock:
     """Return the clock of the market as the settings want it."""
     return RecordClock() if settings.market_clock == "records" else SystemClock()
+
+
+def _partition_words(held: list[int]) -> str:
+    if not held:
+        return "no partition"
+    return f"partition{'s' if len(held) > 1 else ''} {', '.join(map(str, held))}"
