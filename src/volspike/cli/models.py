@@ -267,7 +267,7 @@ _TRAINED = {
 _LEGEND = (
     "champion: served live; challenger: on trial in its shadow; previous: what rollback serves again; whole: "
     "checked, not served. Of candles none is served or tried live: the champion is what predict and evaluate "
-    "take. tested on: begin and length of the test part; ref.: the reference's PR-AUC; lift: PR-AUC over the rate "
-    "of spikes (base). Scores of different test parts don't compare. ! not enough data there for a claim. "
+    "take. tested on: begin and length of the test part; ref.: the reference's PR-AUC; lift: PR-AUC over "
+    "base (rate of spikes). Scores of different test parts don't compare. ! not enough data there. "
     "--all: what each was trained on; rows: the labelled ones of fit; enough: of the test part, for a claim."
 )
