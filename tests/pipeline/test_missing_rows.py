@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import SegmentHeader
 from volspike.simulation.scripted import exchange_frames
 from volspike.simulation.synthetic import SyntheticMarket
-from whole_runs import ORIGIN_NS, PRODUCT, SEED, assert_identical, settings_for, volspike
+from whole_runs import ORIGIN_NS, PRODUCT, SEED, assert_identical, finished, settings_for, start, volspike
 
 MINUTE_NS = 60 * 10**9
 HEADER = SegmentHeader(
@@ -85,7 +86,7 @@ def test_a_retraining_that_has_no_rows_and_no_archive_says_so_in_the_journal(tmp
 
 def test_a_retraining_whose_rows_can_not_be_read_says_so_in_the_journal(tmp_path: Path) -> None:
     named = ("--product", PRODUCT, "--feed", "exchange", "--market-ns", REQUEST.market_ns)
-    ran = volspike("retrain", "--data-dir", tmp_path, *named, "--json")
+    ran = finished(start("retrain", "--data-dir", tmp_path, *named, "--with-parent", os.getpid(), "--json"))
     assert ran.code == 1
     journal = read_journal(Home(tmp_path).journal)
     assert [each.event for each in journal] == [RETRAIN_STARTED, RETRAIN_FAILED]
