@@ -35,7 +35,7 @@ from whole_runs import ORIGIN_NS, PRODUCT, settings_for
 
 NS = 1_000_000_000
 HOUR_NS = 3_600 * NS
-FIRST_H, CHANGE_H, END_H = 24, 30, 72
+FIRST_H, CHANGE_H, END_H = 24, 30, 64
 ROUND_NS = HOUR_NS // 4
 
 
@@ -92,7 +92,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
     settings = settings_for(
         root,
         retrain_every_hours=6.0,
-        retrain_days=1.0,
+        retrain_days=0.5,
         trial_days=2.0,
         false_alarm_days=5.0,
         drift_every_hours=0.0,
