@@ -189,29 +189,6 @@ class KafkaCluster:
         (described,) = self._done(asked)
         return {member.group_instance_id for member in described.members if member.group_instance_id}
 
-    def claim(self, name: str, topic: str, token: str) -> None:
-        """Put a mark on a name, over that of whoever bore it before.
-
-        A static member's client id won't do: the broker keeps that of the first who had the name. The mark is
-        the metadata of an offset, in a group of this name that nobody ever joins.
-        """
-        request = ConsumerGroupTopicPartitions(name, [TopicPartition(topic, 0, 0, token)])
-
-        def put() -> None:
-            asked = self.admin.alter_consumer_group_offsets([request], request_timeout=REPLY_S)
-            for place in asked[name].result().topic_partitions:
-                if place.error is not None:
-                    raise KafkaException(place.error)
-
-        with kafka_errors(f"group {name}"):
-            when_settled(put, self._look, REPLY_S)
-
-    def claimed(self, name: str, topic: str) -> str | None:
-        """Return the mark on a name; None where there is none, or it has expired."""
-        self._look()
-        (place,) = self._committed(name, [TopicPartition(topic, 0)])
-        return place.metadata or None
-
     def _committed(self, group: str, places: Sequence[TopicPartition]) -> list[TopicPartition]:
         with kafka_errors(f"group {group}"):
             return when_settled(lambda: self._ask_group(group, places), lambda: None, TRANSACTION_S + REPLY_S)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from volspike.bus.kafka_cluster import REPLY_S, KafkaCluster
 from volspike.bus.kafka_errors import bus_error, kafka_errors
+from volspike.bus.kafka_name import MarkedName
 from volspike.bus.kafka_reader import to_record
 from volspike.bus.port import Changes, GroupOffset, LogRecord, OffsetGap, Place
 from volspike.errors import FencedError, UndoneError
@@ -77,9 +77,7 @@ class KafkaConsumer:
         self._made_of = {**settings, "error_cb": self._on_error}
         self._topics = list(topics)
         # By it another process of this name is told from this one, and from a later join of this one.
-        self._token = secrets.token_hex(8)
-        if name is not None:
-            cluster.claim(self._claim, self._topics[0], self._token)
+        self._mark = None if name is None else MarkedName(cluster, group, name, self._topics[0])
         self._consumer = self._join()
 
     def poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
@@ -200,16 +198,12 @@ class KafkaConsumer:
             self._closed = True
             with kafka_errors(f"group {self.group}"):
                 self._consumer.close()
+            if self._mark is not None:
+                self._mark.close()
 
     def is_displaced(self) -> bool:
         """Tell whether another process has taken this member's name since."""
-        if self._name is None:
-            return False
-        return self._cluster.claimed(self._claim, self._topics[0]) not in (self._token, None)
-
-    @property
-    def _claim(self) -> str:
-        return f"{self.group}.{self._name}"
+        return self._mark is not None and self._mark.is_taken()
 
     def _displaced(self) -> FencedError:
         reason = "another process of this name has joined it"
@@ -299,7 +293,7 @@ class KafkaConsumer:
         self._give_up(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        if self._name is not None:
+        if self._mark is not None:
             # Else librdkafka joins again as soon as the partitions are given up.
             consumer.unsubscribe()
             self._is_out = True

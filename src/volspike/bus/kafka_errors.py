@@ -32,6 +32,7 @@ _UNSETTLED = {
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError._TRANSPORT,
     KafkaError._NOENT,
+    KafkaError._WAIT_COORD,
 }
 _FENCED = {
     KafkaError._FENCED,
