@@ -11,30 +11,23 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from caretaker_models import BEGIN_S, DAY_S, END_S, EVERY_S, ROWS, TRUE, WEAK, Models, lines
 
-from benchmarks import drift_markets
-from kept_models import NS, Kept, graded_rows, noisy, write_ledger
+from kept_models import NS, Kept, graded_rows, write_ledger
 from made_bundles import FEED, PRODUCT, entry_of, make_bundle, spoil
 from volspike.errors import ModelError
-from volspike.evaluation.episodes import GradedSeconds
 from volspike.models.standing import (
-    Entry,
     Standing,
     change_standing,
     crown_champion,
     place_challenger,
-    standing_of,
 )
 from volspike.monitoring.graded import GradedRows
 from volspike.monitoring.journal import (
     CHALLENGER,
-    DRIFT_ALARM,
-    DRIFT_REPORT,
     NOT_PROMOTED,
     PROMOTED,
     RETIRED,
-    RETRAIN_ABANDONED,
-    RETRAIN_FAILED,
     RETRAIN_STARTED,
     ROLLED_BACK,
     JournalEntry,
@@ -44,68 +37,7 @@ from volspike.pipeline import caretaker
 from volspike.pipeline.caretaker import trial_report
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import roll_back
-from volspike.pipeline.retraining import Request
 from whole_runs import settings_for
-
-HOURS = 40
-EVERY_S = 10  # a product that has a tick in ten seconds
-
-
-def thinned(rows: GradedSeconds, p: np.ndarray) -> tuple[GradedSeconds, np.ndarray]:
-    kept = slice(None, None, EVERY_S)
-    return GradedSeconds(rows.second[kept], rows.run[kept], rows.spike[kept]), p[kept]
-
-
-ROWS, TRUE = thinned(*drift_markets.seconds(HOURS, 1))
-BEGIN_S, END_S = int(ROWS.second[0]), int(ROWS.second[-1]) + EVERY_S
-WEAK = noisy(TRUE, 1.0)
-DAY_S = 86_400
-
-
-class Models:
-    """A champion that serves and a challenger in its shadow, placed when the ledger begins."""
-
-    def __init__(self, root: Path) -> None:
-        self.home = Home(root)
-        self.home.create()
-        self.champion = entry_of(make_bundle(self.home.models, 1, span_ns=(1, BEGIN_S * NS - 1)))
-        self.challenger = entry_of(make_bundle(self.home.models, 2, span_ns=(1, BEGIN_S * NS - 1)))
-        crown_champion(self.home.models, self.champion.name, self.champion.version)
-        place_challenger(self.home.models, self.challenger.name, self.challenger.version)
-        self.tell(RETRAIN_STARTED, Entry("", ""))
-        self.tell(CHALLENGER, self.challenger)
-
-    @property
-    def standing(self) -> Standing:
-        return standing_of(self.home.models, PRODUCT, FEED)
-
-    def tell(self, event: str, entry: Entry, second: int = BEGIN_S, by: str = "schedule") -> None:
-        append_entry(
-            self.home.journal,
-            JournalEntry(
-                market_ns=second * NS,
-                event=event,
-                product=PRODUCT,
-                feed=FEED,
-                model=entry.name,
-                version=entry.version,
-                by=by,
-            ),
-        )
-
-    def rows(self, champion=WEAK, challenger=TRUE) -> GradedRows:
-        return graded_rows(ROWS, champion, challenger, self.champion.version, self.challenger.version)
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Models:
-    monkeypatch.setattr("os.fsync", lambda _handle: None)  # hundreds of files, and no power cut here
-    return Models(tmp_path / "data")
-
-
-def lines(kept: Kept) -> list[JournalEntry]:
-    """Return what the journal has beyond the beginning of the trial."""
-    return kept.journal()[2:]
 
 
 @pytest.mark.parametrize("market_ns", [2**62, 99_999_999_999_999_999_999_999])
@@ -308,154 +240,6 @@ def test_fault_37_a_challenger_that_is_corrupt_is_retired_and_the_champion_stays
     assert (told.event, told.version) == (RETIRED, models.challenger.version)
     assert str(models.challenger.path(models.home.models)) in told.reason
     assert (models.standing.champion, models.standing.challenger) == (models.champion, None)
-
-
-# A row a second: of rarer rows the bets are smaller.
-DRIFTED, DRIFTED_TRUE = drift_markets.seconds(HOURS / 2, 1)
-TOLD = 0.1 * DRIFTED_TRUE
-
-
-def drifted(models: Models, version: str) -> GradedRows:
-    return graded_rows(DRIFTED, TOLD, np.full(len(TOLD), np.nan), version, "")
-
-
-def test_drift_is_told_once_a_champion_and_asks_for_one_retraining(models: Models) -> None:
-    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
-    models.tell(PROMOTED, models.challenger)
-    write_ledger(models.home, drifted(models, models.challenger.version))
-    with Kept(models.home.root, retrain_every_hours=8_000.0) as kept:
-        kept.at(END_S)
-        for _ in range(2):
-            kept.caretaker().step()
-        (told,) = [each for each in lines(kept) if each.event == DRIFT_ALARM]
-        assert (told.version, told.by) == (models.challenger.version, "outcomes")
-        assert "spikes are over 1.25 times as frequent" in told.reason
-        assert told.detail["too_many_spikes"] > 1.25
-        assert set(kept.asked) == {Request(PRODUCT, FEED, "drift alarm", END_S * NS)}
-        # It is done, and asked for no more.
-        kept.asked.clear()
-        models.tell(RETRAIN_STARTED, Entry("", ""), END_S, "drift alarm")
-        models.tell(CHALLENGER, models.champion, END_S, "drift alarm")
-        kept.at(END_S + 3_600)
-        kept.caretaker().step()
-        assert not kept.asked
-        assert len([each for each in lines(kept) if each.event == DRIFT_ALARM]) == 1
-
-
-def test_the_alarm_of_a_champion_that_was_replaced_asks_for_nothing(models: Models) -> None:
-    models.tell(DRIFT_ALARM, models.champion, BEGIN_S + 60)
-    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
-    models.tell(PROMOTED, models.challenger, BEGIN_S + 120)
-    with Kept(models.home.root, retrain_every_hours=24.0) as kept:
-        kept.at(BEGIN_S + 3_600)
-        kept.caretaker().step()
-        assert not kept.asked
-
-
-FAILED = {"error": "it holds no rows", "subject": "features", "remedy": "record longer"}
-ALARM = {
-    "verdict": {"alarm": True, "words": "drift in rv_60s"},
-    "files": {"page": "/data/reports/drift-a-recent-20260720T031005.html"},
-}
-
-
-@pytest.mark.parametrize(
-    ("report", "event", "reason"),
-    [
-        (FAILED, DRIFT_REPORT, "no report: features: it holds no rows; record longer"),
-        (None, DRIFT_REPORT, "no report: its process ended without one"),
-        (ALARM, DRIFT_ALARM, "drift in rv_60s; see reports/drift-a-recent-20260720T031005.html"),
-    ],
-)
-def test_what_came_of_a_report_of_drift_is_in_the_journal(
-    report: dict[str, object] | None, event: str, reason: str, models: Models
-) -> None:
-    with Kept(models.home.root) as kept:
-        kept.caretaker().heard_of_drift(models.standing, report)
-        (told,) = lines(kept)
-    assert (told.event, told.by, told.reason) == (event, "features", reason)
-
-
-def test_behind_and_under_an_alarm_a_challenger_gives_its_place_to_another(models: Models) -> None:
-    write_ledger(models.home, models.rows(TRUE, WEAK))
-    models.tell(DRIFT_ALARM, models.champion, BEGIN_S + 60, "outcomes")
-    with Kept(models.home.root, retrain_every_hours=HOURS + 1.0) as kept:
-        kept.at(END_S)
-        kept.caretaker().step()
-        assert models.standing.challenger == models.challenger
-        kept.at(END_S + 3_600)
-        kept.caretaker().step()
-        assert [each.event for each in lines(kept)] == [DRIFT_ALARM, RETIRED]
-        assert [each.by for each in kept.asked] == ["drift alarm"]
-
-
-def test_a_retraining_is_due_by_the_clock_of_the_market_and_never_beside_a_trial(models: Models) -> None:
-    with Kept(models.home.root, retrain_every_hours=24.0) as kept:
-        kept.caretaker().step()
-        kept.at(BEGIN_S + 3 * DAY_S)
-        kept.caretaker().step()
-        assert not kept.asked, "a challenger is on trial"
-        crown_champion(models.home.models, models.challenger.name, models.challenger.version)
-        kept.caretaker().step()
-        assert kept.asked == [Request(PRODUCT, FEED, "schedule", (BEGIN_S + 3 * DAY_S) * NS)]
-        models.tell(RETRAIN_STARTED, Entry("", ""), BEGIN_S + 3 * DAY_S)
-        models.tell(CHALLENGER, models.champion, BEGIN_S + 3 * DAY_S)
-        kept.asked.clear()
-        kept.at(BEGIN_S + 4 * DAY_S - 1)
-        kept.caretaker().step()
-        assert not kept.asked
-        kept.at(BEGIN_S + 4 * DAY_S)
-        kept.caretaker().step()
-        assert [each.by for each in kept.asked] == ["schedule"]
-
-
-@pytest.mark.parametrize("end", [None, RETRAIN_ABANDONED, RETRAIN_FAILED])
-@pytest.mark.parametrize("by", ["drift alarm", "schedule"])
-def test_a_retraining_that_placed_no_model_is_begun_again_after_an_hour_and_then_more_rarely(
-    by: str, end: str | None, models: Models
-) -> None:
-    """Killed, failed, or lost with a caretaker that was started anew, as each of these is here."""
-    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
-    if by == "drift alarm":
-        due_s = BEGIN_S + 60
-        models.tell(DRIFT_ALARM, models.challenger, due_s, "outcomes")
-    else:
-        due_s = BEGIN_S + DAY_S
-
-    def asked(second: int) -> list[str]:
-        kept.asked.clear()
-        kept.at(second)
-        kept.caretaker().step()
-        return [each.by for each in kept.asked]
-
-    def tried(second: int) -> None:
-        models.tell(RETRAIN_STARTED, Entry("", ""), second, by)
-        if end is not None:
-            models.tell(end, Entry("", ""), second, by)
-
-    with Kept(models.home.root, retrain_every_hours=24.0, drift_every_hours=0.0) as kept:
-        assert asked(due_s) == [by]
-        tried(due_s)
-        assert asked(due_s + 3_599) == []
-        assert asked(due_s + 3_600) == [by]
-        tried(due_s + 3_600)
-        assert asked(due_s + 3 * 3_600 - 1) == []
-        assert asked(due_s + 3 * 3_600) == [by]
-        tried(due_s + 3 * 3_600)
-        models.tell(CHALLENGER, models.champion, due_s + 3 * 3_600, by)
-        assert asked(due_s + 20 * 3_600) == [], "a model has its place"
-
-
-def test_a_new_alarm_does_not_wait_for_what_failed_before_it(models: Models) -> None:
-    crown_champion(models.home.models, models.challenger.name, models.challenger.version)
-    for hour in range(6):
-        models.tell(RETRAIN_STARTED, Entry("", ""), BEGIN_S + hour * 3_600)
-        models.tell(RETRAIN_FAILED, Entry("", ""), BEGIN_S + hour * 3_600)
-    models.tell(DRIFT_ALARM, models.challenger, BEGIN_S + 6 * 3_600, "outcomes")
-    with Kept(models.home.root, retrain_every_hours=24.0, drift_every_hours=0.0) as kept:
-        kept.at(BEGIN_S + 6 * 3_600)
-        kept.caretaker().step()
-        assert [each.by for each in kept.asked] == ["drift alarm"]
 
 
 @pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:60] + content[40:]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from volspike.features.window import Ints
 _QUOTE_COLUMNS = 6  # what the first window takes of the inputs
 
 
-class TwoWindowEngine(WindowEngine):
+class TwoWindowEngine(WindowEngine, ABC):
     """The columns of a window engine, then those of a second window; a base class.
 
     Parameters
@@ -47,13 +48,13 @@ class TwoWindowEngine(WindowEngine):
         self._hold_second(self._new_memory(capacity_for(0)))
         self.step = kernel.step.make(self._table.ctypes.data, self._step_instead)
 
+    @abstractmethod
     def _kernel(self) -> Any:
         """Return the module of the second window's ``step`` and ``batch``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _new_memory(self, capacity: int) -> Words:
         """Return the memory of an empty second window, laid out as ``flow_memory`` says."""
-        raise NotImplementedError
 
     def _hold_second(self, memory: Words) -> None:
         self._second = memory
