@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
 from buses import drain, joined, numbered, read_all, values
 from volspike.bus.kafka import KafkaLog
@@ -120,6 +120,34 @@ def test_a_member_that_is_fenced_by_a_join_of_its_own_joins_anew(kafka) -> None:
     again.close()
     log.append(numbered(topic, range(3)))
     assert values(drain(member, 3)) == [0, 1, 2]
+
+
+def test_partitions_given_while_the_broker_is_away_are_read_from_where_the_group_stands(
+    kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking where to start fails inside librdkafka's callback; what it raises must not meet the next one."""
+    topic, group = kafka.topic("a"), kafka.name("g")
+    log = kafka.open()
+    log.append(numbered(topic, range(6)))
+    before = log.consumer(group, [topic])
+    assert values(drain(before, 3, limit=3)) == [0, 1, 2]
+    log.append((), before)
+    before.close()
+
+    def away(*_: object) -> None:
+        raise UnavailableError("broker", "is away", "start it")
+
+    other = kafka.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(other.cluster, "group_offsets", away)
+        member = other.consumer(group, [topic])
+        with pytest.raises(UnavailableError):
+            polled(member)
+        member._kept(member._on_assign)(member._consumer, [TopicPartition(topic, 0)])
+        with pytest.raises(UnavailableError):
+            member.poll(1, 0.1)
+    member.rewind()
+    assert values(drain(member, 3)) == [3, 4, 5]
 
 
 def polled(member: KafkaConsumer) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from volspike.bus.kafka_cluster import REPLY_S, KafkaCluster
-from volspike.bus.kafka_errors import bus_error, kafka_errors
+from volspike.bus.kafka_errors import bus_error, kafka_errors, when_settled
 from volspike.bus.kafka_name import MarkedName
-from volspike.bus.kafka_reader import to_record
+from volspike.bus.kafka_reader import TRY_S, to_record
 from volspike.bus.port import Changes, GroupOffset, LogRecord, OffsetGap, Place
-from volspike.errors import FencedError, UndoneError
+from volspike.errors import BusError, FencedError, UndoneError
 
 Partition = tuple[str, int]
+_Handler = Callable[[Consumer, list[TopicPartition]], None]
 # So few messages are gone again before Python's garbage collection takes note of them.
 _CHUNK = 200
 
@@ -73,6 +74,7 @@ class KafkaConsumer:
         self._closed = False
         self._is_out = False
         self._down = False
+        self._failure: Exception | None = None
         settings = cluster.settings(**_settings(group, name, session_s))
         self._made_of = {**settings, "error_cb": self._on_error}
         self._topics = list(topics)
@@ -109,9 +111,26 @@ class KafkaConsumer:
 
     def _subscribe(self, consumer: Consumer) -> None:
         consumer.subscribe(
-            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            self._topics,
+            on_assign=self._kept(self._on_assign),
+            on_revoke=self._kept(self._on_revoke),
+            on_lost=self._kept(self._on_lost),
         )
         self._is_out = False
+
+    def _kept(self, handle: _Handler) -> _Handler:
+        """Return ``handle`` as librdkafka may call it: what it raises is for the end of the poll.
+
+        A poll goes on behind a callback that has raised, and the next callback would fail for it.
+        """
+
+        def call(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            try:
+                handle(consumer, partitions)
+            except (BusError, KafkaException) as error:
+                self._failure = self._failure or error
+
+        return call
 
     def _poll(self, limit: int, timeout_s: float) -> list[LogRecord]:
         if self._down:
@@ -131,6 +150,9 @@ class KafkaConsumer:
                 taken += [to_record(each) if each.error() is None else each for each in messages]
                 left = min(limit - len(taken), _CHUNK)
                 messages = self._consumer.consume(left, 0) if left > 0 else []
+            if (failure := self._failure) is not None:
+                self._failure = None
+                raise failure
         # Not before: any call above may hand partitions over, and with them commit positions, behind which
         # must be nothing that the caller hasn't got.
         records: list[LogRecord] = []
@@ -284,7 +306,13 @@ class KafkaConsumer:
     def _origin(self, partition: Partition) -> int:
         if partition in self._origins:
             return self._origins[partition]
-        oldest, _ = self._consumer.get_watermark_offsets(TopicPartition(*partition), REPLY_S)
+        place = TopicPartition(*partition)
+        # Its leader may be away, and another not yet known.
+        oldest, _ = when_settled(
+            lambda: self._consumer.get_watermark_offsets(place, TRY_S),
+            lambda: self._consumer.list_topics(timeout=REPLY_S),
+            REPLY_S,
+        )
         return int(oldest)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:

@@ -10,7 +10,7 @@ from volspike.bus.port import LogRecord
 from volspike.errors import UnavailableError
 
 _NS_PER_MS = 1_000_000
-_TRY_S = 2.0
+TRY_S = 2.0
 _CHUNK_ROWS = 5_000
 # 0 means "now" to librdkafka, so times before 1970-01-01T00:00:00.002 share this stamp.
 _FIRST_MS = 1
@@ -67,7 +67,7 @@ class KafkaReader:
         place = TopicPartition(topic, partition)
         with kafka_errors(topic):
             oldest, behind_newest = when_settled(
-                lambda: self._consumer.get_watermark_offsets(place, _TRY_S),
+                lambda: self._consumer.get_watermark_offsets(place, TRY_S),
                 lambda: self._consumer.list_topics(timeout=REPLY_S),
                 REPLY_S,
             )
