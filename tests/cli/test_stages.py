@@ -49,7 +49,9 @@ def test_a_worker_whose_metrics_port_is_taken_has_not_joined_its_group(place: Pl
         port = taken.getsockname()[1]
         refused = volspike("featurize", *place.flags, "--name", "1", "--metrics-port", port)
     assert f"metrics_port: 127.0.0.1:{port} can't be opened" in one_line_failure(refused)
-    assert place.cluster.static_members(f"featurize{place.suffix}") == set()
+    group = f"featurize{place.suffix}"
+    described = place.cluster.admin.describe_consumer_groups([group])[group].result()
+    assert not any(member.group_instance_id for member in described.members)
 
 
 @pytest.mark.parametrize("verb", ["ingest", "featurize", "score"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -155,7 +155,7 @@ class KafkaCluster:
     def plan(self, topic: str) -> TopicPlan:
         """Return how an existing topic is laid out and kept."""
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-        (settings,) = self._done(self.admin.describe_configs([resource], request_timeout=REPLY_S))
+        (settings,) = self._answer(lambda: self.admin.describe_configs([resource], request_timeout=_TRY_S))
         compacted = "compact" in settings["cleanup.policy"].value
         by_append = settings["message.timestamp.type"].value == "LogAppendTime"
         retention_ms = -1 if compacted or by_append else int(settings["retention.ms"].value)
@@ -181,14 +181,6 @@ class KafkaCluster:
             for place in self._committed(group, places)
         }
 
-    def static_members(self, group: str) -> set[str]:
-        """Return the names of the static members of a group."""
-        # Of brokers that are there only: waiting in vain, librdkafka's admin client may abort the process.
-        self._look()
-        asked = self.admin.describe_consumer_groups([group], request_timeout=REPLY_S)
-        (described,) = self._done(asked)
-        return {member.group_instance_id for member in described.members if member.group_instance_id}
-
     def _committed(self, group: str, places: Sequence[TopicPartition]) -> list[TopicPartition]:
         with kafka_errors(f"group {group}"):
             return when_settled(lambda: self._ask_group(group, places), lambda: None, TRANSACTION_S + REPLY_S)
@@ -207,11 +199,11 @@ class KafkaCluster:
     def delete_before(self, topic: str, partition: int, offset: int) -> None:
         """Delete a partition's records in front of ``offset``."""
         place = TopicPartition(topic, partition, offset)
-        self._done(self.admin.delete_records([place], request_timeout=REPLY_S))
+        self._answer(lambda: self.admin.delete_records([place], request_timeout=_TRY_S))
 
     def _end(self, place: TopicPartition, level: IsolationLevel) -> int:
         latest = OffsetSpec.latest()
-        asked = self.admin.list_offsets({place: latest}, isolation_level=level, request_timeout=REPLY_S)
+        asked = self.admin.list_offsets({place: latest}, isolation_level=level, request_timeout=_TRY_S)
         return int(asked[place].result().offset)
 
     def _ask_group(self, group: str, places: Sequence[TopicPartition]) -> list[TopicPartition]:
@@ -257,6 +249,14 @@ class KafkaCluster:
             found = self.admin.list_topics(timeout=REPLY_S)
         self._partitions = {name: len(topic.partitions) for name, topic in found.topics.items()}
         return list(found.brokers.values())
+
+    def _answer(self, ask: Callable[[], Mapping[Any, Future[Any]]]) -> list[Any]:
+        """Return the answers to what may be asked twice.
+
+        A client goes on asking a leader or controller that has died until it looks who has taken its place.
+        """
+        with kafka_errors(f"Kafka at {self.bootstrap}"):
+            return when_settled(lambda: [each.result() for each in ask().values()], self._look, REPLY_S)
 
     def _done(self, futures: Mapping[Any, Future[Any]]) -> list[Any]:
         with kafka_errors(f"Kafka at {self.bootstrap}"):
