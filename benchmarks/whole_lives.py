@@ -43,7 +43,7 @@ MODEL = "logistic"
 
 
 class Days(NamedTuple):
-    """When what happens, in days of the market; ``fresh`` and ``known`` are lengths of two that only judge."""
+    """When what happens, in days of a life; ``fresh`` and ``known``: lengths of markets that only judge."""
 
     champion: float = 2.0
     challenger: float = 3.0
