@@ -16,6 +16,7 @@ EVERY_S = 2
 CALM_BPS, WILD_BPS = 0.5, 1.6  # a second
 # Mean length of a burst and of the calm before it, seconds.
 SHORT_BURSTS, LONG_BURSTS = (12.0, 900.0), (150.0, 1_500.0)
+LEAST_BURST_S = 5
 
 
 class ChangingMarket:
@@ -31,6 +32,11 @@ class ChangingMarket:
         Time of the beginning.
     length_s, change_s : int
         Length, and when it changes; a change beyond the length never comes, one at 0 has always been.
+
+    Attributes
+    ----------
+    wild : bool[length_s]
+        Which seconds are part of a burst.
     """
 
     products: Sequence[str] = ("BTC-USD",)
@@ -42,8 +48,10 @@ class ChangingMarket:
         # Of each kind of draw a generator of its own, so that a longer market begins as a shorter one.
         bursts, levels, moves, times = (np.random.default_rng([seed, kind]) for kind in range(4))
         self._start_ns = start_ns
-        wild = self._bursts(bursts, length_s, change_s)
-        volatility_bps = np.where(wild, WILD_BPS, CALM_BPS) * np.exp(0.1 * levels.standard_normal(length_s))
+        self.wild = self._bursts(bursts, length_s, change_s)
+        volatility_bps = np.where(self.wild, WILD_BPS, CALM_BPS) * np.exp(
+            0.1 * levels.standard_normal(length_s)
+        )
         log_price = np.cumsum(1e-4 * volatility_bps * moves.standard_normal(length_s))
         self._cents = np.rint(8_000_000 * np.exp(log_price)).astype(np.int64)
         self._at_ns = start_ns + np.arange(length_s) * NS + times.integers(1, NS, length_s)
@@ -69,7 +77,7 @@ class ChangingMarket:
         while at < length_s:
             burst_s, calm_s = SHORT_BURSTS if at < change_s else LONG_BURSTS
             begin = at + int(rng.exponential(calm_s)) + 1
-            end = begin + int(rng.exponential(burst_s)) + 5
+            end = begin + int(rng.exponential(burst_s)) + LEAST_BURST_S
             if at < change_s < begin:
                 at = change_s
                 continue

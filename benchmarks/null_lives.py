@@ -1,7 +1,8 @@
 """How often are models of markets that never change told of drift, or replaced for nothing?
 
 Unlike in ``drift_rates`` nothing is known of the models beforehand: they were trained, on two days and three,
-and some are off. So a long fresh market of the same kind, which decides nothing, says whose claims hold.
+and some are off. So whose claims hold is told by the chances that the market itself knows of the very rows,
+and of alerts, whose cost no chance of a row tells, by a long fresh market of the same kind.
 """
 
 from __future__ import annotations
@@ -9,31 +10,35 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
 
 import numpy as np
+import numpy.typing as npt
 
+from benchmarks.burst_chances import BurstChances, expected_losses, hidden_states
 from benchmarks.rate_cells import middle, share
 from benchmarks.sheet import Sheet
-from benchmarks.whole_lives import DAY_S, START_S, Days, Life, fresh_market, graded, live
+from benchmarks.whole_lives import DAY_S, START_S, Days, Life, fresh_market, graded, live, wild_seconds
 from volspike.config import Settings
-from volspike.evaluation.scores import log_losses
 from volspike.labels.dataset import Dataset
-from volspike.monitoring.calibration_bets import LEAST_RATIO, MOST_RATIO
+from volspike.monitoring.calibration_bets import LEAST_RATIO, MOST_RATIO, top_tenth
 from volspike.monitoring.comparison import evidence_path
 from volspike.monitoring.contender import Contender
 from volspike.monitoring.gate import ALPHA
-from volspike.monitoring.graded import BLOCK_S, F8, GradedRows
+from volspike.monitoring.graded import BLOCK_S, GradedRows
 from volspike.monitoring.outcome_watch import TESTS, OutcomeVerdict
-from volspike.pipeline.trial import tried_rows, try_challenger, watch_champion
+from volspike.monitoring.paired_blocks import counted
+from volspike.pipeline.trial import EVERY_S, tried_rows, try_challenger, watch_champion
+
+I8 = npt.NDArray[np.int64]
 
 TITLE = "Whole markets without a change: alarms and promotions"
 RUNS, POWER_RUNS = 200, 50
-QUICK_DAYS = Days(champion=0.5, challenger=0.75, end=1.5, fresh=0.5)
+QUICK_DAYS = Days(champion=0.5, challenger=0.75, end=1.5, fresh=0.5, known=1.0)
 PROCESSES = 2
 FALSE_ALARM_DAYS = float(Settings.model_fields["false_alarm_days"].default)
 NEVER_S, ALWAYS_S = 10**9, 0
@@ -62,11 +67,11 @@ class Judged:
     alarmed : frozenset of str
         The tests that alarmed up to the end.
     hold : frozenset of str
-        Those whose claim holds on the fresh market.
+        Those whose claim holds.
     promoted_block : int or None
         Half hour at whose end the challenger was promoted.
     gain_nats : float
-        By how much its mean log-loss is lower there.
+        By how much its mean log-loss on the rows of the trial is to be expected lower.
     """
 
     alarm_block: int | None
@@ -96,24 +101,59 @@ def run(quick: bool) -> list[Sheet]:
 
 
 def judge(days: Days, market: tuple[int, int]) -> Judged:
-    """Let one market (seed, change_s) run that does not change, and judge its decisions by a fresh one."""
+    """Let one market (seed, change_s) run that does not change, and judge its decisions by what it knows."""
     life = live(*market, days)
     last = _watched(life, life.rows)
     alarm_block, first = first_alarm(life) if last.alarm else (None, ())
-    truth = graded(_fresh(days.fresh, market[1]), life.champion, life.challenger)
+    states = hidden_states(wild_seconds(*market, days.end))
+    chances = _chances(days.known, market[1])
+    costs = _watched(life, graded(_fresh(days.fresh, market[1]), life.champion, None))
+    figures = {
+        **expected_figures(life.rows.thinned(EVERY_S), states, chances),
+        **{test.name: test.figure for test in costs.tests if test.name == "alert_cost"},
+    }
     return Judged(
         alarm_block,
         first,
         frozenset(test.name for test in last.tests if test.alarm),
-        frozenset(claims_that_hold(_watched(life, truth))),
+        frozenset(claims_that_hold(figures)),
         first_promotion(life),
-        _mean_loss(truth, truth.p) - _mean_loss(truth, truth.challenger_p),
+        expected_gain(life, states, chances),
     )
 
 
-def _mean_loss(rows: GradedRows, p: F8) -> float:
-    labelled = rows.spike >= 0
-    return float(np.mean(log_losses(rows.spike[labelled] == 1, p[labelled])))
+def expected_figures(rows: GradedRows, states: I8, chances: BurstChances) -> dict[str, float]:
+    """Return the figure of each test on labels that is to be expected of the rows (alerts have none).
+
+    Parameters
+    ----------
+    rows : GradedRows
+        As they are judged.
+    states : int64[seconds]
+        Hidden states since ``START_S``.
+    chances : BurstChances
+        Of the market's kind.
+    """
+    chance = chances.of(states[rows.second - START_S], rows.tau_bps)
+    counts = counted(rows.second)
+    top = counts & top_tenth(rows.second, rows.p)
+    excess = expected_losses(chance, rows.p) - expected_losses(chance, rows.reference_p)
+    whole, tenth = (float(np.sum(chance[those]) / np.sum(rows.p[those])) for those in (counts, top))
+    return {
+        "log_loss": float(np.mean(excess[counts])),
+        "too_many_spikes": whole,
+        "too_few_spikes": whole,
+        "top_too_many": tenth,
+        "top_too_few": tenth,
+    }
+
+
+def expected_gain(life: Life, states: I8, chances: BurstChances) -> float:
+    """Return by how much the challenger's mean log-loss is to be expected lower in its trial, in nats."""
+    assert life.challenger is not None
+    rows = tried_rows(life.rows, life.champion.manifest, life.challenger.manifest)
+    chance = chances.of(states[rows.second - START_S], rows.tau_bps)
+    return float(np.mean(expected_losses(chance, rows.p) - expected_losses(chance, rows.challenger_p)))
 
 
 def changed_alarm(days: Days, market: tuple[int, int]) -> tuple[int | None, tuple[str, ...]]:
@@ -126,12 +166,17 @@ def _fresh(days: float, change_s: int) -> Dataset:
     return fresh_market(days, change_s)
 
 
-def claims_that_hold(verdict: OutcomeVerdict) -> Iterator[str]:
-    """Yield the tests whose figure lies beyond what they claim, on rows enough to say so."""
-    for test in verdict.tests:
-        sign, bound = CLAIMED[test.name]
-        if test.figure is not None and sign * (test.figure - bound) > 0.0:
-            yield test.name
+@lru_cache(maxsize=len(LAWS))
+def _chances(days: float, change_s: int) -> BurstChances:
+    return BurstChances.learned(days, change_s)
+
+
+def claims_that_hold(figures: Mapping[str, float | None]) -> Iterator[str]:
+    """Yield the tests whose figure is there and lies beyond what they claim."""
+    for name, figure in figures.items():
+        sign, bound = CLAIMED[name]
+        if figure is not None and sign * (figure - bound) > 0.0:
+            yield name
 
 
 def first_alarm(life: Life) -> tuple[int | None, tuple[str, ...]]:
@@ -182,8 +227,9 @@ def alarm_sheet(by_law: dict[str, list[Judged]], days: Days) -> Sheet:
     rows += [_test_row(name, every, most / len(TESTS)) for name in TESTS]
     note = (
         f"{watched_days:g} days watched, at most one false alarm in {FALSE_ALARM_DAYS:g} days asked for. "
-        f"Whether a claim is true is told by the average of {days.fresh:g} days of a fresh market of the "
-        "same kind; what is promised is for claims that are false given all that came before."
+        "Whether a claim is true on the whole is told by the market's own chances of the same rows, of "
+        f"alert_cost by {days.fresh:g} fresh days; what is promised is for claims that are false given all "
+        "that came before."
     )
     columns = ("test", "claim false", "alarms", "promised", "claim true", "alarms")
     return Sheet("Whole markets without a change: alarms", columns, tuple(rows), note)
@@ -227,7 +273,8 @@ def promotion_sheet(found: Sequence[Judged], days: Days) -> Sheet:
         )
     note = (
         f"Trained on {days.challenger:g} days beside a champion of {days.champion:g}, and looked at each "
-        f"half hour of {days.end - days.challenger:g} days. Better: by mean log-loss on the fresh market."
+        f"half hour of {days.end - days.challenger:g} days. Better: by the mean log-loss that the market's "
+        "own chances of the same rows lead to."
     )
     columns = ("challenger", "gain, mnat", "markets", "promoted", "promised", "after (90 %)")
     return Sheet("Whole markets without a change: promotions", columns, tuple(rows), note)

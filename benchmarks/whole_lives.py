@@ -43,12 +43,13 @@ MODEL = "logistic"
 
 
 class Days(NamedTuple):
-    """When what happens, in days of the market."""
+    """When what happens, in days of a life; ``fresh`` and ``known``: lengths of markets that only judge."""
 
     champion: float = 2.0
     challenger: float = 3.0
     end: float = 7.0
-    fresh: float = 10.0
+    fresh: float = 20.0
+    known: float = 40.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +82,17 @@ def live(seed: int, change_s: int, days: Days, *, has_trial: bool = True) -> Lif
 
 def labelled_market(seed: int, start_s: int, days: float, change_s: int) -> Dataset:
     """Return the labelled rows of a market of so many days."""
+    return build_dataset([feature_table(_market(seed, start_s, days, change_s))])
+
+
+def wild_seconds(seed: int, change_s: int, days: float) -> npt.NDArray[np.bool_]:
+    """Return which seconds of a life's market are part of a burst."""
+    return _market(seed, START_S, days, change_s).wild
+
+
+def _market(seed: int, start_s: int, days: float, change_s: int) -> ChangingMarket:
     length_s = round(days * DAY_S) + 2 * HORIZON_S  # so that the last minute's labels are known
-    market = ChangingMarket(seed, start_s * NS, length_s, change_s)
-    return build_dataset([feature_table(market)])
+    return ChangingMarket(seed, start_s * NS, length_s, change_s)
 
 
 def feature_table(market: ChangingMarket) -> FeatureTable:

@@ -8,22 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.__main__ import main
-from benchmarks.changing_market import ChangingMarket
+from benchmarks.burst_chances import BurstChances, expected_losses, hidden_states
+from benchmarks.changing_market import LEAST_BURST_S, ChangingMarket
 from benchmarks.market_sources import synthetic_tables
 from benchmarks.null_lives import (
     NEVER_S,
     claims_that_hold,
+    expected_figures,
     first_alarm,
     first_promotion,
     upto,
 )
-from benchmarks.whole_lives import DAY_S, NS, START_S, Days, Life, feature_table, live
+from benchmarks.whole_lives import DAY_S, NS, START_S, Days, Life, feature_table, live, wild_seconds
 
 from benchmarks import null_lives
 from volspike.features.table import FeatureTable
 from volspike.monitoring.graded import BLOCK_S
 from volspike.monitoring.outcome_watch import TESTS
-from volspike.pipeline.trial import try_challenger, watch_champion
+from volspike.pipeline.trial import try_challenger
 
 DAYS = Days(champion=0.5, challenger=0.6, end=1.5)
 CHANGED_S = START_S + round(0.65 * DAY_S)
@@ -117,11 +119,33 @@ def test_the_promotion_is_the_first_of_all_looks(life: Life, outdone: Life) -> N
     assert first_promotion(replace(outdone, rows=upto(outdone.rows, promoting[0] - 1))) is None
 
 
+def test_chances_are_those_that_labels_come_with(life: Life) -> None:
+    """Taken from one market, they tell how often spikes come in another."""
+    chances = BurstChances.learned(2.0, NEVER_S)
+    states = hidden_states(wild_seconds(1, NEVER_S, DAYS.end))
+    rows = live(1, NEVER_S, DAYS, has_trial=False).rows
+    chance = chances.of(states[rows.second - START_S], rows.tau_bps)
+    calm, wild = (states[rows.second - START_S] == state for state in (0, LEAST_BURST_S))
+    for those in (calm, wild):
+        assert np.mean(chance[those]) == pytest.approx(np.mean(rows.spike[those]), abs=0.04)
+    assert np.mean(chance[wild]) > np.mean(chance[calm]) + 0.2
+    assert np.mean(expected_losses(chance, chance)) < np.mean(expected_losses(chance, rows.p))
+
+
+def test_a_state_is_the_age_of_a_burst() -> None:
+    wild = np.array([1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 0], bool)
+    assert hidden_states(wild).tolist() == [1, 2, 0, 0, 1, 2, 3, 4, 5, 5, 0]
+
+
 def test_a_claim_holds_of_a_model_whose_figure_lies_beyond(life: Life) -> None:
-    halved = replace(life.rows, p=0.5 * life.rows.p)
-    hold = set(claims_that_hold(watch_champion(halved, life.champion.manifest, 30.0)))
-    assert {"too_many_spikes", "top_too_many"} <= hold
-    doubled = replace(life.rows, p=np.full(len(life.rows), 0.9))
-    hold = set(claims_that_hold(watch_champion(doubled, life.champion.manifest, 30.0)))
-    assert {"log_loss", "too_few_spikes", "top_too_few"} <= hold
-    assert not {"too_many_spikes", "top_too_many"} & hold
+    chances = BurstChances.learned(1.0, NEVER_S)
+    states = hidden_states(wild_seconds(0, NEVER_S, DAYS.end))
+
+    def hold(p: np.ndarray) -> set[str]:
+        return set(claims_that_hold(expected_figures(replace(life.rows, p=p), states, chances)))
+
+    assert {"too_many_spikes", "top_too_many"} <= hold(0.5 * life.rows.p)
+    of_all = hold(np.full(len(life.rows), 0.9))
+    assert {"log_loss", "too_few_spikes", "top_too_few"} <= of_all
+    assert not {"too_many_spikes", "top_too_many"} & of_all
+    assert set(claims_that_hold({"alert_cost": 0.1, "log_loss": None})) == {"alert_cost"}

@@ -41,9 +41,9 @@ def test_no_rows_no_blocks() -> None:
 
 def test_an_outcome_by_hand() -> None:
     y = np.array([True, True, False, False])
-    found = loss_outcomes(y, np.array([0.1, 1e-9, 0.5, 0.3]), np.array([0.2, 0.5, 0.1, 0.3]))
-    calm = math.log(0.9) - math.log(0.5)
-    assert found == pytest.approx([math.log(2.0) / LEAST_STAKE_NATS, 1.0, calm / LEAST_STAKE_NATS, 0.0])
+    found = loss_outcomes(y, np.array([0.1, 1e-9, 0.5, 0.3]), np.array([0.11, 0.5, 0.1, 0.3]))
+    close, far = math.log(1.1) / LEAST_STAKE_NATS, math.log(9.0 / 5.0) / math.log(5.0)
+    assert found == pytest.approx([close, 1.0, far, 0.0])
 
 
 @given(SIDES)

@@ -15,14 +15,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from volspike.features.columns import FeatureSet
+from volspike.features.columns import Column, FeatureSet
 from volspike.models.kernels import (
     ASINH,
     BPS_STEP,
     FRACTION_STEP,
     IDENTITY,
     LOG,
+    LOG_STEPS,
     NO_STEP,
+    PRICE_STEP,
     inputs_fill,
 )
 
@@ -33,12 +35,16 @@ CONTEXT_COLUMNS = ("rv_bps", "tau_bps", "har_1m_bps", "har_5m_bps", "har_30m_bps
 TAU_INPUTS = ("log_tau", "log_rv_over_tau")
 HAR_INPUTS = ("log_har_5m_over_tau", "log_har_30m_over_tau", "log_har_240m_over_tau")
 PRICE_UNIT = "quote currency"  # a price level tells the time, so no model is given one
+# Quotes of the busiest products are an increment apart for days. Over the price that is a price level too, so
+# a model is given spreads in increments, and of the two columns of ``core`` the one that is exact there.
+SPREADS = ("bid_ask_spread", "spread_last_bps", "spread_max_bps")
+PRICE_LEVELS = ("relative_spread",)
 # On a few hours the time of day says where in the recording a row lies.
 CLOCK_COLUMNS = ("day_sin", "day_cos", "hour_frac")
 CLOCK_DAYS = 3.0
 
-_TRANSFORMS = {"identity": IDENTITY, "log": LOG, "asinh": ASINH}
-_STEPS = {"1": FRACTION_STEP, "bps": BPS_STEP, "bps per million": BPS_STEP}
+_TRANSFORMS = {"log": LOG, "asinh": ASINH}
+_STEPS = {"1": FRACTION_STEP, "bps": BPS_STEP, "bps per million": BPS_STEP, PRICE_UNIT: PRICE_STEP}
 
 
 class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,7 +119,7 @@ def input_spec(feature_set: FeatureSet, increment: float, har: bool, clock: bool
     Parameters
     ----------
     feature_set : FeatureSet
-        Columns in quote currency are left out: a price level works as a clock.
+        Columns that tell the price are left out: a price level works as a clock.
     increment : float
         Quote increment in quote currency.
     har : bool
@@ -124,20 +130,31 @@ def input_spec(feature_set: FeatureSet, increment: float, har: bool, clock: bool
     used = [
         (i, column)
         for i, column in enumerate(feature_set.columns)
-        if column.unit != PRICE_UNIT and (clock or column.name not in CLOCK_COLUMNS)
+        if not is_price_level(column) and (clock or column.name not in CLOCK_COLUMNS)
     ]
-    names = tuple(
-        column.name if column.transform == "identity" else f"{column.transform}_{column.name}"
-        for _, column in used
-    )
+    names, transforms = zip(*(_input(column) for _, column in used), strict=True)
     return InputSpec(
         width=len(feature_set.columns),
         names=names + TAU_INPUTS + (HAR_INPUTS if har else ()),
         columns=tuple(i for i, _ in used),
-        transforms=tuple(_TRANSFORMS[column.transform] for _, column in used),
+        transforms=transforms,
         steps=tuple(_STEPS.get(column.unit, NO_STEP) for _, column in used),
         increment=increment,
     )
+
+
+def is_price_level(column: Column) -> bool:
+    """Tell whether a column says more of the price than of how it moves."""
+    return column.name in PRICE_LEVELS or (column.unit == PRICE_UNIT and column.name not in SPREADS)
+
+
+def _input(column: Column) -> tuple[str, int]:
+    """Return the name of a column's input, and the code of its transform."""
+    if column.name in SPREADS:
+        return f"log_{column.name}_in_increments", LOG_STEPS
+    if column.transform == "identity":
+        return column.name, IDENTITY
+    return f"{column.transform}_{column.name}", _TRANSFORMS[column.transform]
 
 
 def feed_dependent(feature_set: FeatureSet, spec: InputSpec) -> bool:

@@ -24,8 +24,8 @@ Trees = tuple[I4, F4, F4, int, np.float32]  # feature, threshold, leaf, depth, b
 
 CONTEXT_FIELDS = 8
 STATE_SIZE = 8
-IDENTITY, LOG, ASINH = 0, 1, 2
-NO_STEP, FRACTION_STEP, BPS_STEP = 0, 1, 2
+IDENTITY, LOG, ASINH, LOG_STEPS = 0, 1, 2, 3
+NO_STEP, FRACTION_STEP, BPS_STEP, PRICE_STEP = 0, 1, 2, 3
 TINY = 1e-12
 LAGS_S = (60.0, 300.0, 1800.0, 14400.0)
 SURE = 1e-15  # no probability counts as nearer to 0 or 1 than this in log-odds
@@ -101,9 +101,23 @@ def transformed(value: float, transform: int, step: float) -> float:
     """Return one feature as a model sees it; ``step`` is one price increment in the unit of the value."""
     if transform == LOG:
         return math.log(at_least(value, step))
+    if transform == LOG_STEPS:
+        return math.log(at_least(value, step) / step)
     if transform == ASINH:
         return math.asinh(value / step)
     return value
+
+
+@njit(cache=True)
+def step_of(code: int, increment: float, fraction: float) -> float:
+    """Return one price increment in the unit of a feature; ``fraction`` is the increment over the mid."""
+    if code == FRACTION_STEP:
+        return fraction
+    if code == BPS_STEP:
+        return 1e4 * fraction
+    if code == PRICE_STEP:
+        return increment
+    return TINY
 
 
 @njit(cache=True)
@@ -120,8 +134,7 @@ def fill_inputs(raw: F8, columns: I4, transforms: I1, steps: I1, increment: floa
     floor = 1e4 * fraction
     used = columns.shape[0]
     for i in range(used):
-        step = fraction if steps[i] == FRACTION_STEP else (floor if steps[i] == BPS_STEP else TINY)
-        out[i] = transformed(raw[columns[i]], transforms[i], step)
+        out[i] = transformed(raw[columns[i]], transforms[i], step_of(steps[i], increment, fraction))
     log_tau = math.log(tau)
     out[used] = log_tau
     out[used + 1] = math.log(at_least(rv, floor)) - log_tau

@@ -24,7 +24,7 @@ from volspike.evaluation.scores import log_losses
 from volspike.labels.targets import HORIZON_S
 from volspike.monitoring.betting import BETS, nested_log_factors
 
-LEAST_STAKE_NATS = 2.0
+LEAST_STAKE_NATS = 0.25
 _STEPS = BLOCK_S // HORIZON_S - 1
 
 F8 = npt.NDArray[np.float64]
@@ -77,12 +77,13 @@ def minute_bets(second: I8, outcomes: F8, step_s: int) -> BlockFigures:
 def loss_outcomes(y: Labels, worse: F8, better: F8) -> F8:
     """Return by how much one log-loss exceeds the other, in units of what is at stake in the row, float64[n].
 
-    At stake is the larger of the two differences that the row's label may bring, spike or none, and 2 nats at
-    least (a factor of 7 between two probabilities). It is known before the label is, so nothing has to be
-    clipped: an outcome lies in -1 to 1, and its mean has the sign that the difference's has. It is the same
-    for both sides, so of two models that are wrong alike neither is favoured. And it is the row's own: no
-    quiet day makes the stakes of the day behind it larger than they can bear, and a watch that begins later
-    bets the same. A row at a probability of 1e-12 counts once, and does not outweigh a week.
+    At stake is the larger of the two differences that the row's label may bring, spike or none, and a quarter
+    of a nat at least (a factor of 1.3 between two probabilities): about what two trainings of a model differ
+    by, so that a bet on rows of less does not come to nothing. It is known before the label is, so nothing
+    has to be clipped: an outcome lies in -1 to 1, and its mean has the sign that the difference's has. It is
+    the same for both sides, so of two models that are wrong alike neither is favoured. And it is the row's
+    own: no quiet day makes the stakes of the day behind it larger than they can bear, and a watch that begins
+    later bets the same. A row at a probability of 1e-12 counts once, and does not outweigh a week.
 
     Parameters
     ----------
