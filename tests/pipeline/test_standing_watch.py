@@ -225,7 +225,7 @@ def test_a_challenger_that_is_loaded_stays_where_its_files_can_not_be_read_again
 
 
 def test_a_promotion_while_the_job_was_starting_is_followed(home: Home, run, monkeypatch) -> None:
-    """Whoever looks for changes alone has missed it: the watch begins when the models are loaded long since."""
+    """A watch that looked for changes alone missed it: it begins long after the models were chosen."""
     crown(home, 1)
     real = assembly.recover
 

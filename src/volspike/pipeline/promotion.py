@@ -28,6 +28,9 @@ from volspike.models.standing import (
     ticks_first,
 )
 from volspike.monitoring.journal import (
+    BY_FOUND,
+    BY_TRIAL,
+    BY_USER,
     CHALLENGER,
     PROMOTED,
     RETIRED,
@@ -123,7 +126,7 @@ def retire(home: Home, standing: Standing, reason: str, market_ns: int, detail: 
         return msgspec.structs.replace(now, challenger=None)
 
     def tell(after: Standing) -> None:
-        _tell(home, after, RETIRED, standing.challenger, "trial", reason, market_ns, detail)
+        _tell(home, after, RETIRED, standing.challenger, BY_TRIAL, reason, market_ns, detail)
 
     return change_standing(home.models, standing.product, standing.feed, leave, tell)
 
@@ -216,7 +219,7 @@ def promote_by_hand(
         if not comparison.promote:
             raise ModelError(f"model {chosen}", comparison.words, "wait for more outcomes, or use --force")
     words = f"{verdict}{': ' if reason else ''}{reason}"
-    return promote(home, standing, chosen, "user", words, market_ns_of(home, standing, clock), figures)
+    return promote(home, standing, chosen, BY_USER, words, market_ns_of(home, standing, clock), figures)
 
 
 def _overridden(home: Home, settings: Settings, standing: Standing, entry: Entry) -> str:
@@ -298,7 +301,7 @@ def mend_journal(home: Home, standing: Standing, market_ns: int) -> None:
     def tell(now: Standing) -> None:
         journal = read_journal(home.journal, now.product, now.feed)
         for event, entry in _untold(now, journal):
-            _tell(home, now, event, entry, "found", _FOUND, market_ns, {})
+            _tell(home, now, event, entry, BY_FOUND, _FOUND, market_ns, {})
 
     change_standing(home.models, standing.product, standing.feed, lambda now: now, tell)
 
@@ -327,7 +330,7 @@ def _is_on_trial(journal: Sequence[JournalEntry], version: str) -> bool:
     return last is not None and last.event == CHALLENGER
 
 
-def _tell(
+def append_step(
     home: Home,
     standing: Standing,
     event: str,
@@ -337,6 +340,20 @@ def _tell(
     market_ns: int,
     detail: Figures,
 ) -> None:
+    """Append what was done to a product's models, or found of them, to the journal.
+
+    Parameters
+    ----------
+    event, by : str
+        Names of ``volspike.monitoring.journal``.
+    entry : Entry or None
+        The bundle that it is about.
+
+    Raises
+    ------
+    ModelError
+        When the journal can't be written.
+    """
     append_entry(
         home.journal,
         JournalEntry(
@@ -351,6 +368,20 @@ def _tell(
             detail=detail,
         ),
     )
+
+
+def _tell(
+    home: Home,
+    standing: Standing,
+    event: str,
+    entry: Entry | None,
+    by: str,
+    reason: str,
+    market_ns: int,
+    detail: Figures,
+) -> None:
+    """Append what has changed a standing, and leave a note for MLflow."""
+    append_step(home, standing, event, entry, by, reason, market_ns, detail)
     queue_standing(home.root, standing.product, standing.feed)
 
 
