@@ -45,18 +45,18 @@ from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.grading_topics import TopicGrader
 from volspike.pipeline.heard_drift import heard_of
 from volspike.pipeline.home import Home
+from volspike.pipeline.journal_mending import mend_journal
 from volspike.pipeline.promotion import (
     Figures,
     append_step,
     figures_of,
-    mend_journal,
     promote,
     retire,
-    served_manifest,
 )
 from volspike.pipeline.retraining import Request
 from volspike.pipeline.retraining_due import HOUR_NS, due_by
 from volspike.pipeline.trial import EVERY_S, try_challenger, watch_champion
+from volspike.pipeline.who_serves import served_manifest
 
 NS = 1_000_000_000
 # Half hours behind it are not tested any more: it bounds the work. What is bet on a half hour does not depend

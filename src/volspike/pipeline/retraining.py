@@ -7,7 +7,7 @@
    what it is: made again of the same rows, it is the same bundle.
 5. *place* it: one rename makes it the challenger, or the champion where there was none.
 6. *told* in the journal. A death in front of it leaves a challenger that stands there without the line: the
-   caretaker adds it (``promotion.mend_journal``), and its trial goes on.
+   caretaker adds it (``journal_mending.mend_journal``), and its trial goes on.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from volspike.pipeline.attempts import unended
 from volspike.pipeline.home import Home
 from volspike.pipeline.learnable import check_learnable
 from volspike.pipeline.missing_rows import store_missing_rows
-from volspike.pipeline.promotion import served_manifest
 from volspike.pipeline.served_models import unfit
 from volspike.pipeline.stored_data import tau_spec
 from volspike.pipeline.training import train_models
+from volspike.pipeline.who_serves import served_manifest
 
 DAY_NS = 86_400_000_000_000
 Step = Callable[[str], None]

@@ -10,7 +10,7 @@ from volspike.models.standing import Standing
 from volspike.monitoring.journal import BY_ALARM, BY_SCHEDULE, DRIFT_ALARM, JournalEntry, newest
 from volspike.pipeline.attempts import Attempts, attempts_of
 from volspike.pipeline.home import Home
-from volspike.pipeline.promotion import served_manifest
+from volspike.pipeline.who_serves import served_manifest
 
 HOUR_NS = 3_600_000_000_000
 
