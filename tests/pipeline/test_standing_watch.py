@@ -213,6 +213,20 @@ def test_a_challenger_that_could_not_be_read_once_is_tried_again_and_told_once(
     assert job.job._watch._served.challengers[PRODUCT].manifest.version == two.manifest.version
 
 
+def test_a_champion_that_can_not_take_over_is_told_once_while_its_challenger_is_tried_again(
+    home: Home, run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crown(home, 1)
+    job = run()
+    crown(home, 2, increment=0.5)
+    spoil(home.models, entry_of(place(home, 3)))
+    capsys.readouterr()
+    for _ in range(LOOKS_FOR_CHALLENGER + 1):
+        assert job.look() == 0
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("after a restart only") == 1
+
+
 def test_a_challenger_that_is_loaded_stays_where_its_files_can_not_be_read_again(home: Home, run) -> None:
     crown(home, 1)
     two = place(home, 2)

@@ -73,6 +73,7 @@ class StandingWatch:
         self._failed: Signature | None = None
         self._trouble = ""
         self._pause = 0
+        self._refused: dict[str, str] = {}  # version of a champion that can't take over, by product
         self._untried = served.untried
         tell_untried(self._untried, {})
 
@@ -117,7 +118,7 @@ class StandingWatch:
         keeps_regime = self._keeps_regime[product]
         reason = unfit(before.manifest, bundle.manifest, keeps_regime)
         if reason:
-            log.warning("another champion serves after a restart only", product=product, reason=reason)
+            self._tell_refused(product, bundle.manifest.version, reason)
             return None
         challenger = self._challenger(product, bundle, found)
         if _versions(bundle, challenger) == _versions(before, self._served.challengers.get(product)):
@@ -127,12 +128,18 @@ class StandingWatch:
                 warm_up(each)
         return Swap(product, bundle, challenger)
 
+    def _tell_refused(self, product: str, version: str, reason: str) -> None:
+        if self._refused.get(product) != version:
+            log.warning("another champion serves after a restart only", product=product, reason=reason)
+        self._refused[product] = version
+
     def _challenger(self, product: str, champion: Bundle, found: Served) -> Bundle | None:
         """Return what is to stand in a champion's shadow; one that is loaded already needs no reading."""
-        held, untried = self._served.challengers.get(product), found.untried.get(product)
-        if held is not None and untried is not None and untried.is_unread:
-            return held if held.manifest.version == untried.version else None
-        challenger = found.challengers.get(product)
+        challenger, untried = found.challengers.get(product), found.untried.get(product)
+        if untried is not None and untried.is_unread:
+            challenger = self._served.challengers.get(product)
+            if challenger is not None and challenger.manifest.version != untried.version:
+                return None
         if challenger is None:
             return None
         version = challenger.manifest.version
