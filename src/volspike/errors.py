@@ -15,6 +15,7 @@ VolspikeError                  one line: what, why, and what to do about it
 ├── NotEnoughDataError         too few rows, windows, clusters or classes for what was asked
 ├── LeakError                  the leak audit found a leak
 ├── ModelError                 a model bundle is missing, corrupt or made for something else
+│   ├── UnreadableError        the system refuses a file of a bundle, which may be whole: try again
 │   └── RegistryError          MLflow is away, locked or full: what it is to know waits
 ├── BusyError                  another process is at the same work
 ├── VerificationError          replayed and recorded rows differ
@@ -121,6 +122,10 @@ class LeakError(VolspikeError):
 
 class ModelError(VolspikeError):
     """A model bundle is missing, corrupt, or made for another feed or feature set."""
+
+
+class UnreadableError(ModelError):
+    """The operating system refuses a file of a bundle; what it holds may be whole, and read another time."""
 
 
 class RegistryError(ModelError):

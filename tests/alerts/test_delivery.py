@@ -97,6 +97,18 @@ def test_every_sink_gets_every_alert_in_order(tmp_path: Path) -> None:
     assert not (tmp_path / "dead.ndjson").exists()
 
 
+def test_a_file_that_somebody_has_emptied_takes_the_alerts_that_follow(tmp_path: Path) -> None:
+    """As a rotation that copies and truncates does: it took none until the job was started again."""
+    path = tmp_path / "alerts.ndjson"
+    sink = NdjsonSink(path)
+    sink.deliver(numbered(1))
+    path.write_bytes(b"")
+    sink.deliver(numbered(2))
+    sink.deliver(numbered(2))
+    sink.close()
+    assert lines(path) == [numbered(2)]
+
+
 def test_a_failing_sink_is_retried_a_bounded_number_of_times(tmp_path: Path) -> None:
     sink = Failing(times=4)
     dispatcher = make_dispatcher(tmp_path, sink, attempts=3)

@@ -14,7 +14,7 @@ from volspike.labels.splits import chronological_split
 from volspike.models.bundle import Bundle
 from volspike.pipeline.home import Home
 from volspike.pipeline.judging import open_model, split_for
-from volspike.pipeline.stored_data import dataset_for
+from volspike.pipeline.stored_data import stored_for
 from whole_runs import HISTORY_NS, PRODUCT, make_history, one_line_failure, settings_for, tree, volspike
 
 
@@ -88,7 +88,7 @@ def test_a_log_of_looks_that_is_not_understood_stops_before_anything_is_scored(
 def bundle_and_rows(root: Path) -> tuple[Bundle, object]:
     home, settings = Home(root), settings_for(root)
     bundle = open_model(home, "")
-    return bundle, dataset_for(home, bundle.manifest, settings.feature_set)
+    return bundle, stored_for(home, bundle.manifest, settings.feature_set).dataset
 
 
 def test_later_rows_are_test_and_the_calibrate_slice_of_training_is_found_again(
@@ -101,7 +101,7 @@ def test_later_rows_are_test_and_the_calibrate_slice_of_training_is_found_again(
     assert split_for(dataset, bundle.manifest).counts() == split.counts()
     # The same market goes on: more rows, another dataset.
     later = make_history(tmp_path / "later", HISTORY_NS + 1_800 * 10**9)
-    longer = dataset_for(later, bundle.manifest, settings_for(later.root).feature_set)
+    longer = stored_for(later, bundle.manifest, settings_for(later.root).feature_set).dataset
     found = split_for(longer, bundle.manifest)
     assert longer.sha256 != dataset.sha256
     assert longer.event_ns[found.calibrate[0]] == first_ns

@@ -156,6 +156,8 @@ def test_where_a_product_has_ticks_and_candles_ticks_are_meant_unless_somebody_c
 def test_who_only_promotes_waits_for_no_library_of_training() -> None:
     """They took six seconds of processor, most of it imports."""
     heavy = {"mlflow", "sklearn", "xgboost", "pandas", "volspike.labels.dataset", "volspike.models.train"}
-    script = f"import sys, volspike.pipeline.promotion as _; print(sorted({heavy} & set(sys.modules)))"
+    script = (
+        f"import sys, volspike.pipeline.promoting_by_hand as _; print(sorted({heavy} & set(sys.modules)))"
+    )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

@@ -12,7 +12,7 @@ from volspike.models.adaptive_band import adapted_parts
 from volspike.models.bundle import load_bundle
 from volspike.models.standing import champion_path
 from volspike.pipeline.home import Home
-from volspike.pipeline.stored_data import dataset_for
+from volspike.pipeline.stored_data import stored_for
 from whole_runs import volspike
 
 
@@ -35,7 +35,7 @@ def test_it_adds_what_is_asked_for_and_what_the_predictions_are_worth(root: Path
     assert made["band_log_stretch"].n_unique() > 100
 
     bundle = load_bundle(champion_path(root / "models"))
-    rows = dataset_for(Home(root), bundle.manifest, bundle.manifest.feature_set)
+    rows = stored_for(Home(root), bundle.manifest, bundle.manifest.feature_set).dataset
     scored = bundle.predictor.predict_batch(rows)
     inside = made["in_sample"].to_numpy()
     cuts = np.flatnonzero(np.diff(inside)) + 1

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from volspike.features.columns import FeatureSet
+from volspike.features.engine import Engine
 from volspike.records import UNKNOWN
 
 NS = 1_000_000_000
@@ -137,6 +138,20 @@ kinds = st.builds(
 )
 
 
+# Moves that admission lets through, and prices where a float keeps the half of a mid.
+plain_kinds = st.builds(
+    Kind,
+    seed=st.integers(0, 2**32),
+    ticks=st.integers(1, 150),
+    price=st.sampled_from([10**6, 6 * 10**12]),
+    gap_ns=st.sampled_from([10_000_000, 400_000_000, 3 * NS, 8 * NS]),
+    tie_frac=st.sampled_from([0.0, 0.5]),
+    quiet_frac=st.sampled_from([0.0, 0.05]),
+    move_frac=st.sampled_from([0.0, 1e-5, 1e-3]),
+    unknown_frac=st.sampled_from([0.0, 0.2, 1.0]),
+)
+
+
 def calm(kind: Kind) -> Kind:
     """Return the kind without breaks, so that coverage begins at its first tick."""
     return replace(kind, break_frac=0.0, level_shift_frac=0.0)
@@ -148,6 +163,25 @@ def between(columns: Columns, start: int, stop: int) -> Columns:
 
 def rows_of(columns: Columns) -> list[tuple[int, ...]]:
     return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def values_at_last(engine: Engine, rows: list[tuple[int, ...]], names: list[str]) -> dict[str, float]:
+    """Return the columns of these names at the last of some ticks, which the engine takes."""
+    for row in rows:
+        values = engine.step(*row)
+    found = dict(zip(engine.feature_set.names, values[:-1], strict=True))
+    return {name: found[name] for name in names}
+
+
+def assert_in_ranges(
+    feature_set: FeatureSet, values: np.ndarray, ranges: list[tuple[str, float, float]]
+) -> None:
+    """Assert that no value of a batch is infinite, and that those of named columns lie in their ranges."""
+    assert not np.isinf(values).any()
+    column = dict(zip(feature_set.names, values.T, strict=True))
+    for name, low, high in ranges:
+        known = column[name][~np.isnan(column[name])]
+        assert ((known >= low) & (known <= high)).all(), name
 
 
 def bits(values: np.ndarray | list[tuple[float, ...]]) -> np.ndarray:

@@ -15,7 +15,7 @@ from volspike.models.adaptive_band import adapted
 from volspike.models.bundle import load_bundle
 from volspike.models.standing import champion_path
 from volspike.pipeline.home import Home
-from volspike.pipeline.stored_data import dataset_for
+from volspike.pipeline.stored_data import stored_for
 from volspike.records import Alert, Outcome, Prediction
 from volspike.scoring.outcomes import target_end_ns
 from volspike.simulation.faults import Fault
@@ -52,7 +52,7 @@ def of(root: Path, topic: str, kind: type) -> list[Any]:
 
 def offline(root: Path) -> Dataset:
     bundle = load_bundle(champion_path(root / "models"))
-    return dataset_for(Home(root), bundle.manifest, bundle.manifest.feature_set, PRODUCT)
+    return stored_for(Home(root), bundle.manifest, bundle.manifest.feature_set, PRODUCT).dataset
 
 
 def test_the_run_predicts_grades_breaks_and_alerts(served) -> None:

@@ -84,6 +84,18 @@ def test_a_reader_that_looks_in_mid_line_tells_each_entry_once(cuts: list[int], 
     assert reader.of("SOL-USD", "exchange") == reader.news() == []
 
 
+def test_what_a_reader_has_read_of_one_product_is_news_still(path: Path) -> None:
+    """A drift alarm that came between a look for news and one at the standings was never told."""
+    reader = JournalReader(path)
+    append_entry(path, entry(1))
+    assert reader.news() == [entry(1)]
+    append_entry(path, entry(2))
+    append_entry(path, entry(3, product="ETH-USD"))
+    assert reader.of("BTC-USD", "exchange") == [entry(1), entry(2)]
+    assert reader.news() == [entry(2), entry(3, product="ETH-USD")]
+    assert reader.news() == []
+
+
 def test_a_reader_begins_anew_where_the_journal_is_another_one(path: Path) -> None:
     for number in range(3):
         append_entry(path, entry(number))

@@ -115,37 +115,33 @@ def _flipped_data(content: bytes) -> bytes:
     return content[:60] + bytes([content[60] ^ 0x10]) + content[61:]
 
 
-@pytest.mark.parametrize(
-    "damage", [_cut, _flipped_data, lambda _content: b"", lambda _content: b"no parquet" * 9]
-)
-def test_a_damaged_block_is_told_with_its_name_and_without_it_all_goes_on(
-    damage, ledger: Ledger, tmp_path: Path
-) -> None:
+@pytest.fixture(params=[_cut, _flipped_data, lambda _content: b"", lambda _content: b"no parquet" * 9])
+def damaged(request: pytest.FixtureRequest, ledger: Ledger, tmp_path: Path) -> Path:
+    """Return the file of the second of all blocks, which is no whole one any more."""
     for block in BLOCKS:
         ledger.add(block)
     path = file_of(tmp_path, BLOCKS[1])
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ModelError, match=f"{path}.*remove it") as refused:
+    path.write_bytes(request.param(path.read_bytes()))
+    return path
+
+
+def test_a_damaged_block_is_told_with_its_name_and_without_it_all_goes_on(
+    damaged: Path, ledger: Ledger
+) -> None:
+    with pytest.raises(ModelError, match=f"{damaged}.*remove it") as refused:
         ledger.rows("BTC-USD")
     assert "\n" not in str(refused.value)
     assert_same(ledger.rows("BTC-USD", BLOCKS[2].start_s), joined(BLOCKS[2:]))
-    path.unlink()
+    damaged.unlink()
     assert_same(ledger.rows("BTC-USD"), joined([BLOCKS[0], *BLOCKS[2:]]))
 
 
-@pytest.mark.parametrize(
-    "damage", [_cut, _flipped_data, lambda _content: b"", lambda _content: b"no parquet" * 9]
-)
 def test_whoever_looks_after_it_sets_a_damaged_block_aside_and_reads_the_rest(
-    damage, ledger: Ledger, tmp_path: Path
+    damaged: Path, ledger: Ledger
 ) -> None:
-    for block in BLOCKS:
-        ledger.add(block)
-    path = file_of(tmp_path, BLOCKS[1])
-    spoilt = damage(path.read_bytes())
-    path.write_bytes(spoilt)
+    spoilt = damaged.read_bytes()
     assert_same(ledger.rows("BTC-USD", set_aside=True), joined([BLOCKS[0], *BLOCKS[2:]]))
-    assert path.with_name(path.name + ".damaged").read_bytes() == spoilt
+    assert damaged.with_name(damaged.name + ".damaged").read_bytes() == spoilt
     assert_same(ledger.rows("BTC-USD"), joined([BLOCKS[0], *BLOCKS[2:]]))
 
 

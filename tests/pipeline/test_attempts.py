@@ -13,7 +13,7 @@ from volspike.monitoring.journal import (
     RETRAIN_STARTED,
     JournalEntry,
 )
-from volspike.pipeline.attempts import PAUSE_NS, Attempts, attempts_of
+from volspike.pipeline.attempts import PAUSE_NS, Attempts, attempts_of, unended
 
 
 def line(event: str, market_ns: int, by: str = "schedule") -> JournalEntry:
@@ -40,6 +40,18 @@ def test_the_first_champion_ends_a_retraining_and_the_promotion_of_another_model
     assert attempts_of([started, line(PROMOTED, 5)]).done == started
     for other in (line(PROMOTED, 6), line(PROMOTED, 5, "user")):
         assert attempts_of([started, other]) == Attempts(None, (5,))
+
+
+def test_a_retraining_is_not_ended_by_the_promotion_of_another_model() -> None:
+    """One that died behind it was never told of."""
+    started = line(RETRAIN_STARTED, 5)
+    assert unended([]) is None
+    assert unended([line(RETRAIN_STARTED, 3), started]) == started
+    for end in (line(RETRAIN_ABANDONED, 6), line(RETRAIN_FAILED, 5), line(CHALLENGER, 5), line(PROMOTED, 5)):
+        assert unended([started, end]) is None
+        assert unended([end, started]) == started
+    for other in (line(PROMOTED, 6), line(PROMOTED, 5, "user")):
+        assert unended([started, other]) == started
 
 
 def test_what_failed_before_an_alarm_makes_no_pause_behind_it_longer() -> None:

@@ -18,7 +18,7 @@ from volspike.models.bundle import load_bundle
 from volspike.models.settings import KINDS
 from volspike.models.standing import champions
 from volspike.pipeline.home import Home
-from volspike.pipeline.stored_data import dataset_for, training_data
+from volspike.pipeline.stored_data import stored_for, training_data
 from volspike.pipeline.training import Trained, train_models
 from volspike.simulation.synthetic import SyntheticMarket
 from volspike.testing.manual_clock import ManualClock
@@ -116,7 +116,7 @@ def test_a_training_is_a_look_at_its_test_part_and_the_card_says_so(home: Home, 
 def test_a_saved_model_finds_the_rows_it_was_trained_on(home: Home, trained: Trained) -> None:
     for path in trained.saved.values():
         bundle = load_bundle(path)
-        found = dataset_for(home, bundle.manifest, "core")
+        found = stored_for(home, bundle.manifest, "core").dataset
         assert found.sha256 == trained.dataset.sha256 == bundle.manifest.provenance.dataset_sha256
         scored = bundle.predictor.predict_batch(found)
         served = [
@@ -131,14 +131,14 @@ def test_a_model_of_candles_takes_no_rows_of_a_feed_and_of_no_other_product(
 ) -> None:
     manifest = trained.result.bundles["zscore"].manifest
     with pytest.raises(ModelError, match="made of candles, not of the feed exchange"):
-        dataset_for(home, manifest, "core", feed="exchange")
-    assert dataset_for(home, manifest, "core", feed="candles").sha256 == trained.dataset.sha256
+        stored_for(home, manifest, "core", feed="exchange")
+    assert stored_for(home, manifest, "core", feed="candles").dataset.sha256 == trained.dataset.sha256
     with pytest.raises(FeatureError, match="no candles of ETH-USD"):
-        dataset_for(home, manifest, "core", "ETH-USD")
+        stored_for(home, manifest, "core", "ETH-USD")
     other = Home(tmp_path / "data")
     assert volspike("backfill", candles_csv(tmp_path, "ETH-USD"), "--data-dir", other.root).code == 0
     with pytest.raises(ModelError, match=f"trained on {PRODUCT}, not ETH-USD"):
-        dataset_for(other, manifest, "core", "ETH-USD")
+        stored_for(other, manifest, "core", "ETH-USD")
 
 
 def test_invariant_10_training_data_are_the_same_twice(home: Home, trained: Trained) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -240,6 +242,35 @@ def test_fault_37_a_challenger_that_is_corrupt_is_retired_and_the_champion_stays
     assert (told.event, told.version) == (RETIRED, models.challenger.version)
     assert str(models.challenger.path(models.home.models)) in told.reason
     assert (models.standing.champion, models.standing.challenger) == (models.champion, None)
+
+
+def test_a_challenger_that_the_disk_refuses_stays_on_trial_and_is_judged_when_it_can_be_read(
+    models: Models, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = models.rows()
+    last = rows.second >= rows.second[-1] // 1_800 * 1_800
+    write_ledger(models.home, rows.where(~last))
+    real = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.parent == models.challenger.path(models.home.models):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    with Kept(models.home.root, retrain_every_hours=8_000.0) as kept:
+        kept.at(END_S)
+        caretaker = kept.caretaker()
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "read_bytes", refuse)
+            caretaker.step()
+            caretaker.step()
+        said = capsys.readouterr()
+        assert (said.out + said.err).count("Input/output error") == 1
+        assert lines(kept) == []
+        assert models.standing.challenger == models.challenger
+        write_ledger(models.home, rows.where(last))
+        caretaker.step()
+        assert [each.event for each in lines(kept)] == [PROMOTED]
 
 
 @pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:60] + content[40:]])

@@ -69,17 +69,17 @@ def test_of_windows_that_are_known_beforehand_no_other_rows_are_read(
 ) -> None:
     home = Home(trained())
     settings = settings_for(home.root)
-    whole = drifting._stored(home, settings, DriftRequest(), silent)
+    whole = drifting._compared(home, settings, DriftRequest(), silent)
     (every,) = read
     newest_ns = int(whole.dataset.event_ns[-1])
     reference_ns = (newest_ns - 80 * MINUTE_NS, newest_ns - 65 * MINUTE_NS)
     request = DriftRequest("recent", hours=0.25, reference_ns=reference_ns)
     # With a day behind it, there is one span, and all of it is read.
-    together = drifting._stored(home, settings, request, silent)
+    together = drifting._compared(home, settings, request, silent)
     assert read[1:] == [every]
     assert_same_windows((together.dataset, together.rows), (whole.dataset, whole.rows), request)
     monkeypatch.setattr(drifting, "TRAILING_NS", 10 * MINUTE_NS)
-    apart = drifting._stored(home, settings, request, silent)
+    apart = drifting._compared(home, settings, request, silent)
     assert len(read[2:]) == 2
     assert sum(read[2:]) < every / 2
     assert_same_windows((apart.dataset, apart.rows), (whole.dataset, whole.rows), request)
@@ -96,7 +96,7 @@ def test_a_reference_of_which_nothing_is_stored_is_thin_and_no_error(
     home = Home(trained())
     monkeypatch.setattr(drifting, "TRAILING_NS", MINUTE_NS)
     request = DriftRequest("recent", hours=0.1, reference_ns=(0, 10**18))
-    stored = drifting._stored(home, settings_for(home.root), request, silent)
+    stored = drifting._compared(home, settings_for(home.root), request, silent)
     pair = choose_windows(stored.dataset, "recent", request.hours, request.reference_ns)
     assert pair.reference.is_thin
     assert not pair.current.is_thin

@@ -195,6 +195,25 @@ def test_behind_what_retention_has_deleted_it_goes_on(log: EmbeddedLog, ledger: 
         assert_same(rows, rows_of([plain[second] for second in rows.second.tolist()]))
 
 
+def test_a_log_that_has_taken_the_place_of_a_damaged_one_is_read_from_its_begin(
+    log: EmbeddedLog, ledger: Ledger, tmp_path: Path
+) -> None:
+    """It begins at offset 0 again, far in front of where the cursor stands."""
+    cut = 2 * len(STORY) // 3
+    write(log, STORY[:cut])
+    TopicGrader(log, ledger).step()
+    before = {product: ledger.newest_s(product) for product in PRODUCTS}
+    other = EmbeddedLog(tmp_path / "other.db", ManualClock())
+    write(other, STORY[cut:])
+    grader = TopicGrader(other, ledger)
+    for _ in range(2):
+        grader.step()
+    other.close()
+    for product in PRODUCTS:
+        newest = max(start for of, start in BLOCKS if of == product)
+        assert ledger.newest_s(product) == newest > before[product]
+
+
 def settled(told: list[Told]) -> list[Told]:
     """Return what a product tells that goes silent, with every outcome: heartbeats let its minutes end."""
     known = {each.record.prediction_id for each in told if isinstance(each.record, Outcome)}
@@ -272,6 +291,9 @@ def test_several_partitions_are_all_read(tmp_path: Path, ledger: Ledger) -> None
 
         def start_offset(self, topic: str, partition: int = 0) -> int:
             return self.parts[partition].start_offset(topic)
+
+        def end_offset(self, topic: str, partition: int = 0) -> int:
+            return self.parts[partition].end_offset(topic)
 
         def read(self, topic: str, offset: int, limit: int, partition: int = 0):
             return self.parts[partition].read(topic, offset, limit)

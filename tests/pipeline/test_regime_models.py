@@ -35,7 +35,7 @@ from volspike.pipeline.feature_rows import FeatureRows
 from volspike.pipeline.home import Home
 from volspike.pipeline.score_stage import ScoreStage
 from volspike.pipeline.served_models import choose_models, trailing_for
-from volspike.pipeline.stored_data import dataset_for
+from volspike.pipeline.stored_data import stored_for
 from volspike.records import FeatureRow, Mark, Prediction, Tick
 from volspike.scoring.lineup import Lineup
 from volspike.scoring.scorer import Scorer
@@ -352,7 +352,7 @@ def test_invariant_01_a_live_job_and_the_next_one_predict_as_in_a_batch(bundles,
         report, _ = live_run(home.root, later, ticks_at_least(1_500), dialect="advanced", speed=600.0)
         assert report["predictions"] > 500
     made = [each for each in logged(home.root, "ticks.predictions") if isinstance(each, Prediction)]
-    dataset = dataset_for(home, bundle.manifest, "core", feed="advanced")
+    dataset = stored_for(home, bundle.manifest, "core", feed="advanced").dataset
     assert_equal_to_the_batch(made, dataset, bundle)
     assert len(np.unique(dataset.run)) == 2
     assert {(each.model, each.feature_set) for each in made} == {("blend", "regime")}

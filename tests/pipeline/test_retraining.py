@@ -6,22 +6,18 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 import killed_retraining
-from drift_rows import market_of_ticks
 from killed_retraining import REQUEST, SEED
 from made_bundles import FEED, PRODUCT, entry_of, make_bundle
 from volspike.clock import SystemClock
-from volspike.errors import LeakError, ModelError, NotEnoughDataError
+from volspike.errors import LeakError, ModelError
 from volspike.exchange.candles import FEED as CANDLES
-from volspike.labels.splits import Split
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import TauEntry
 from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
@@ -38,7 +34,7 @@ from volspike.monitoring.journal import (
 from volspike.pipeline import retraining
 from volspike.pipeline.beside import Beside
 from volspike.pipeline.home import Home
-from volspike.pipeline.retraining import Request, check_learnable, retrain
+from volspike.pipeline.retraining import Request, retrain
 from volspike.pipeline.served_models import unfit
 from volspike.pipeline.stored_data import newest_kind
 from whole_runs import LIMIT_S, finished, one_line_failure, settings_for, start, tree, volspike, wait_until
@@ -368,29 +364,6 @@ def test_another_challenger_takes_the_place_of_the_one_before(
     told = [(each.event, each.version) for each in read_journal(home.journal)]
     assert told == [(RETRAIN_STARTED, ""), (RETIRED, before.version), (CHALLENGER, made.version)]
     assert read_journal(home.journal)[1].reason == f"replaced by {made.model} {made.version}"
-
-
-@pytest.mark.parametrize(
-    ("minutes", "spikes", "labels", "words"),
-    [
-        (29, 1, 1, "fit has 29 separate labelled minutes and 1 rows of spikes"),
-        (30, 0, 1, "30 separate labelled minutes and 0 rows of spikes"),
-        (30, 1, 0, "tune and calibrate 0 labelled rows"),
-        (30, 1, 1, ""),
-    ],
-)
-def test_of_too_little_nothing_is_learned(minutes: int, spikes: int, labels: int, words: str) -> None:
-    rows = market_of_ticks(0.6)
-    fit, rest = np.arange(minutes * 60), np.arange(minutes * 60, minutes * 60 + 2)
-    spike = np.zeros(len(rows), np.int8)
-    spike[:spikes], spike[rest] = 1, 0 if labels else -1
-    dataset = replace(rows, spike=spike)
-    split = Split(fit, rest[:1], rest[1:], np.empty(0, np.int64))
-    if words:
-        with pytest.raises(NotEnoughDataError, match=words):
-            check_learnable(dataset, split)
-    else:
-        check_learnable(dataset, split)
 
 
 def test_a_retraining_of_minutes_is_refused_and_the_challenger_stays(trained: Callable[[], Path]) -> None:

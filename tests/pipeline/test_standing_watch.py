@@ -17,11 +17,12 @@ from volspike.models.bundle import Bundle
 from volspike.models.defaults import default_model
 from volspike.models.manifest import WEIGHTS_FILE
 from volspike.models.standing import crown_champion, place_challenger
+from volspike.pipeline import assembly
 from volspike.pipeline.assembly import LiveJob, open_live
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import roll_back
 from volspike.pipeline.served_models import on_shelf
-from volspike.pipeline.standing_watch import LOOKS_BETWEEN
+from volspike.pipeline.standing_watch import LOOKS_BETWEEN, LOOKS_FOR_CHALLENGER
 from volspike.records import Alert, Outcome, Prediction
 from whole_runs import ORIGIN_NS, logged, settings_for
 
@@ -189,6 +190,67 @@ def test_what_could_not_be_read_once_is_tried_again_and_told_once(
     four = crown(home, 4)
     assert job.look() == 1
     assert job.job.bundles[PRODUCT].manifest.version == four.manifest.version
+
+
+@pytest.mark.parametrize("when", ["before the start", "later"])
+def test_a_challenger_that_could_not_be_read_once_is_tried_again_and_told_once(
+    when: str, home: Home, run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crown(home, 1)
+    job = run() if when == "later" else None
+    two = place(home, 2)
+    weights = entry_of(two).path(home.models) / WEIGHTS_FILE
+    sound = weights.read_bytes()
+    spoil(home.models, entry_of(two))
+    capsys.readouterr()
+    job = job or run()
+    looks = LOOKS_FOR_CHALLENGER + 1
+    assert [job.look() for _ in range(looks)] == [0] * looks
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("the challenger can't be tried") == 1
+    weights.write_bytes(sound)
+    assert sum(job.look() for _ in range(LOOKS_FOR_CHALLENGER)) == 1
+    assert job.job._watch._served.challengers[PRODUCT].manifest.version == two.manifest.version
+
+
+def test_a_champion_that_can_not_take_over_is_told_once_while_its_challenger_is_tried_again(
+    home: Home, run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crown(home, 1)
+    job = run()
+    crown(home, 2, increment=0.5)
+    spoil(home.models, entry_of(place(home, 3)))
+    capsys.readouterr()
+    for _ in range(LOOKS_FOR_CHALLENGER + 1):
+        assert job.look() == 0
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("after a restart only") == 1
+
+
+def test_a_challenger_that_is_loaded_stays_where_its_files_can_not_be_read_again(home: Home, run) -> None:
+    crown(home, 1)
+    two = place(home, 2)
+    job = run()
+    spoil(home.models, entry_of(two))
+    crown(home, 3)
+    assert job.look() == 1
+    challenger = job.job._watch._served.challengers[PRODUCT]
+    assert challenger.manifest.version == two.manifest.version
+
+
+def test_a_promotion_while_the_job_was_starting_is_followed(home: Home, run, monkeypatch) -> None:
+    """A watch that looked for changes alone missed it: it begins long after the models were chosen."""
+    crown(home, 1)
+    real = assembly.recover
+
+    def recover(*given: object) -> object:
+        crown(home, 2)
+        return real(*given)
+
+    monkeypatch.setattr(assembly, "recover", recover)
+    job = run()
+    assert job.look() == 1
+    assert job.look() == 0
 
 
 def test_a_disk_that_refuses_ends_no_following(

@@ -103,8 +103,12 @@ class NdjsonSink:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            with self._alone():
-                self._catch_up()
+            try:
+                with self._alone():
+                    self._catch_up()
+            except OSError:
+                self.close()
+                raise
         except OSError as error:
             reason = error.strerror or str(error)
             raise ConfigError(str(path), reason, "choose a file that can be written") from error
@@ -126,7 +130,9 @@ class NdjsonSink:
 
     def _catch_up(self) -> None:
         """Read what others have appended, and cut off what one of them has torn."""
-        added = os.pread(self._file, os.fstat(self._file).st_size - self._size, self._size)
+        size = os.fstat(self._file).st_size
+        self._size = self._size if self._size <= size else 0  # somebody has emptied it, as to rotate it
+        added = os.pread(self._file, size - self._size, self._size)
         whole = added[: added.rfind(b"\n") + 1]
         self._size += len(whole)
         self._seen.update(_identities(whole))

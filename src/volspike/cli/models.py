@@ -86,7 +86,7 @@ def _of_the_package(home: Home, settings: Settings) -> list[dict[str, str]]:
 def _trial(home: Home, settings: Settings, standing: Standing) -> dict[str, Any]:
     """Return how a challenger fares on the ledger as it is."""
     from volspike.errors import ModelError
-    from volspike.pipeline.promotion import compare_now
+    from volspike.pipeline.promoting_by_hand import compare_now
 
     named = {
         "product": standing.product,

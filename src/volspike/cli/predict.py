@@ -56,7 +56,7 @@ def predict(
     from volspike.models.mlflow_client import Server
     from volspike.pipeline.home import Home
     from volspike.pipeline.judging import open_model, predict_offline, write_predictions
-    from volspike.pipeline.stored_data import dataset_for
+    from volspike.pipeline.stored_data import stored_for
 
     check_source(source, feed)
     settings = load_settings({"data_dir": data_dir, "candle_source": source})
@@ -64,7 +64,9 @@ def predict(
     home.require()
     bundle = open_model(home, model, product, feed, Server.of(settings.mlflow_uri))
     manifest = bundle.manifest
-    dataset = dataset_for(home, manifest, settings.feature_set, product, feed, settings.candle_source, say)
+    dataset = stored_for(
+        home, manifest, settings.feature_set, product, feed, settings.candle_source, say
+    ).dataset
     offline = predict_offline(bundle, dataset, numbers(above), numbers(range_above))
     path = out or home.predictions / f"{manifest.name}-{manifest.version}.parquet"
     write_predictions(offline, path)

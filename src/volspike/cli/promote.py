@@ -38,7 +38,7 @@ def promote(
 ) -> None:
     """Make a model the champion; a running job serves it within a second. One that is unproven is refused."""
     from volspike.clock import SystemClock
-    from volspike.pipeline.promotion import named_entry, promote_by_hand
+    from volspike.pipeline.promoting_by_hand import named_entry, promote_by_hand
 
     entry = None if model is None else named_entry(model)
     home, settings, standing = _standing(data_dir, product, feed, entry)
@@ -70,7 +70,7 @@ def _standing(
     from volspike.config import load_settings
     from volspike.models.standing import standings
     from volspike.pipeline.home import Home
-    from volspike.pipeline.promotion import standing_for, the_standing
+    from volspike.pipeline.promoting_by_hand import standing_for, the_standing
 
     settings = load_settings({"data_dir": data_dir})
     home = Home(settings.data_dir)
@@ -85,7 +85,7 @@ def _conclude(home: Home, settings: Settings, standing: Standing, as_json: bool)
     import msgspec
 
     from volspike.models.defaults import is_default
-    from volspike.pipeline.promotion import served_manifest
+    from volspike.pipeline.who_serves import served_manifest
 
     served = served_manifest(home, settings, standing)
     serves = None if served is None else f"{served.name} {served.version}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from volspike.cli.options import All, Product, Replay, Source, WithParent
 from volspike.cli.output import AsJson, DataDir, console, emit_json, say
+
+if TYPE_CHECKING:
+    from volspike.clock import Clock
 
 LIVE_NEXT = "volspike run has it predict in the shadow; volspike promote tells how it fares"
 CANDLE_NEXT = (
@@ -43,7 +46,7 @@ def retrain(
     from volspike.exchange.candles import FEED as CANDLES
     from volspike.pipeline.home import Home
     from volspike.pipeline.missing_rows import store_missing_rows
-    from volspike.pipeline.retraining import DAY_NS, Request, retrain
+    from volspike.pipeline.retraining import Request, retrain
     from volspike.pipeline.stored_data import newest_kind
 
     settings = load_settings({"data_dir": data_dir, "retrain_days": days})
@@ -57,11 +60,7 @@ def retrain(
             if replay:
                 store_missing_rows(home, settings)
             kind = newest_kind(home, product, feed, settings.candle_source, say)
-            # A simulated market may run ahead of the clock: then its rows do too, the last not yet written.
-            if market_ns is not None and market_ns > max(clock.market_ns(), kind.newest_ns) + DAY_NS:
-                words = "it is over a day ahead of the clock and of the newest row"
-                raise typer.BadParameter(words, param_hint="--market-ns")
-            request = Request(kind.product, kind.feed, by, kind.newest_ns if market_ns is None else market_ns)
+            request = Request(kind.product, kind.feed, by, _market_ns(market_ns, kind.newest_ns, clock))
         made = retrain(home, settings, request, clock, say, replay=replay)
     if as_json:
         named = {"place": made.place, "model": made.model, "version": made.version}
@@ -71,3 +70,14 @@ def retrain(
     console().print(f"{made.place} of {request.product} on {request.feed}: {made.model} {made.version}")
     if made.place == "challenger":
         console().print(CANDLE_NEXT if request.feed == CANDLES else LIVE_NEXT)
+
+
+def _market_ns(given_ns: int | None, newest_ns: int, clock: Clock) -> int:
+    """Return what time it is in the market, by what was given or by the newest stored row."""
+    from volspike.pipeline.retraining import DAY_NS
+
+    # A simulated market may run ahead of the clock: then its rows do too, the last not yet written.
+    if given_ns is not None and given_ns > max(clock.market_ns(), newest_ns) + DAY_NS:
+        words = "it is over a day ahead of the clock and of the newest row"
+        raise typer.BadParameter(words, param_hint="--market-ns")
+    return newest_ns if given_ns is None else given_ns

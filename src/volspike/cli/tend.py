@@ -51,20 +51,13 @@ def tend(
     )
     configure_logging(settings.log_level)
     clock = SystemClock()
-    asked = threading.Event()
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        asked.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
+    asked = _asked_to_stop()
     ends_ns = None if exit_after is None else clock.monotonic_ns() + round(exit_after * 1e9)
     entries: list[JournalEntry] = []
 
     def tell(entry: JournalEntry) -> None:
         entries.append(entry)
-        what = " ".join(filter(None, (entry.event, entry.model, entry.version, entry.reason)))
-        say(f"{entry.product} on {entry.feed}: {what}")
+        _say_entry(entry)
 
     with Tending(settings, clock, alarms=with_parent is None) as tending:  # a parent delivers them itself
         products = ", ".join(settings.products)
@@ -81,3 +74,20 @@ def tend(
         told = [msgspec.to_builtins(entry) for entry in entries]
         trouble = None if tending.trouble is None else str(tending.trouble)
         emit_json({"rounds": tending.rounds, "journal": told, "trouble": trouble})
+
+
+def _asked_to_stop() -> threading.Event:
+    """Return what is set from the first SIGINT or SIGTERM on."""
+    asked = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return asked
+
+
+def _say_entry(entry: JournalEntry) -> None:
+    what = " ".join(filter(None, (entry.event, entry.model, entry.version, entry.reason)))
+    say(f"{entry.product} on {entry.feed}: {what}")

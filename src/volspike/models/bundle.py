@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from volspike.errors import FeatureError, ModelError
+from volspike.errors import FeatureError, ModelError, UnreadableError
 from volspike.features.columns import FeatureSet
 from volspike.features.sets import TICK_SETS, get_feature_set
 from volspike.models.blend import BLEND_FILE, BlendHeads, BlendShares
@@ -97,6 +97,8 @@ def load_bundle(directory: Path) -> Bundle:
     ModelError
         When it is missing, altered, incomplete, not of this format, holds a number that is not finite, or
         was made for another version of its feature set.
+    UnreadableError
+        When the operating system refuses a file of it.
     """
     subject = f"model {directory}"
     manifest = _read_manifest(directory, subject)
@@ -188,14 +190,15 @@ def _read_listed(directory: Path, entry: FileEntry, subject: str) -> bytes:
 
 def _read_file(directory: Path, name: str, limit: int, subject: str) -> bytes:
     path = directory / name
-    if path.is_symlink() or not path.is_file():
-        raise ModelError(subject, f"{name} is missing or no regular file", RETRAIN)
     try:
+        if path.is_symlink() or not path.is_file():
+            raise ModelError(subject, f"{name} is missing or no regular file", RETRAIN)
         if path.stat().st_size > limit:
             raise ModelError(subject, f"{name} is larger than {limit} bytes", RETRAIN)
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(subject, f"{name} can't be read ({error.strerror})", RETRAIN) from error
+        reason = f"{name} can't be read ({error.strerror})"
+        raise UnreadableError(subject, reason, "check its permissions and the disk") from error
 
 
 def _decode(content: bytes, kind: type[T], name: str, subject: str) -> T:

@@ -207,12 +207,12 @@ class Outbox:
         """
         busy = RegistryError(str(self._root), "another process is sending", AWAY_REMEDY)
         with ExitStack() as stack:
-            for pause_s in (_PAUSE_S,) * round(patience_s / _PAUSE_S):
+            for _ in range(round(patience_s / _PAUSE_S)):
                 try:
                     stack.enter_context(held(self._root / ".send.lock", busy))
                     break
                 except RegistryError:
-                    time.sleep(pause_s)
+                    time.sleep(_PAUSE_S)
             else:
                 stack.enter_context(held(self._root / ".send.lock", busy))
             yield

@@ -28,6 +28,9 @@ RETIRED = "challenger retired"
 PROMOTED = "promoted"
 ROLLED_BACK = "rolled back"
 
+BY_USER, BY_SCHEDULE, BY_ALARM, BY_TRIAL, BY_FOUND = "user", "schedule", "drift alarm", "trial", "found"
+BY_OUTCOMES, BY_FEATURES = "outcomes", "features"
+
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One step in the life of a product's models.
@@ -45,8 +48,8 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     model, version : str
         The bundle that it is about; empty where there is none.
     by : str
-        Who or what caused it: ``user``, ``schedule``, ``drift alarm``, ``trial``; of drift, what was tested:
-        ``outcomes`` or ``features``.
+        Who or what caused it: ``user``, ``schedule``, ``drift alarm``, ``trial``, or ``found`` where whoever
+        did it has not told; of drift, what was tested: ``outcomes`` or ``features``.
     reason : str
         In plain words.
     detail : dict
@@ -113,6 +116,8 @@ def read_journal(path: Path, product: str | None = None, feed: str | None = None
 class JournalReader:
     """Follows a journal: what has been read is kept, and each look reads on from there.
 
+    What ``of`` reads is news still.
+
     Parameters
     ----------
     path : Path
@@ -121,16 +126,27 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._untold: list[JournalEntry] = []
         self._forget()
 
     def news(self) -> list[JournalEntry]:
-        """Return what has been written since the last look.
+        """Return what has been written since the last time.
 
         Raises
         ------
         ModelError
             When the file can't be read.
         """
+        self._read_on()
+        fresh, self._untold = self._untold, []
+        return fresh
+
+    def of(self, product: str, feed: str) -> list[JournalEntry]:
+        """Return all that there is of a product on a feed, oldest first. Raises as ``news``."""
+        self._read_on()
+        return self._of[product, feed]
+
+    def _read_on(self) -> None:
         data = self._fresh_bytes()
         lines = data.split(b"\n")
         if _entry(lines[-1]) is None:
@@ -139,12 +155,7 @@ class JournalReader:
         fresh = [entry for line in data.split(b"\n") if (entry := _entry(line)) is not None]
         for entry in fresh:
             self._of[entry.product, entry.feed].append(entry)
-        return fresh
-
-    def of(self, product: str, feed: str) -> list[JournalEntry]:
-        """Return all that there is of a product on a feed, oldest first. Raises as ``news``."""
-        self.news()
-        return self._of[product, feed]
+        self._untold += fresh
 
     def _fresh_bytes(self) -> bytes:
         try:

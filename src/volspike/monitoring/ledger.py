@@ -21,10 +21,9 @@ from volspike.models.shelf import replace_file, writing
 from volspike.monitoring.graded import DTYPES, GradedRows, empty_rows, join_rows
 
 if TYPE_CHECKING:
-    from volspike.monitoring.grading import GradedBlock
-
-if TYPE_CHECKING:
     import pyarrow as pa
+
+    from volspike.monitoring.grading import GradedBlock
 
 CURSOR = "cursor.json"
 _BLOCK = re.compile(r"([0-9]{1,12})\.parquet")
@@ -75,8 +74,8 @@ class Ledger:
 
     def newest_written_ns(self, product: str) -> int | None:
         """Return when a product's newest block was written, by the clock of the wall (ns), or None."""
-        blocks = self._blocks(product)
-        return blocks[max(blocks)].stat().st_mtime_ns if blocks else None
+        newest = next(reversed(self._blocks(product).values()), None)
+        return None if newest is None else newest.stat().st_mtime_ns
 
     def oldest_s(self, product: str) -> int | None:
         """Return where a product's oldest block begins, epoch seconds, or None."""

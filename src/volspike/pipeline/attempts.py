@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from volspike.monitoring.journal import CHALLENGER, PROMOTED, RETRAIN_STARTED, JournalEntry
+from volspike.monitoring.journal import (
+    CHALLENGER,
+    PROMOTED,
+    RETRAIN_ABANDONED,
+    RETRAIN_FAILED,
+    RETRAIN_STARTED,
+    JournalEntry,
+)
 
 # Market time until a retraining that failed is begun again, twice as long each time.
 PAUSE_NS = 3_600_000_000_000
@@ -53,6 +60,19 @@ def attempts_of(journal: Sequence[JournalEntry]) -> Attempts:
         elif since and _is_end(each, since[-1]):
             done, since = since[-1], []
     return Attempts(done, tuple(each.market_ns for each in since))
+
+
+def unended(journal: Sequence[JournalEntry]) -> JournalEntry | None:
+    """Return the line of the newest retraining's begin, if none of these entries says that it has ended."""
+    begun: JournalEntry | None = None
+    for each in journal:
+        if each.event == RETRAIN_STARTED:
+            begun = each
+        elif begun is not None and (
+            each.event in (RETRAIN_ABANDONED, RETRAIN_FAILED) or _is_end(each, begun)
+        ):
+            begun = None
+    return begun
 
 
 def _is_end(entry: JournalEntry, started: JournalEntry) -> bool:

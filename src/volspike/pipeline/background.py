@@ -55,8 +55,8 @@ class Background:
         assert self._running is None, "one at a time"
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the verb has ended
         self._begun_s = self._now_s()
-        log.info("begun beside the job", verb=words[0])
         self._running = subprocess.Popen(_command(words), stdin=subprocess.DEVNULL, stdout=self._printed)
+        log.info("begun beside the job", verb=words[0])
 
     def look(self) -> Finished | None:
         """Return, once, how the verb ended; None while it runs. One that is over its time is killed."""

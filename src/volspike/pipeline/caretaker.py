@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from volspike.config import Settings
-from volspike.errors import ModelError, VolspikeError
+from volspike.errors import ModelError, UnreadableError, VolspikeError
 from volspike.logs import get_logger
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
@@ -31,31 +31,38 @@ from volspike.monitoring.comparison import Comparison
 from volspike.monitoring.gate import ALPHA
 from volspike.monitoring.graded import GradedRows
 from volspike.monitoring.journal import (
+    BY_FEATURES,
+    BY_OUTCOMES,
+    BY_TRIAL,
     CHALLENGER,
     DRIFT_ALARM,
-    DRIFT_REPORT,
     NOT_PROMOTED,
     JournalEntry,
     JournalReader,
-    append_entry,
     newest,
 )
 from volspike.monitoring.ledger import Ledger
-from volspike.pipeline.attempts import Attempts, attempts_of
 from volspike.pipeline.grading_topics import TopicGrader
+from volspike.pipeline.heard_drift import heard_of
 from volspike.pipeline.home import Home
-from volspike.pipeline.promotion import Figures, figures_of, mend_journal, promote, retire, served_manifest
-from volspike.pipeline.retraining import BY_SCHEDULE, Request
+from volspike.pipeline.journal_mending import mend_journal
+from volspike.pipeline.promotion import (
+    Figures,
+    append_step,
+    figures_of,
+    promote,
+    retire,
+)
+from volspike.pipeline.retraining import Request
+from volspike.pipeline.retraining_due import HOUR_NS, due_by
 from volspike.pipeline.trial import EVERY_S, try_challenger, watch_champion
+from volspike.pipeline.who_serves import served_manifest
 
-HOUR_NS = 3_600_000_000_000
 NS = 1_000_000_000
 # Half hours behind it are not tested any more: it bounds the work. What is bet on a half hour does not depend
 # on where a watch begins, given the day before it, so it makes alarms rarer if anything.
 WATCH_DAYS = 14
 LEAD_IN_S = 86_400
-BY_ALARM, BY_TRIAL = "drift alarm", "trial"
-BY_OUTCOMES, BY_FEATURES = "outcomes", "features"
 
 log = get_logger()
 
@@ -118,6 +125,14 @@ class Caretaker:
         if troubles:
             raise troubles[0]
 
+    def heard_of_drift(self, standing: Standing, report: Mapping[str, Any] | None) -> None:
+        """Note in the journal what a report of drift found; an alarm of it counts as those of outcomes do."""
+        champion = served_manifest(self._home, self._settings, standing)
+        event, words, detail = heard_of(report or {}, is_served=champion is not None)
+        served = None if champion is None else Entry(champion.name, champion.version)
+        now_ns = self._grader.newest_ns
+        append_step(self._home, standing, event, served, BY_FEATURES, words, now_ns, detail)
+
     def _care(self, product: str, now_ns: int) -> list[VolspikeError]:
         """Look after a product; return what went wrong: others, and what comes next, have their turn."""
         troubles = []
@@ -135,27 +150,6 @@ class Caretaker:
         if newest_s is not None and self._judged.get(product) != (newest_s, standing):
             self._judge(standing, now_ns)
             self._judged[product] = newest_s, self._standing(product)
-
-    def heard_of_drift(self, standing: Standing, report: Mapping[str, Any] | None) -> None:
-        """Note in the journal what a report of drift found; an alarm of it counts as those of outcomes do."""
-        champion = served_manifest(self._home, self._settings, standing)
-        verdict = (report or {}).get("verdict") or {}
-        words, detail = _drift_words(report or {}), _kept_page(report or {})
-        entry = Entry("", "") if champion is None else Entry(champion.name, champion.version)
-        event = DRIFT_ALARM if verdict.get("alarm") and champion is not None else DRIFT_REPORT
-        words += f"; see {detail['page']}" if detail and event == DRIFT_ALARM else ""
-        self._tell(standing, event, entry, BY_FEATURES, words, self._grader.newest_ns, detail)
-
-    def _schedule_report(self, standing: Standing, now_ns: int) -> None:
-        """Have drift reported now and then, once there is something to compare."""
-        every_ns = self._settings.drift_every_hours * HOUR_NS
-        oldest_s = self._ledger.oldest_s(standing.product)
-        if not every_ns or oldest_s is None:
-            return
-        reports = [each for each in self._journal(standing) if each.by == BY_FEATURES]
-        last_ns = reports[-1].market_ns if reports else oldest_s * NS
-        if now_ns >= last_ns + every_ns:
-            self._report_drift(standing)
 
     def _standing(self, product: str) -> Standing:
         return standing_of(self._home.models, product, self._feed)
@@ -185,7 +179,7 @@ class Caretaker:
         if verdict.alarm:
             detail: Figures = {test.name: test.figure for test in verdict.tests if test.alarm}
             served = Entry(champion.name, champion.version)
-            self._tell(standing, DRIFT_ALARM, served, BY_OUTCOMES, verdict.words, now_ns, detail)
+            append_step(self._home, standing, DRIFT_ALARM, served, BY_OUTCOMES, verdict.words, now_ns, detail)
             log.warning("drift", product=standing.product, model=str(served), reason=verdict.words)
 
     def _try(
@@ -193,6 +187,9 @@ class Caretaker:
     ) -> None:
         try:
             challenger = load_bundle(entry.path(self._home.models)).manifest
+        except UnreadableError as error:
+            log.warning("the trial waits for the next half hour", product=standing.product, reason=str(error))
+            return
         except ModelError as error:
             retire(self._home, standing, str(error), now_ns, {})
             return
@@ -221,8 +218,8 @@ class Caretaker:
     ) -> bool:
         """Tell whether a trial is over: by its time, or, while an alarm stands, by what it has shown."""
         journal = self._journal(standing)
-        placed = [each for each in journal if each.event == CHALLENGER and each.version == entry.version]
-        age_ns = now_ns - placed[-1].market_ns if placed else 0
+        placed = newest([each for each in journal if each.version == entry.version], CHALLENGER)
+        age_ns = 0 if placed is None else now_ns - placed.market_ns
         if age_ns >= self._settings.trial_days * 24 * HOUR_NS:
             return True
         alarm = _alarm_of(journal, champion)
@@ -239,39 +236,8 @@ class Caretaker:
         told = newest(self._journal(standing), NOT_PROMOTED)
         if told is None or told.version != entry.version:
             words = f"proven better, and the setting promote is never: volspike promote. {comparison.words}"
-            self._tell(standing, NOT_PROMOTED, entry, BY_TRIAL, words, now_ns, figures_of(comparison))
-
-    def _schedule(self, standing: Standing, now_ns: int) -> None:
-        every_ns = self._settings.retrain_every_hours * HOUR_NS
-        if not every_ns or standing.challenger is not None:
-            return
-        journal = self._journal(standing)
-        # One ahead of now, of a clock that was wrong, would put off all that follow.
-        attempts = attempts_of([each for each in journal if each.market_ns <= now_ns + HOUR_NS])
-        alarm = newest(journal, DRIFT_ALARM)
-        alarm_ns = alarm.market_ns if alarm is not None and self._is_of_served(alarm, standing) else 0
-        if now_ns < attempts.not_before_ns(every_ns, alarm_ns):
-            return
-        by = BY_SCHEDULE
-        if alarm_ns and (attempts.done is None or attempts.done.market_ns < alarm_ns):
-            by = BY_ALARM
-        elif now_ns < self._last_ns(standing, attempts, now_ns) + every_ns:
-            return
-        self._retrain(Request(standing.product, standing.feed, by, now_ns))
-
-    def _is_of_served(self, alarm: JournalEntry, standing: Standing) -> bool:
-        """Tell whether an alarm is of the model that serves now, and not of one that it has replaced."""
-        served = served_manifest(self._home, self._settings, standing)
-        return served is not None and alarm.version == served.version
-
-    def _last_ns(self, standing: Standing, attempts: Attempts, now_ns: int) -> int:
-        """Return when a model was made last; of one that comes with the package, when it began to serve."""
-        if attempts.done is not None:
-            return attempts.done.market_ns
-        if standing.champion is not None:
-            return load_bundle(standing.champion.path(self._home.models)).manifest.training.last_ns
-        oldest_s = self._ledger.oldest_s(standing.product)
-        return now_ns if oldest_s is None else oldest_s * NS
+            figures = figures_of(comparison)
+            append_step(self._home, standing, NOT_PROMOTED, entry, BY_TRIAL, words, now_ns, figures)
 
     def _report(self, standing: Standing, comparison: Comparison) -> None:
         """Leave the newest comparison for people and programs."""
@@ -280,49 +246,29 @@ class Caretaker:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, msgspec.json.format(msgspec.json.encode(comparison.as_dict()), indent=2))
 
-    def _tell(
-        self,
-        standing: Standing,
-        event: str,
-        entry: Entry,
-        by: str,
-        reason: str,
-        now_ns: int,
-        detail: Figures,
-    ) -> None:
-        append_entry(
-            self._home.journal,
-            JournalEntry(
-                market_ns=now_ns,
-                event=event,
-                product=standing.product,
-                feed=standing.feed,
-                model=entry.name,
-                version=entry.version,
-                by=by,
-                reason=reason,
-                detail=detail,
-            ),
-        )
+    def _schedule_report(self, standing: Standing, now_ns: int) -> None:
+        """Have drift reported now and then, once there is something to compare."""
+        every_ns = self._settings.drift_every_hours * HOUR_NS
+        oldest_s = self._ledger.oldest_s(standing.product)
+        if not every_ns or oldest_s is None:
+            return
+        reports = [each for each in self._journal(standing) if each.by == BY_FEATURES]
+        last_ns = reports[-1].market_ns if reports else oldest_s * NS
+        if now_ns >= last_ns + every_ns:
+            self._report_drift(standing)
+
+    def _schedule(self, standing: Standing, now_ns: int) -> None:
+        """Have a retraining begun where one is due."""
+        oldest_s = self._ledger.oldest_s(standing.product)
+        since_ns = now_ns if oldest_s is None else oldest_s * NS
+        by = due_by(self._home, self._settings, standing, self._journal(standing), since_ns, now_ns)
+        if by is not None:
+            self._retrain(Request(standing.product, standing.feed, by, now_ns))
 
 
 def trial_report(home: Home, standing: Standing) -> Path:
     """Return where the newest comparison of a product's challenger is kept."""
     return home.reports / f"trial-{standing.product}-{standing.feed}.json"
-
-
-def _drift_words(report: Mapping[str, Any]) -> str:
-    """Return what a report of drift found, or why there is none."""
-    if "error" in report:
-        return f"no report: {report.get('subject')}: {report['error']}; {report.get('remedy')}"
-    verdict = report.get("verdict") or {}
-    return str(verdict.get("words") or report.get("decision") or "no report: its process ended without one")
-
-
-def _kept_page(report: Mapping[str, Any]) -> Figures:
-    """Return where the page of a report lies, below the data directory."""
-    page = (report.get("files") or {}).get("page")
-    return {} if page is None else {"page": f"reports/{Path(page).name}"}
 
 
 def _alarm_of(journal: Sequence[JournalEntry], champion: Manifest) -> JournalEntry | None:

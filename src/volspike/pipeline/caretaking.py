@@ -64,7 +64,7 @@ class Caretaking:
         self.lives: dict[str, Life] = {}
         self.alarms: list[DriftAlarm] = []
         self._is_kept = bool(settings.retrain_every_hours) and not settings.model
-        self._look()  # what was before is told
+        self._note_lives()
 
     async def run(self) -> None:
         """Go on until cancelled; then the caretaker is stopped in order."""
@@ -131,9 +131,12 @@ class Caretaking:
     def _look(self) -> list[JournalEntry]:
         """Return what the journal has new, and note where the models stand."""
         fresh = self._news()
+        self._note_lives()
+        return fresh
+
+    def _note_lives(self) -> None:
         with suppress(ModelError):  # who serves another model then tells of it
             self.lives = {product: self._life(product) for product in self._settings.products}
-        return fresh
 
     def _life(self, product: str) -> Life:
         standing = standing_of(self._home.models, product, self._dialect)

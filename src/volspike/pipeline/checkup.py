@@ -21,7 +21,7 @@ from volspike.exchange.dialects import get_dialect
 from volspike.exchange.items import Control, Decoded, Heartbeat, Quote, Rejected
 from volspike.exchange.products import PriceScales
 from volspike.pipeline.home import Home
-from volspike.pipeline.served_models import choose_models
+from volspike.pipeline.served_models import choose_models, tell_untried
 
 LIBRARIES = ("numpy", "numba", "pyarrow", "polars", "websockets", "msgspec", "scikit-learn", "mlflow")
 LISTEN_S = 10.0
@@ -91,9 +91,11 @@ def _space(settings: Settings) -> Finding:
 
 def _models(settings: Settings) -> Finding:
     try:
-        served = choose_models(Home(settings.data_dir), settings).bundles
+        chosen = choose_models(Home(settings.data_dir), settings)
     except VolspikeError as error:
         return Finding("model", False, error.reason, error.remedy)
+    tell_untried(chosen.untried, {})
+    served = chosen.bundles
     if not served:
         return Finding(
             "model", True, "none yet", "volspike run records without predicting; then volspike train"

@@ -167,7 +167,7 @@ class DriftReport:
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _Compared:
     """What is compared: the dataset, the rows it was made of, and the champion with its predictions."""
 
     dataset: Dataset
@@ -206,7 +206,7 @@ def report_drift(
     if request.page is not None:
         check_page(request.page)
     say("reading and labelling what is stored")
-    stored = _stored(home, settings, request, say)
+    stored = _compared(home, settings, request, say)
     dataset, champion = stored.dataset, stored.champion
     pair = _windows(dataset, request, champion)
     columns = watched_columns(dataset, stored.scored)
@@ -214,8 +214,7 @@ def report_drift(
     verdict = _decided(decide, columns, pair, dataset)
     say("running Evidently")
     evidently = make_evidently_report(columns, pair, clock.market_ns())
-    stem = f"drift-{dataset.product}-{dataset.feed}-{request.compare}"
-    page = request.page or home.reports / f"{stem}.html"
+    page = request.page or home.reports / f"{_stem(dataset, request)}.html"
     report = DriftReport(
         dataset=dataset,
         pair=pair,
@@ -227,17 +226,15 @@ def report_drift(
         files=_file_names(page, evidently),
         notes=_notes(stored, pair, request.compare),
     )
-    made_ns = clock.market_ns()
-    _write(report, made_ns)
-    if request.compare == "recent" and request.page is None and report.has_drifted:
-        # The next report takes the place of this one; what an alarm was raised on is kept.
-        kept = home.reports / f"{stem}-{_date(pair.current.last_ns)}.html"
-        report = replace(report, files=_file_names(kept, evidently))
-        _write(report, made_ns)
+    report = _write_all(report, home, request, clock.market_ns())
     if champion is not None:
         entry = Entry(champion.manifest.name, champion.manifest.version)
         queue_report(home.root, entry, report.files.values(), "drift", report.tags)
     return report
+
+
+def _stem(dataset: Dataset, request: DriftRequest) -> str:
+    return f"drift-{dataset.product}-{dataset.feed}-{request.compare}"
 
 
 def _windows(dataset: Dataset, request: DriftRequest, champion: Bundle | None) -> WindowPair:
@@ -252,16 +249,16 @@ def _date(event_ns: int) -> str:
     return format_time_ns(event_ns, 0)[:19].replace("-", "").replace(":", "")
 
 
-def _stored(home: Home, settings: Settings, request: DriftRequest, say: Say) -> _Stored:
+def _compared(home: Home, settings: Settings, request: DriftRequest, say: Say) -> _Compared:
     """Read what is stored, as the champion takes it; without a champion as training would."""
     champion = _champion(home, request)
     if champion is None:
         found = training_data(home, settings, request.product, request.feed, say=say)
-        return _Stored(found.dataset, _rows(found), None, None)
+        return _Compared(found.dataset, _rows(found), None, None)
     parts = _parts(home, settings, request, champion.manifest, say)
     dataset = join_datasets([part.dataset for part in parts]) if len(parts) > 1 else parts[0].dataset
     rows = StoredRows.concat([_rows(part) for part in parts])
-    return _Stored(dataset, rows, champion, champion.predictor.predict_batch(dataset))
+    return _Compared(dataset, rows, champion, champion.predictor.predict_batch(dataset))
 
 
 def _rows(found: Stored) -> StoredRows:
@@ -333,7 +330,7 @@ def _champion(home: Home, request: DriftRequest) -> Bundle | None:
 
 
 def _quality(
-    stored: _Stored, columns: tuple[WatchedColumn, ...], pair: WindowPair, now_ns: int
+    stored: _Compared, columns: tuple[WatchedColumn, ...], pair: WindowPair, now_ns: int
 ) -> list[QualityRow]:
     """Check both windows; the age is that of the newest row of all."""
     dataset, scored = stored.dataset, stored.scored
@@ -362,7 +359,7 @@ def _decided(
     return decide(second[before], reference, second[now], current, names)
 
 
-def _notes(stored: _Stored, pair: WindowPair, asked: Compare) -> tuple[str, ...]:
+def _notes(stored: _Compared, pair: WindowPair, asked: Compare) -> tuple[str, ...]:
     dataset, champion = stored.dataset, stored.champion
     notes = []
     if champion is None:
@@ -387,6 +384,18 @@ def _file_names(page: Path, evidently: EvidentlyReport | None) -> dict[str, Path
         ends = {"drift": "evidently.html", "summary": "evidently-summary.html", "json": "evidently.json"}
         files |= {what: page.with_name(f"{page.stem}-{end}") for what, end in ends.items()}
     return files
+
+
+def _write_all(report: DriftReport, home: Home, request: DriftRequest, made_ns: int) -> DriftReport:
+    """Write the pages; return the report with those that stay: the next one takes the place of the others."""
+    _write(report, made_ns)
+    if not (request.compare == "recent" and request.page is None and report.has_drifted):
+        return report
+    # What an alarm was raised on is kept.
+    page = home.reports / f"{_stem(report.dataset, request)}-{_date(report.pair.current.last_ns)}.html"
+    kept = replace(report, files=_file_names(page, report.evidently))
+    _write(kept, made_ns)
+    return kept
 
 
 def _write(report: DriftReport, now_ns: int) -> None:

@@ -46,7 +46,7 @@ class Home:
 
     @property
     def models(self) -> Path:
-        """Model bundles and the pointer to the champion."""
+        """Model bundles, and who of them serves, is tried or served before."""
         return self.root / "models"
 
     @property

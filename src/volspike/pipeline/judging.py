@@ -34,7 +34,7 @@ from volspike.models.settings import KINDS
 from volspike.models.shelf import bundle_paths
 from volspike.pipeline.home import Home
 from volspike.pipeline.stored_candles import silent
-from volspike.pipeline.stored_data import dataset_for
+from volspike.pipeline.stored_data import stored_for
 
 NS = 1_000_000_000
 TIMED_ROWS = 20_000
@@ -140,7 +140,7 @@ def evaluate_models(
     if request.final:
         check_appendable(log)
     rows = (settings.feature_set, request.product, request.feed, settings.candle_source)
-    dataset = dataset_for(home, manifest, *rows, say)
+    dataset = stored_for(home, manifest, *rows, say).dataset
     split = split_for(dataset, manifest)
     family = _siblings(home, chosen)
     evaluation = evaluate(family, dataset, split, manifest.name, home.reports)

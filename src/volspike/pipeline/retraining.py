@@ -7,7 +7,7 @@
    what it is: made again of the same rows, it is the same bundle.
 5. *place* it: one rename makes it the challenger, or the champion where there was none.
 6. *told* in the journal. A death in front of it leaves a challenger that stands there without the line: the
-   caretaker adds it (``promotion.mend_journal``), and its trial goes on.
+   caretaker adds it (``journal_mending.mend_journal``), and its trial goes on.
 """
 
 from __future__ import annotations
@@ -17,19 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from volspike.clock import Clock
 from volspike.config import Settings
-from volspike.errors import ModelError, NotEnoughDataError, VolspikeError
-from volspike.evaluation.enough import count_evidence
+from volspike.errors import ModelError, VolspikeError
 from volspike.exchange.candles import FEED as CANDLES
-from volspike.labels.dataset import Dataset
-from volspike.labels.splits import Split
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
 from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import (
+    BY_SCHEDULE,
     CHALLENGER,
     PROMOTED,
     RETIRED,
@@ -38,22 +34,19 @@ from volspike.monitoring.journal import (
     RETRAIN_STARTED,
     JournalEntry,
     append_entry,
-    newest,
     read_journal,
 )
 from volspike.monitoring.lease import lease
+from volspike.pipeline.attempts import unended
 from volspike.pipeline.home import Home
+from volspike.pipeline.learnable import check_learnable
 from volspike.pipeline.missing_rows import store_missing_rows
-from volspike.pipeline.promotion import served_manifest
 from volspike.pipeline.served_models import unfit
 from volspike.pipeline.stored_data import tau_spec
 from volspike.pipeline.training import train_models
+from volspike.pipeline.who_serves import served_manifest
 
-BY_SCHEDULE = "schedule"
 DAY_NS = 86_400_000_000_000
-# With fewer separate minutes to fit on, what is learned is chance.
-MIN_FIT_WINDOWS = 30
-_ENDS = (RETRAIN_STARTED, RETRAIN_ABANDONED, RETRAIN_FAILED, CHALLENGER, PROMOTED)
 Step = Callable[[str], None]
 
 
@@ -118,19 +111,15 @@ def retrain(
                 say("storing rows that are only archived")
                 store_missing_rows(home, settings)
             return _train(home, settings, request, note, say, reached)
-        except MemoryError as error:
-            note(RETRAIN_FAILED, reason="out of memory")
-            remedy = "raise retrain_memory_mb, or lower retrain_days"
-            raise ModelError("retraining", "out of memory", remedy) from error
         except VolspikeError as error:
             note(RETRAIN_FAILED, reason=str(error))
             raise
         except Exception as error:  # libraries have errors of their own for what they are refused
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            named = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = "out of memory" if isinstance(error, MemoryError) else named
             note(RETRAIN_FAILED, reason=reason)
-            raise ModelError(
-                "retraining", reason, "raise retrain_memory_mb, or lower retrain_days"
-            ) from error
+            remedy = "raise retrain_memory_mb, or lower retrain_days"
+            raise ModelError("retraining", reason, remedy) from error
 
 
 def _train(
@@ -141,52 +130,65 @@ def _train(
     say: Callable[[str], None],
     reached: Step,
 ) -> Retrained:
-    placed: list[Standing] = []
-
-    def crown(models: Path, name: str, version: str) -> Standing:
-        def tell(_after: Standing) -> None:
-            reached("placed")
-            gone = before.challenger
-            if not is_first and gone not in (None, Entry(name, version)):
-                assert gone is not None
-                note(RETIRED, gone.name, gone.version, f"replaced by {name} {version}")
-            if is_first:
-                note(PROMOTED, name, version, "the first champion")
-            else:
-                note(CHALLENGER, name, version, _why(settings, request))
-            reached("told")
-
-        reached("saved")
-        before = standing_of(models, request.product, request.feed)
-        served = served_manifest(home, settings, before)
-        is_first = served is None
-        if served is not None:
-            _check_comparable(served, home, Entry(name, version))
-        placed.append((crown_champion if is_first else place_challenger)(models, name, version, tell))
-        return placed[-1]
-
-    since_ns = request.market_ns - round(settings.retrain_days * DAY_NS)
-    tau_bps = _tau_to_keep(home, settings, request)
+    placing = _Placing(home, settings, request, note, reached)
     trained = train_models(
         home,
         settings,
         request.product,
         request.feed,
         say,
-        since_ns,
-        crown,
-        fixed_tau_bps=tau_bps,
+        request.market_ns - round(settings.retrain_days * DAY_NS),
+        placing,
+        fixed_tau_bps=_tau_to_keep(home, settings, request),
         check=check_learnable,
         serving_version=standing_of(home.models, request.product, request.feed).version,
     )
-    if not placed:
+    if not placing.place:
         reason = "no model may be placed: its audit found a leak, or its target is for study"
         raise ModelError("retraining", reason, "see what training said")
     manifest = trained.result.bundles[trained.result.champion].manifest
-    is_champion = placed[0].challenger is None
-    return Retrained(
-        "champion" if is_champion else "challenger", manifest.name, manifest.version, trained.as_dict()
-    )
+    return Retrained(placing.place, manifest.name, manifest.version, trained.as_dict())
+
+
+class _Placing:
+    """Gives the best model its place: in the shadow of what serves, or on the throne where nothing does.
+
+    ``place`` says which, and is empty until then.
+    """
+
+    def __init__(self, home: Home, settings: Settings, request: Request, note: _Notes, reached: Step) -> None:
+        self._home = home
+        self._settings = settings
+        self._request = request
+        self._note = note
+        self._reached = reached
+        self.place = ""
+
+    def __call__(self, models: Path, name: str, version: str) -> Standing:
+        self._reached("saved")
+        entry = Entry(name, version)
+        before = standing_of(models, self._request.product, self._request.feed)
+        served = served_manifest(self._home, self._settings, before)
+        if served is None:
+            after = crown_champion(models, name, version, lambda _after: self._tell_first(entry))
+            self.place = "champion"
+        else:
+            _check_comparable(served, self._home, entry)
+            after = place_challenger(models, name, version, lambda _after: self._tell(before, entry))
+            self.place = "challenger"
+        return after
+
+    def _tell_first(self, entry: Entry) -> None:
+        self._reached("placed")
+        self._note(PROMOTED, entry, "the first champion")
+        self._reached("told")
+
+    def _tell(self, before: Standing, entry: Entry) -> None:
+        self._reached("placed")
+        if before.challenger not in (None, entry):
+            self._note(RETIRED, before.challenger, f"replaced by {entry}")
+        self._note(CHALLENGER, entry, _why(self._settings, self._request))
+        self._reached("told")
 
 
 def _check_comparable(served: Manifest, home: Home, entry: Entry) -> None:
@@ -198,29 +200,6 @@ def _check_comparable(served: Manifest, home: Home, entry: Entry) -> None:
             f"it can't be tried beside {served.name} {served.version}: {reason}",
             f"have it serve with volspike promote {entry.name}/{entry.version} --force and restart the job, "
             "or set back the settings that were changed",
-        )
-
-
-def check_learnable(dataset: Dataset, split: Split) -> None:
-    """Refuse rows of which a model would learn nothing: it must not take the place of one on trial.
-
-    Raises
-    ------
-    NotEnoughDataError
-        If fit has no spike or hardly a labelled minute, or tune and calibrate have no labelled row at all.
-    """
-    fit, rest = dataset.rows(split.fit), dataset.rows(np.concatenate((split.tune, split.calibrate)))
-    windows = count_evidence(fit.second, fit.run, fit.spike).windows
-    spikes, labelled = (int(np.count_nonzero(found)) for found in (fit.spike == 1, rest.spike >= 0))
-    if windows < MIN_FIT_WINDOWS or not spikes or not labelled:
-        found = (
-            f"fit has {windows} separate labelled minutes and {spikes:,} rows of spikes, "
-            f"tune and calibrate {labelled:,} labelled rows"
-        )
-        raise NotEnoughDataError(
-            f"{dataset.product} on {dataset.feed}",
-            f"too little to learn from: {found}; {MIN_FIT_WINDOWS} minutes, a spike and a row are needed",
-            "record longer, or raise --days or retrain_days",
         )
 
 
@@ -244,7 +223,7 @@ class _Notes:
         self._journal = journal
         self._request = request
 
-    def __call__(self, event: str, model: str = "", version: str = "", reason: str = "") -> None:
+    def __call__(self, event: str, entry: Entry | None = None, reason: str = "") -> None:
         asked = self._request
         append_entry(
             self._journal,
@@ -253,8 +232,8 @@ class _Notes:
                 event=event,
                 product=asked.product,
                 feed=asked.feed,
-                model=model,
-                version=version,
+                model="" if entry is None else entry.name,
+                version="" if entry is None else entry.version,
                 by=asked.by,
                 reason=reason,
             ),
@@ -262,8 +241,7 @@ class _Notes:
 
     def begun(self) -> JournalEntry | None:
         """Return the line of the newest retraining, if it has none of its end."""
-        last = newest(read_journal(self._journal, self._request.product, self._request.feed), *_ENDS)
-        return last if last is not None and last.event == RETRAIN_STARTED else None
+        return unended(read_journal(self._journal, self._request.product, self._request.feed))
 
     def abandoned(self, reason: str) -> None:
         """Say of a retraining before that it never ended."""

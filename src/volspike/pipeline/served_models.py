@@ -32,6 +32,25 @@ log = get_logger()
 
 
 @dataclass(frozen=True)
+class Untried:
+    """A challenger that does not stand in the shadow.
+
+    Attributes
+    ----------
+    version : str
+        Which.
+    reason : str
+        Why.
+    is_unread : bool
+        Whether it could not be loaded, which another time may do; else it does not fit.
+    """
+
+    version: str
+    reason: str
+    is_unread: bool = False
+
+
+@dataclass(frozen=True)
 class Served:
     """What a live job serves.
 
@@ -47,6 +66,8 @@ class Served:
         Products that have no champion yet and are served by the model that comes with the package.
     challengers : dict of str to Bundle
         Models in the shadow of those, by product.
+    untried : dict of str to Untried
+        The challengers that can't be, by product.
     """
 
     dialect: Dialect
@@ -54,6 +75,7 @@ class Served:
     feature_set: str
     defaults: frozenset[str] = frozenset()
     challengers: dict[str, Bundle] = field(default_factory=dict)
+    untried: dict[str, Untried] = field(default_factory=dict)
 
 
 def choose_models(home: Home, settings: Settings, offered: Sequence[str] = tuple(DIALECTS)) -> Served:
@@ -80,41 +102,37 @@ def choose_models(home: Home, settings: Settings, offered: Sequence[str] = tuple
     bundles = {product: _serving(candidates, feed) for product, candidates in known.items() if candidates}
     defaults = _defaults([product for product in known if product not in bundles], settings)
     bundles |= defaults
-    challengers = {} if settings.model else _challengers(home, feed, bundles)
     feature_set = _feature_set(bundles, settings)
-    return Served(get_dialect(feed), bundles, feature_set, frozenset(defaults), challengers)
+    served = Served(get_dialect(feed), bundles, feature_set, frozenset(defaults))
+    if not settings.model:
+        for product, bundle in bundles.items():
+            _add_challenger(served, home, product, bundle)
+    return served
 
 
-def _challengers(home: Home, feed: str, bundles: Mapping[str, Bundle]) -> dict[str, Bundle]:
-    found = {
-        product: challenger_of(home, product, feed, bundle, keeps_regime=True)
-        for product, bundle in bundles.items()
-    }
-    return {product: challenger for product, challenger in found.items() if challenger is not None}
-
-
-def challenger_of(
-    home: Home, product: str, feed: str, champion: Bundle, *, keeps_regime: bool
-) -> Bundle | None:
-    """Return the model that can stand in a champion's shadow; None where there is none, or it can't: logged.
-
-    Parameters
-    ----------
-    keeps_regime : bool
-        Whether the trailing state has regime columns.
-    """
+def _add_challenger(served: Served, home: Home, product: str, champion: Bundle) -> None:
+    """Put the challenger of a product, if it has one, among those that can be tried or those that can't."""
+    entry = standing_of(home.models, product, served.dialect.name).challenger
+    if entry is None:
+        return
     try:
-        entry = standing_of(home.models, product, feed).challenger
-        if entry is None:
-            return None
         challenger = load_bundle(entry.path(home.models))
-        reason = unfit(champion.manifest, challenger.manifest, keeps_regime)
     except ModelError as error:
-        reason = str(error)
-    if not reason:
-        return challenger
-    log.warning("the challenger can't be tried", product=product, reason=reason)
-    return None
+        served.untried[product] = Untried(entry.version, str(error), is_unread=True)
+        return
+    # A job that begins now keeps regime columns, if its challenger takes them.
+    reason = unfit(champion.manifest, challenger.manifest, keeps_regime=True)
+    if reason:
+        served.untried[product] = Untried(entry.version, reason)
+    else:
+        served.challengers[product] = challenger
+
+
+def tell_untried(untried: Mapping[str, Untried], told: Mapping[str, Untried]) -> None:
+    """Log which challengers can't be tried, by product, but for what was told before."""
+    for product, each in untried.items():
+        if told.get(product) != each:
+            log.warning("the challenger can't be tried", product=product, reason=each.reason)
 
 
 def unfit(served: Manifest, other: Manifest, keeps_regime: bool) -> str:

@@ -12,7 +12,15 @@ from volspike.logs import get_logger
 from volspike.models.bundle import Bundle
 from volspike.models.standing import CHAMPIONS
 from volspike.pipeline.home import Home
-from volspike.pipeline.served_models import Served, choose_models, lineup_of, unfit, warm_up
+from volspike.pipeline.served_models import (
+    Served,
+    Untried,
+    choose_models,
+    lineup_of,
+    tell_untried,
+    unfit,
+    warm_up,
+)
 from volspike.scoring.scorer import Scorer
 
 log = get_logger()
@@ -20,6 +28,8 @@ log = get_logger()
 Signature = tuple[tuple[Path, int, int], ...]
 # Looks until what has failed is tried again, if no file has changed.
 LOOKS_BETWEEN = 10
+# Until a challenger that could not be read is: nobody is served by it, and all models are loaded for it.
+LOOKS_FOR_CHALLENGER = 300
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,8 @@ class StandingWatch:
     """Compares the standings on disk with what a job serves.
 
     A model that can't take over without a restart is logged once and left. What can't be read is logged once
-    and tried again. The job goes on with what it has. A job that was told its model keeps it.
+    and tried again. The job goes on with what it has. A job that was told its model keeps it. The first look
+    is at all: standings may have changed while the job was starting.
 
     Parameters
     ----------
@@ -58,10 +69,13 @@ class StandingWatch:
         self._settings = settings.model_copy(update={"dialect": served.dialect.name})
         self._served = served
         self._keeps_regime = keeps_regime
-        self._seen = self._signature()
+        self._seen: Signature | None = None
         self._failed: Signature | None = None
         self._trouble = ""
         self._pause = 0
+        self._refused: dict[str, str] = {}  # version of a champion that can't take over, by product
+        self._untried = served.untried
+        tell_untried(self._untried, {})
 
     def poll(self) -> list[Swap]:
         """Return what has changed since the last time; a look at a few files where nothing has."""
@@ -77,7 +91,12 @@ class StandingWatch:
         except (VolspikeError, OSError) as error:
             self._note(signature, str(error))
             return []
-        self._seen, self._trouble = signature, ""
+        tell_untried(found.untried, self._untried)
+        self._untried, self._trouble = found.untried, ""
+        if any(each.is_unread for each in found.untried.values()):
+            self._failed, self._pause = signature, LOOKS_FOR_CHALLENGER
+        else:
+            self._seen = signature
         for swap in swaps:
             self._take(swap)
         return swaps
@@ -99,17 +118,36 @@ class StandingWatch:
         keeps_regime = self._keeps_regime[product]
         reason = unfit(before.manifest, bundle.manifest, keeps_regime)
         if reason:
-            log.warning("another champion serves after a restart only", product=product, reason=reason)
+            self._tell_refused(product, bundle.manifest.version, reason)
             return None
-        challenger = found.challengers.get(product)
-        if challenger is not None and unfit(bundle.manifest, challenger.manifest, keeps_regime):
-            challenger = None
+        challenger = self._challenger(product, bundle, found)
         if _versions(bundle, challenger) == _versions(before, self._served.challengers.get(product)):
             return None
         for each in (bundle, challenger):
             if each is not None:
                 warm_up(each)
         return Swap(product, bundle, challenger)
+
+    def _tell_refused(self, product: str, version: str, reason: str) -> None:
+        if self._refused.get(product) != version:
+            log.warning("another champion serves after a restart only", product=product, reason=reason)
+        self._refused[product] = version
+
+    def _challenger(self, product: str, champion: Bundle, found: Served) -> Bundle | None:
+        """Return what is to stand in a champion's shadow; one that is loaded already needs no reading."""
+        challenger, untried = found.challengers.get(product), found.untried.get(product)
+        if untried is not None and untried.is_unread:
+            challenger = self._served.challengers.get(product)
+            if challenger is not None and challenger.manifest.version != untried.version:
+                return None
+        if challenger is None:
+            return None
+        version = challenger.manifest.version
+        reason = unfit(champion.manifest, challenger.manifest, self._keeps_regime[product])
+        if reason:
+            found.untried[product] = Untried(version, reason)
+            return None
+        return challenger
 
     def _take(self, swap: Swap) -> None:
         self._served.bundles[swap.product] = swap.bundle

@@ -107,19 +107,6 @@ def _recent(dataset: Dataset, since_ns: int, fixed_tau_bps: float | None) -> Dat
     return with_fixed_tau_of(rows, chronological_split(rows).fit)
 
 
-def dataset_for(
-    home: Home,
-    manifest: Manifest,
-    feature_set: str,
-    product: str | None = None,
-    feed: str | None = None,
-    source: str = "",
-    say: Callable[[str], None] = silent,
-) -> Dataset:
-    """Return what is stored, labelled as a model was trained: see ``stored_for``."""
-    return stored_for(home, manifest, feature_set, product, feed, source, say).dataset
-
-
 def stored_for(
     home: Home,
     manifest: Manifest,

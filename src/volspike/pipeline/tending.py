@@ -40,15 +40,12 @@ class Tending:
 
     Attributes
     ----------
+    feed : str
+        Of the models it looks after.
     rounds : int
         How many there were.
     trouble : VolspikeError or OSError or None
         What went wrong in the newest round.
-
-    Attributes
-    ----------
-    feed : str
-        Of the models it looks after.
 
     Raises
     ------
@@ -61,10 +58,19 @@ class Tending:
     def __init__(self, settings: Settings, clock: Clock, *, alarms: bool = True) -> None:
         self._home = Home(settings.data_dir)
         self._home.require()
-        self._closing = ExitStack()
-        self._closing.enter_context(held(self._home.tend_lock, _busy(self._home)))
+        self._server = Server.of(settings.mlflow_uri)
+        self._journal = JournalReader(self._home.journal)
+        self._alarms = AlarmFile(self._home.alerts) if alarms else None
+        self.rounds = 0
+        self.trouble: VolspikeError | OSError | None = None
+        with ExitStack() as opening:
+            self._open(settings, clock, opening)
+            self._closing = opening.pop_all()
+
+    def _open(self, settings: Settings, clock: Clock, opening: ExitStack) -> None:
+        opening.enter_context(held(self._home.tend_lock, _busy(self._home)))
         log_of_job = open_log(settings, self._home.log, clock)
-        self._closing.callback(log_of_job.close)
+        opening.callback(log_of_job.close)
         ledger = Ledger(self._home.ledger)
         self._beside = Beside(
             self._home,
@@ -72,7 +78,7 @@ class Tending:
             lambda: clock.monotonic_ns() / 1e9,
             lambda: owner_of(log_of_job, settings.topic_suffix) == "the stages",
         )
-        self._closing.callback(self._beside.close)
+        opening.callback(self._beside.close)
         self.feed = choose_models(self._home, settings).dialect.name
         self._caretaker = Caretaker(
             self._home,
@@ -83,15 +89,10 @@ class Tending:
             self._beside.retrain,
             self._beside.report_drift,
         )
-        self._server = Server.of(settings.mlflow_uri)
-        self._journal = JournalReader(self._home.journal)
-        self._alarms = AlarmFile(self._home.alerts) if alarms else None
+        if self._alarms is not None:
+            opening.callback(self._alarms.close)
         # What was before is told, but for alarms that a death has kept from the file.
         self._deliver(self._journal.news())
-        if self._alarms is not None:
-            self._closing.callback(self._alarms.close)
-        self.rounds = 0
-        self.trouble: VolspikeError | OSError | None = None
 
     def __enter__(self) -> Tending:
         return self

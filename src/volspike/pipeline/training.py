@@ -148,15 +148,14 @@ def train_models(
     for words in describe_parts(dataset, split):
         say(words)
     check(dataset, split)
+    test = dataset.rows(split.test)
     looks_before = None
     if clock is not None:
-        looks_before = looks_at(read_looks(home.looks), dataset.rows(split.test))
+        looks_before = looks_at(read_looks(home.looks), test)
         check_appendable(home.looks)
     say("fitting on the labelled rows of fit")
     kinds = KINDS if crown is crown_champion or settings.retrain_kind == "best" else ON_REQUEST
-    how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight, models=kinds)
-    if settings.tune_trials:
-        how = tuned_settings(dataset, split, how, settings.tune_trials, say)
+    how = _how(settings, kinds, dataset, split, say)
     result = train(dataset, split, how)
     _check_new(result, serving_version)
     say("scoring every part, and training again on spoiled rows for the leak audit")
@@ -174,41 +173,64 @@ def train_models(
         result, evaluation = _with_leaks(result, evaluation, leaks, settings, say)
     saved = {
         name: save_bundle(
-            with_scores(bundle, evaluation.summary(name), dataset.rows(split.test)),
+            with_scores(bundle, evaluation.summary(name), test),
             home.models,
             model_card(bundle.manifest, evaluation, looks_before),
         )
         for name, bundle in result.bundles.items()
     }
-    champion = result.bundles[result.champion].manifest
     say("registering in MLflow")
+    registered, succession = _place(home, settings, result, evaluation, saved, crown, leaks, say)
+    look = None if clock is None else _log_look(home, evaluation, result, dataset, test, clock)
+    return Trained(dataset, split, result, evaluation, saved, registered, succession, looks_before, look)
+
+
+def _how(
+    settings: Settings, kinds: tuple[str, ...], dataset: Dataset, split: Split, say: Callable[[str], None]
+) -> TrainSettings:
+    """Return how models are fitted, searched for where that is asked for."""
+    how = TrainSettings(seed=settings.seed, class_weight=settings.class_weight, models=kinds)
+    if not settings.tune_trials:
+        return how
+    return tuned_settings(dataset, split, how, settings.tune_trials, say)
+
+
+def _place(
+    home: Home,
+    settings: Settings,
+    result: TrainResult,
+    evaluation: Evaluation,
+    saved: Mapping[str, Path],
+    crown: Crown,
+    leaks: Mapping[str, str],
+    say: Callable[[str], None],
+) -> tuple[dict[str, Registered], str]:
+    """Give the best model its place, if it may have one, and tell MLflow; return versions and succession."""
+    champion = result.bundles[result.champion].manifest
     reason = f"its audit found {', '.join(leaks)}" if leaks else _only_for_study(champion)
     if crown is crown_champion and not reason:
         reason = _is_thinner(champion, home.models)
     before = standing_of(home.models, champion.product, champion.feed)
-    registration = register(
-        result,
-        evaluation,
-        saved,
-        home.root,
-        None if reason else crown,
-        Server.of(settings.mlflow_uri),
-    )
+    server = Server.of(settings.mlflow_uri)
+    registration = register(result, evaluation, saved, home.root, None if reason else crown, server)
     if registration.waiting.words:
         say(f"WARNING: {registration.waiting.words}")
     if reason:
         say(f"the champion stays what it was: {reason}")
     after = standing_of(home.models, champion.product, champion.feed)
-    succession = _succession(before, after, champion)
-    look = None
-    if clock is not None and evaluation.reference_scores["test"].rows:
-        versions = {name: bundle.manifest.version for name, bundle in result.bundles.items()}
-        test = dataset.rows(split.test)
-        look = look_at(evaluation, dataset, test, versions, clock.market_ns(), by=TRAIN)
-        append_look(home.looks, look)
-    return Trained(
-        dataset, split, result, evaluation, saved, registration.models, succession, looks_before, look
-    )
+    return registration.models, _succession(before, after, champion)
+
+
+def _log_look(
+    home: Home, evaluation: Evaluation, result: TrainResult, dataset: Dataset, test: Dataset, clock: Clock
+) -> Look | None:
+    """Log the look at the test part that scoring it was; None where it has no labelled row."""
+    if not evaluation.reference_scores["test"].rows:
+        return None
+    versions = {name: bundle.manifest.version for name, bundle in result.bundles.items()}
+    look = look_at(evaluation, dataset, test, versions, clock.market_ns(), by=TRAIN)
+    append_look(home.looks, look)
+    return look
 
 
 def _check_new(result: TrainResult, serving_version: str) -> None:

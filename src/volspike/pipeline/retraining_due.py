@@ -1,0 +1,73 @@
+"""Whether a product's models are to be trained anew: by an alarm of what serves, or by the market's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from volspike.config import Settings
+from volspike.models.bundle import load_bundle
+from volspike.models.standing import Standing
+from volspike.monitoring.journal import BY_ALARM, BY_SCHEDULE, DRIFT_ALARM, JournalEntry, newest
+from volspike.pipeline.attempts import Attempts, attempts_of
+from volspike.pipeline.home import Home
+from volspike.pipeline.who_serves import served_manifest
+
+HOUR_NS = 3_600_000_000_000
+
+
+def due_by(
+    home: Home,
+    settings: Settings,
+    standing: Standing,
+    journal: Sequence[JournalEntry],
+    graded_since_ns: int,
+    now_ns: int,
+) -> str | None:
+    """Return by what a retraining is due now, an alarm or the schedule; None where none is.
+
+    Parameters
+    ----------
+    standing : Standing
+        Of a product and feed without a challenger: there is no retraining beside a trial.
+    journal : sequence of JournalEntry
+        The entries of that product and feed, oldest first.
+    graded_since_ns : int
+        Since when its predictions are graded, market time.
+    now_ns : int
+        Market time.
+
+    Raises
+    ------
+    ModelError
+        When what serves can't be read.
+    """
+    every_ns = settings.retrain_every_hours * HOUR_NS
+    if not every_ns or standing.challenger is not None:
+        return None
+    # One ahead of now, of a clock that was wrong, would put off all that follow.
+    attempts = attempts_of([each for each in journal if each.market_ns <= now_ns + HOUR_NS])
+    alarm_ns = _alarm_ns(home, settings, standing, journal)
+    if now_ns < attempts.not_before_ns(every_ns, alarm_ns):
+        return None
+    if alarm_ns and (attempts.done is None or attempts.done.market_ns < alarm_ns):
+        return BY_ALARM
+    since_ns = _made_ns(home, standing, attempts)
+    return BY_SCHEDULE if now_ns >= (graded_since_ns if since_ns is None else since_ns) + every_ns else None
+
+
+def _alarm_ns(home: Home, settings: Settings, standing: Standing, journal: Sequence[JournalEntry]) -> int:
+    """Return when the newest alarm was raised, if it is of the model that serves now; else 0."""
+    alarm = newest(journal, DRIFT_ALARM)
+    if alarm is None:
+        return 0
+    served = served_manifest(home, settings, standing)
+    return alarm.market_ns if served is not None and alarm.version == served.version else 0
+
+
+def _made_ns(home: Home, standing: Standing, attempts: Attempts) -> int | None:
+    """Return of until when the newest model is; None of one that comes with the package."""
+    if attempts.done is not None:
+        return attempts.done.market_ns
+    if standing.champion is None:
+        return None
+    return load_bundle(standing.champion.path(home.models)).manifest.training.last_ns
