@@ -35,7 +35,7 @@ from whole_runs import ORIGIN_NS, PRODUCT, settings_for
 
 NS = 1_000_000_000
 HOUR_NS = 3_600 * NS
-FIRST_H, CHANGE_H, END_H = 24, 30, 64
+FIRST_H, CHANGE_H, END_H = 24, 30, 58
 ROUND_NS = HOUR_NS // 4
 
 
