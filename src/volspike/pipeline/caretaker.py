@@ -29,7 +29,7 @@ from volspike.models.shelf import replace_file, writing
 from volspike.models.standing import Entry, Standing, standing_of
 from volspike.monitoring.comparison import Comparison
 from volspike.monitoring.gate import ALPHA
-from volspike.monitoring.graded import GradedRows
+from volspike.monitoring.graded import BLOCK_S, GradedRows
 from volspike.monitoring.journal import (
     BY_FEATURES,
     BY_OUTCOMES,
@@ -260,7 +260,8 @@ class Caretaker:
     def _schedule(self, standing: Standing, now_ns: int) -> None:
         """Have a retraining begun where one is due."""
         oldest_s = self._ledger.oldest_s(standing.product)
-        since_ns = now_ns if oldest_s is None else oldest_s * NS
+        # The first half hour may have begun anywhere in it.
+        since_ns = now_ns if oldest_s is None else (oldest_s + BLOCK_S) * NS
         by = due_by(self._home, self._settings, standing, self._journal(standing), since_ns, now_ns)
         if by is not None:
             self._retrain(Request(standing.product, standing.feed, by, now_ns))
