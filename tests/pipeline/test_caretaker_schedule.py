@@ -9,11 +9,8 @@ from caretaker_models import BEGIN_S, DAY_S, END_S, HOURS, TRUE, WEAK, Models, l
 from benchmarks import drift_markets
 from kept_models import NS, Kept, graded_rows, write_ledger
 from made_bundles import FEED, PRODUCT
-from volspike.models.standing import (
-    Entry,
-    crown_champion,
-)
-from volspike.monitoring.graded import GradedRows
+from volspike.models.standing import CHAMPIONS, Entry, crown_champion
+from volspike.monitoring.graded import BLOCK_S, GradedRows
 from volspike.monitoring.journal import (
     CHALLENGER,
     DRIFT_ALARM,
@@ -123,6 +120,21 @@ def test_a_retraining_is_due_by_the_clock_of_the_market_and_never_beside_a_trial
         kept.at(BEGIN_S + 4 * DAY_S)
         kept.caretaker().step()
         assert [each.by for each in kept.asked] == ["schedule"]
+
+
+def test_the_first_retraining_finds_a_whole_interval_of_rows(models: Models) -> None:
+    """The oldest half hour may have begun anywhere in it."""
+    for path in (models.home.models / CHAMPIONS).iterdir():
+        path.unlink()
+    rows = drifted(models, models.champion.version)
+    write_ledger(models.home, rows)
+    models.home.journal.unlink()
+    first_end_s = (int(rows.second[0]) // BLOCK_S + 1) * BLOCK_S
+    with Kept(models.home.root, retrain_every_hours=24.0) as kept:
+        for late_s, asked in ((-1, []), (1, ["schedule"])):
+            kept.at(first_end_s + DAY_S + late_s)
+            kept.caretaker().step()
+            assert [each.by for each in kept.asked] == asked
 
 
 @pytest.mark.parametrize("end", [None, RETRAIN_ABANDONED, RETRAIN_FAILED])
