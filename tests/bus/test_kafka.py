@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from buses import drain, joined, numbered, read_all, values
 from volspike.bus.kafka import KafkaLog
@@ -148,6 +149,15 @@ def test_partitions_given_while_the_broker_is_away_are_read_from_where_the_group
             member.poll(1, 0.1)
     member.rewind()
     assert values(drain(member, 3)) == [3, 4, 5]
+
+
+def test_a_topic_that_a_broker_does_not_know_yet_is_waited_for(kafka) -> None:
+    topic = kafka.topic("a")
+    member = kafka.open().consumer(kafka.name("g"), [topic])
+    unknown = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    member._handle(unknown, SimpleNamespace(topic=lambda: topic))
+    with pytest.raises(BusError, match="create the topics"):
+        member._handle(unknown, SimpleNamespace(topic=lambda: kafka.name("missing")))
 
 
 def polled(member: KafkaConsumer) -> None:

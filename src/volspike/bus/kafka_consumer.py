@@ -260,6 +260,8 @@ class KafkaConsumer:
             self._skip_to_oldest((message.topic() or "", message.partition() or 0))
         elif error.code() not in (KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT):
             # The two others heal: the partitions are lost and assigned anew, the broker is asked again.
+            if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and message.topic() in self._cluster.topics():
+                return  # said by a broker that has yet to catch up with the others, or with itself
             raise bus_error(error, message.topic() or f"group {self.group}")
 
     def _skip_to_oldest(self, partition: Partition) -> None:
