@@ -20,8 +20,9 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: $(STAMP)
 	$(BIN)/volspike demo
 
+# Three on two cores: many tests wait for brokers, clocks and processes.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 faults: $(STAMP)
 	$(BIN)/python -m pytest tests/faults --full

@@ -89,7 +89,7 @@ def test_a_window_that_ends_after_its_row_is_found(name: str, seed: int, tmp_pat
     assert finding.words.startswith("added ")
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_windows_of_the_past_accuse_nobody(seed: int, tmp_path: Path) -> None:
     columns = clean(seed)
     time_s, mid = columns["event_time"] - START_S, columns["mid"]
