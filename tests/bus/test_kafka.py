@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from buses import drain, joined, numbered, read_all, values
 from volspike.bus.kafka import KafkaLog
 from volspike.bus.kafka_consumer import KafkaConsumer
+from volspike.bus.kafka_errors import bus_error
 from volspike.bus.local_broker import free_port
 from volspike.bus.port import Log, Outgoing, Retention
 from volspike.bus.topic_plan import TopicPlan, planned_topics
@@ -158,6 +159,21 @@ def test_a_topic_that_a_broker_does_not_know_yet_is_waited_for(kafka) -> None:
     member._handle(unknown, SimpleNamespace(topic=lambda: topic))
     with pytest.raises(BusError, match="create the topics"):
         member._handle(unknown, SimpleNamespace(topic=lambda: kafka.name("missing")))
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("Unable to produce message: Local: Fatal error", FencedError),
+        ("Failed to remove subscription: Local: Fatal error", FencedError),
+        ("Producer fenced by newer epoch", FencedError),
+        ("Broker: Cluster authorization failed", BusError),
+    ],
+)
+def test_a_client_at_its_end_was_fenced_unless_it_gives_another_reason(
+    reason: str, kind: type[BusError]
+) -> None:
+    assert type(bus_error(KafkaError(KafkaError._FATAL, reason), "w")) is kind
 
 
 def polled(member: KafkaConsumer) -> None:

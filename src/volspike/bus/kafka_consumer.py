@@ -325,18 +325,9 @@ class KafkaConsumer:
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if self._mark is not None:
             # Else librdkafka joins again as soon as the partitions are given up.
-            self._leave(consumer)
+            consumer.unsubscribe()
             self._is_out = True
         self._give_up(partitions)
-
-    def _leave(self, consumer: Consumer) -> None:
-        try:
-            consumer.unsubscribe()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._FATAL:
-                raise
-            # What is fatal to a member is a fence, which the poll may have told or not.
-            raise FencedError(f"group {self.group}", error.args[0].str(), "stop one of them") from error
 
     def _give_up(self, partitions: list[TopicPartition]) -> None:
         for partition in ((p.topic, p.partition) for p in partitions):

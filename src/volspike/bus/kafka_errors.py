@@ -40,6 +40,8 @@ _FENCED = {
     KafkaError.INVALID_PRODUCER_EPOCH,
     KafkaError.UNRELEASED_INSTANCE_ID,
 }
+# Of what is fatal. A client that is at its end and says no more was fenced: other ends come with a reason.
+_FENCE_SIGNS = ("fenced", "local: fatal error")
 _UNAVAILABLE = {
     **dict.fromkeys(
         (
@@ -137,7 +139,9 @@ def when_settled(ask: Callable[[], Answer], look: Callable[[], object], limit_s:
 def bus_error(error: KafkaError, subject: str) -> BusError:
     """Return the error to raise for what librdkafka reported."""
     code, reason = error.code(), " ".join(error.str().split()) or error.name()
-    if code in _FENCED or (code == KafkaError._FATAL and "fenced" in reason.lower()):
+    if code in _FENCED or (
+        code == KafkaError._FATAL and any(sign in reason.lower() for sign in _FENCE_SIGNS)
+    ):
         return FencedError(subject, reason, "another process of this name runs; stop one of them")
     if code in _UNAVAILABLE:
         return UnavailableError(subject, reason, _UNAVAILABLE[code])
