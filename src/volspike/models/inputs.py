@@ -130,7 +130,7 @@ def input_spec(feature_set: FeatureSet, increment: float, har: bool, clock: bool
     used = [
         (i, column)
         for i, column in enumerate(feature_set.columns)
-        if not is_price_level(column) and (clock or column.name not in CLOCK_COLUMNS)
+        if not _is_price_level(column) and (clock or column.name not in CLOCK_COLUMNS)
     ]
     names, transforms = zip(*(_input(column) for _, column in used), strict=True)
     return InputSpec(
@@ -143,7 +143,7 @@ def input_spec(feature_set: FeatureSet, increment: float, har: bool, clock: bool
     )
 
 
-def is_price_level(column: Column) -> bool:
+def _is_price_level(column: Column) -> bool:
     """Tell whether a column says more of the price than of how it moves."""
     return column.name in PRICE_LEVELS or (column.unit == PRICE_UNIT and column.name not in SPREADS)
 
