@@ -39,6 +39,7 @@ from volspike.monitoring.journal import (
     NOT_PROMOTED,
     JournalEntry,
     JournalReader,
+    append_entry,
     newest,
 )
 from volspike.monitoring.ledger import Ledger
@@ -48,10 +49,10 @@ from volspike.pipeline.home import Home
 from volspike.pipeline.journal_mending import mend_journal
 from volspike.pipeline.promotion import (
     Figures,
-    append_step,
     figures_of,
     promote,
     retire,
+    step,
 )
 from volspike.pipeline.retraining import Request
 from volspike.pipeline.retraining_due import HOUR_NS, due_by
@@ -131,7 +132,8 @@ class Caretaker:
         event, words, detail = heard_of(report or {}, is_served=champion is not None)
         served = None if champion is None else Entry(champion.name, champion.version)
         now_ns = self._grader.newest_ns
-        append_step(self._home, standing, event, served, BY_FEATURES, words, now_ns, detail)
+        heard = step(standing, event, served, BY_FEATURES, words, now_ns, detail)
+        append_entry(self._home.journal, heard)
 
     def _care(self, product: str, now_ns: int) -> list[VolspikeError]:
         """Look after a product; return what went wrong: others, and what comes next, have their turn."""
@@ -179,7 +181,8 @@ class Caretaker:
         if verdict.alarm:
             detail: Figures = {test.name: test.figure for test in verdict.tests if test.alarm}
             served = Entry(champion.name, champion.version)
-            append_step(self._home, standing, DRIFT_ALARM, served, BY_OUTCOMES, verdict.words, now_ns, detail)
+            alarm = step(standing, DRIFT_ALARM, served, BY_OUTCOMES, verdict.words, now_ns, detail)
+            append_entry(self._home.journal, alarm)
             log.warning("drift", product=standing.product, model=str(served), reason=verdict.words)
 
     def _try(
@@ -237,7 +240,8 @@ class Caretaker:
         if told is None or told.version != entry.version:
             words = f"proven better, and the setting promote is never: volspike promote. {comparison.words}"
             figures = figures_of(comparison)
-            append_step(self._home, standing, NOT_PROMOTED, entry, BY_TRIAL, words, now_ns, figures)
+            waits = step(standing, NOT_PROMOTED, entry, BY_TRIAL, words, now_ns, figures)
+            append_entry(self._home.journal, waits)
 
     def _report(self, standing: Standing, comparison: Comparison) -> None:
         """Leave the newest comparison for people and programs."""

@@ -16,7 +16,7 @@ from volspike.monitoring.journal import (
     read_journal,
 )
 from volspike.pipeline.home import Home
-from volspike.pipeline.promotion import tell_change
+from volspike.pipeline.promotion import step, tell_change
 
 _FOUND = "found in place and not told: training did it, or a process ended in between"
 
@@ -27,7 +27,7 @@ def mend_journal(home: Home, standing: Standing, market_ns: int) -> None:
     def tell(now: Standing) -> None:
         journal = read_journal(home.journal, now.product, now.feed)
         for event, entry in _untold(now, journal):
-            tell_change(home, now, event, entry, BY_FOUND, _FOUND, market_ns, {})
+            tell_change(home, step(now, event, entry, BY_FOUND, _FOUND, market_ns, {}))
 
     change_standing(home.models, standing.product, standing.feed, lambda now: now, tell)
 

@@ -47,7 +47,7 @@ def promote(
         return now.crowned(entry)
 
     def tell(after: Standing) -> None:
-        tell_change(home, after, PROMOTED, entry, by, reason, market_ns, detail)
+        tell_change(home, step(after, PROMOTED, entry, by, reason, market_ns, detail))
 
     return change_standing(home.models, standing.product, standing.feed, crown, tell)
 
@@ -82,7 +82,8 @@ def roll_back(
     def tell(after: Standing) -> None:
         gone = str(went[-1] or "the model of the package")
         words = f"in place of {gone}{': ' if reason else ''}{reason}"
-        tell_change(home, after, ROLLED_BACK, after.champion, by, words, market_ns, {"gone": gone})
+        detail: Figures = {"gone": gone}
+        tell_change(home, step(after, ROLLED_BACK, after.champion, by, words, market_ns, detail))
 
     return change_standing(home.models, product, feed, back, tell)
 
@@ -96,7 +97,8 @@ def retire(home: Home, standing: Standing, reason: str, market_ns: int, detail: 
         return msgspec.structs.replace(now, challenger=None)
 
     def tell(after: Standing) -> None:
-        tell_change(home, after, RETIRED, standing.challenger, BY_TRIAL, reason, market_ns, detail)
+        change = step(after, RETIRED, standing.challenger, BY_TRIAL, reason, market_ns, detail)
+        tell_change(home, change)
 
     return change_standing(home.models, standing.product, standing.feed, leave, tell)
 
@@ -114,8 +116,7 @@ def figures_of(comparison: Comparison) -> Figures:
     }
 
 
-def append_step(
-    home: Home,
+def step(
     standing: Standing,
     event: str,
     entry: Entry | None,
@@ -123,8 +124,8 @@ def append_step(
     reason: str,
     market_ns: int,
     detail: Figures,
-) -> None:
-    """Append what was done to a product's models, or found of them, to the journal.
+) -> JournalEntry:
+    """Return the line of the journal for what was done to a product's models, or found of them.
 
     Parameters
     ----------
@@ -132,41 +133,30 @@ def append_step(
         Names of ``volspike.monitoring.journal``.
     entry : Entry or None
         The bundle that it is about.
+    """
+    return JournalEntry(
+        market_ns=market_ns,
+        event=event,
+        product=standing.product,
+        feed=standing.feed,
+        model="" if entry is None else entry.name,
+        version="" if entry is None else entry.version,
+        by=by,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def tell_change(home: Home, change: JournalEntry) -> None:
+    """Append what has changed a standing to the journal, and leave a note for MLflow.
 
     Raises
     ------
     ModelError
         When the journal can't be written.
     """
-    append_entry(
-        home.journal,
-        JournalEntry(
-            market_ns=market_ns,
-            event=event,
-            product=standing.product,
-            feed=standing.feed,
-            model="" if entry is None else entry.name,
-            version="" if entry is None else entry.version,
-            by=by,
-            reason=reason,
-            detail=detail,
-        ),
-    )
-
-
-def tell_change(
-    home: Home,
-    standing: Standing,
-    event: str,
-    entry: Entry | None,
-    by: str,
-    reason: str,
-    market_ns: int,
-    detail: Figures,
-) -> None:
-    """Append what has changed a standing, and leave a note for MLflow."""
-    append_step(home, standing, event, entry, by, reason, market_ns, detail)
-    queue_standing(home.root, standing.product, standing.feed)
+    append_entry(home.journal, change)
+    queue_standing(home.root, change.product, change.feed)
 
 
 def _changed(now: Standing) -> ModelError:
