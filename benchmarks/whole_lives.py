@@ -43,7 +43,7 @@ MODEL = "logistic"
 
 
 class Days(NamedTuple):
-    """When what happens, in days of a life; ``fresh`` and ``known``: lengths of markets that only judge."""
+    """When what happens, in days of a life; ``fresh`` (each) and ``known``: of markets that only judge."""
 
     champion: float = 2.0
     challenger: float = 3.0
@@ -166,11 +166,24 @@ def graded(
     )
 
 
-def fresh_market(days: float, change_s: int) -> Dataset:
-    """Return labelled rows that no model has seen, behind a day in which tau and the lags fill up."""
-    dataset = labelled_market(FRESH_SEED, FRESH_START_S, 1.0 + days, change_s)
+def fresh_market(number: int, days: float, change_s: int, every_s: int) -> Dataset:
+    """Return labelled rows that no model has seen, behind a day in which tau and the lags fill up.
+
+    Parameters
+    ----------
+    number : int
+        Which of several such markets.
+    days : float
+        Its length.
+    change_s : int
+        Of the ``ChangingMarket``.
+    every_s : int
+        The first row of each so many seconds is returned.
+    """
+    dataset = labelled_market(FRESH_SEED + number, FRESH_START_S, 1.0 + days, change_s)
     end_s = FRESH_START_S + round((1.0 + days) * DAY_S)
-    return dataset.rows((dataset.second >= FRESH_START_S + DAY_S) & (dataset.second < end_s))
+    is_first = np.diff(dataset.second // every_s, prepend=-1) != 0
+    return dataset.rows((dataset.second >= FRESH_START_S + DAY_S) & (dataset.second < end_s) & is_first)
 
 
 def _second(day: float) -> int:

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.burst_chances import BurstChances, expected_losses, hidden_states
 from benchmarks.changing_market import LEAST_BURST_S, ChangingMarket
+from benchmarks.expected_costs import GROUPS, BlockCosts, ExpectedCosts, largest_run
 from benchmarks.market_sources import synthetic_tables
 from benchmarks.null_lives import (
     NEVER_S,
@@ -60,7 +61,7 @@ def test_it_runs_and_writes_its_tables(tmp_path: Path) -> None:
     alarms, promotions, power = main(["null_lives", "--quick", "--markdown", str(page)])["null_lives"]
     assert page.read_text().count("**Whole markets ") == 3
     assert [row[0] for row in alarms["rows"]][3:] == list(TESTS)
-    for row in alarms["rows"][2:]:
+    for row in alarms["rows"][3:]:
         assert int(row[1]) + int(row[4]) == 2
     assert sum(int(row[2]) for row in promotions["rows"]) == 2
     assert power["rows"][0][1] == "1"
@@ -148,4 +149,32 @@ def test_a_claim_holds_of_a_model_whose_figure_lies_beyond(life: Life) -> None:
     of_all = hold(np.full(len(life.rows), 0.9))
     assert {"log_loss", "too_few_spikes", "top_too_few"} <= of_all
     assert not {"too_many_spikes", "top_too_many"} & of_all
-    assert set(claims_that_hold({"alert_cost": 0.1, "log_loss": None})) == {"alert_cost"}
+    assert set(claims_that_hold({"alert_cost": 0.9, "log_loss": 0.1})) == {"log_loss"}
+
+
+def test_costs_are_those_that_the_watch_bets_on(life: Life) -> None:
+    champion = life.champion.manifest
+    costs = BlockCosts.of(life.rows, champion)
+    (figure,) = (
+        test.figure for test in null_lives._watched(life, life.rows).tests if test.name == "alert_cost"
+    )
+    assert np.mean(costs.excess) == pytest.approx(figure)
+    assert np.isin(costs.tau_bps, life.rows.tau_bps).all()
+
+
+def test_costs_are_expected_by_tau() -> None:
+    rng = np.random.default_rng(5)
+    tau_bps = rng.uniform(4.0, 8.0, 3_000)
+    costs = BlockCosts(tau_bps, np.where(tau_bps < 6.0, -1.0, 2.0) + rng.normal(0.0, 1.0, 3_000))
+    expected = ExpectedCosts.learned([costs, costs])
+    assert len(expected.mean) == GROUPS
+    found = expected.at(np.array([1.0, 4.5, 5.5, 6.5, 7.5, 99.0]))
+    np.testing.assert_allclose(found, [-1.0, -1.0, -1.0, 2.0, 2.0, 2.0], atol=0.3)
+
+
+@pytest.mark.parametrize(
+    ("expected", "most"),
+    [([-1.0, -2.0], 0.0), ([1.0, -3.0, 2.0, -0.5, 2.0, -9.0, 1.0], 3.5), ([0.5], 0.5), ([], 0.0)],
+)
+def test_the_largest_run_is_found(expected: list[float], most: float) -> None:
+    assert largest_run(np.array(expected)) == pytest.approx(most)

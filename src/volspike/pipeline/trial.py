@@ -34,11 +34,17 @@ def watch_champion(
     since_s : int
         Where the watch begins, epoch second; see ``watch_outcomes``.
     """
+    own, model, reference = watched_sides(rows, champion)
+    return watch_outcomes(own.graded, model, reference, false_alarm_days, since_s)
+
+
+def watched_sides(rows: GradedRows, champion: Manifest) -> tuple[GradedRows, Contender, Contender]:
+    """Return the rows that a champion is watched on, and what it and its reference said of them."""
     rows = rows.thinned(EVERY_S)
     own = rows.where((rows.version == champion.version) & ~rows.in_sample & ~rows.fallback)
     model = _contender(own, own.p, own.sigma_bps, champion)
     reference = _contender(own, own.reference_p, own.reference_sigma_bps, champion)
-    return watch_outcomes(own.graded, model, reference, false_alarm_days, since_s)
+    return own, model, reference
 
 
 def try_challenger(
