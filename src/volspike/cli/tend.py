@@ -13,8 +13,10 @@ from volspike.cli.options import Bootstrap, Bus, Every, ExitAfter, WithParent
 from volspike.cli.output import AsJson, DataDir, configure_logging, emit_json, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
+    from volspike.clock import Clock
     from volspike.monitoring.journal import JournalEntry
 
 
@@ -50,9 +52,7 @@ def tend(
         }
     )
     configure_logging(settings.log_level)
-    clock = SystemClock()
-    asked = _asked_to_stop()
-    ends_ns = None if exit_after is None else clock.monotonic_ns() + round(exit_after * 1e9)
+    clock, asked = SystemClock(), _asked_to_stop()
     entries: list[JournalEntry] = []
 
     def tell(entry: JournalEntry) -> None:
@@ -63,17 +63,26 @@ def tend(
         products = ", ".join(settings.products)
         read = settings.kafka_bootstrap if settings.bus == "kafka" else f"the log of {settings.data_dir}"
         say(f"looks after the models of {products} on {tending.feed}, by {read}; nothing has been read yet")
-        while not asked.is_set() and (ends_ns is None or clock.monotonic_ns() < ends_ns):
+        for _ in _rounds(asked, clock, every, exit_after, with_parent):
             tending.step(tell)
-            asked.wait(every)
-            if with_parent is not None and os.getppid() != with_parent:
-                break
     if as_json:
         import msgspec
 
         told = [msgspec.to_builtins(entry) for entry in entries]
         trouble = None if tending.trouble is None else str(tending.trouble)
         emit_json({"rounds": tending.rounds, "journal": told, "trouble": trouble})
+
+
+def _rounds(
+    asked: threading.Event, clock: Clock, every_s: float, exit_after_s: float | None, parent: int | None
+) -> Iterator[None]:
+    """Yield once every so many seconds, until somebody asks to stop, the time is up or the parent is gone."""
+    ends_ns = None if exit_after_s is None else clock.monotonic_ns() + round(exit_after_s * 1e9)
+    while not asked.is_set() and (ends_ns is None or clock.monotonic_ns() < ends_ns):
+        yield
+        asked.wait(every_s)
+        if parent is not None and os.getppid() != parent:
+            return
 
 
 def _asked_to_stop() -> threading.Event:

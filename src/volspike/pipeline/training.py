@@ -144,8 +144,7 @@ def train_models(
     stored = training_data(home, settings, product, feed, since_ns, say, fixed_tau_bps)
     dataset = stored.dataset
     split = chronological_split(dataset)
-    say(stored.words)
-    for words in describe_parts(dataset, split):
+    for words in (stored.words, *describe_parts(dataset, split)):
         say(words)
     check(dataset, split)
     test = dataset.rows(split.test)
@@ -171,14 +170,7 @@ def train_models(
     leaks = {} if evaluation.audit is None else evaluation.audit.leaks
     if leaks:
         result, evaluation = _with_leaks(result, evaluation, leaks, settings, say)
-    saved = {
-        name: save_bundle(
-            with_scores(bundle, evaluation.summary(name), test),
-            home.models,
-            model_card(bundle.manifest, evaluation, looks_before),
-        )
-        for name, bundle in result.bundles.items()
-    }
+    saved = _save(home, result, evaluation, test, looks_before)
     say("registering in MLflow")
     registered, succession = _place(home, settings, result, evaluation, saved, crown, leaks, say)
     look = None if clock is None else _log_look(home, evaluation, result, dataset, test, clock)
@@ -193,6 +185,20 @@ def _how(
     if not settings.tune_trials:
         return how
     return tuned_settings(dataset, split, how, settings.tune_trials, say)
+
+
+def _save(
+    home: Home, result: TrainResult, evaluation: Evaluation, test: Dataset, looks: int | None
+) -> dict[str, Path]:
+    """Put every model on the shelf, with its scores and its card; return where, by model."""
+    return {
+        name: save_bundle(
+            with_scores(bundle, evaluation.summary(name), test),
+            home.models,
+            model_card(bundle.manifest, evaluation, looks),
+        )
+        for name, bundle in result.bundles.items()
+    }
 
 
 def _place(
