@@ -1,8 +1,8 @@
 """By how much a model's alerts are to be expected to cost more than its reference's, half hour by half hour.
 
-That is another in each state of the market: tau follows the last day, is known before a half hour begins, and
-where it lies near what a model mostly says, that model alerts a lot. So the cost to be expected is learned as
-a function of tau, from markets of the same kind that the model has not seen.
+It differs with tau, which follows the last day and is known before a half hour begins: the same model may
+alert a lot at one, and hardly at another. So the cost to be expected is learned as a function of tau, from
+markets of the same kind that the model has not seen.
 """
 
 from __future__ import annotations
