@@ -71,6 +71,15 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
 _DECODE = msgspec.json.Decoder(JournalEntry).decode
 
 
+# So far ahead of the market a line may be dated by a clock that is right.
+_AHEAD_NS = 3_600_000_000_000
+
+
+def believed(journal: Sequence[JournalEntry], now_ns: int) -> list[JournalEntry]:
+    """Return the lines that are not dated over an hour ahead of now, market time."""
+    return [each for each in journal if each.market_ns <= now_ns + _AHEAD_NS]
+
+
 def append_entry(path: Path, entry: JournalEntry) -> None:
     """Append one line, on disk when this returns.
 

@@ -40,6 +40,7 @@ from volspike.monitoring.journal import (
     JournalEntry,
     JournalReader,
     append_entry,
+    believed,
     newest,
 )
 from volspike.monitoring.ledger import Ledger
@@ -56,6 +57,7 @@ from volspike.pipeline.promotion import (
 )
 from volspike.pipeline.retraining import Request
 from volspike.pipeline.retraining_due import HOUR_NS, due_by
+from volspike.pipeline.served_models import unfit
 from volspike.pipeline.trial import EVERY_S, try_challenger, watch_champion
 from volspike.pipeline.who_serves import served_manifest
 
@@ -121,10 +123,15 @@ class Caretaker:
         if not now_ns:
             return
         troubles = [trouble for each in self._settings.products for trouble in self._care(each, now_ns)]
-        keep_days = 2 * max(self._settings.trial_days, WATCH_DAYS)
-        self._ledger.forget(now_ns // NS - round(keep_days * 86_400))
+        self._ledger.forget(now_ns // NS - round(self._keep_days() * 86_400))
         if troubles:
             raise troubles[0]
+
+    def _keep_days(self) -> float:
+        """Return how much of the ledger is kept: what is judged, and what the schedules count from."""
+        settings = self._settings
+        longest_hours = max(settings.retrain_every_hours, settings.drift_every_hours)
+        return max(2.0 * max(settings.trial_days, WATCH_DAYS), longest_hours / 24.0 + 1.0)
 
     def heard_of_drift(self, standing: Standing, report: Mapping[str, Any] | None) -> None:
         """Note in the journal what a report of drift found; an alarm of it counts as those of outcomes do."""
@@ -157,10 +164,12 @@ class Caretaker:
         return standing_of(self._home.models, product, self._feed)
 
     def _journal(self, standing: Standing) -> list[JournalEntry]:
-        return self._reader.of(standing.product, standing.feed)
+        """Return the lines of a product, but those of a clock that was wrong: they would hold up the rest."""
+        told = self._reader.of(standing.product, standing.feed)
+        return believed(told, self._grader.newest_ns)
 
     def _judge(self, standing: Standing, now_ns: int) -> None:
-        if self._mended.get(standing.product) != standing:
+        if self._mended.get(standing.product) != standing or not self._is_told(standing):
             mend_journal(self._home, standing, now_ns)
             self._mended[standing.product] = standing
         champion = served_manifest(self._home, self._settings, standing)
@@ -171,6 +180,12 @@ class Caretaker:
         self._watch(standing, champion, rows, since_s, now_ns)
         if standing.challenger is not None:
             self._try(standing, standing.challenger, champion, rows, now_ns)
+
+    def _is_told(self, standing: Standing) -> bool:
+        """Tell whether the journal has the beginning of a trial; somebody may have removed it meanwhile."""
+        return (
+            standing.challenger is None or _placed(self._journal(standing), standing.challenger) is not None
+        )
 
     def _watch(
         self, standing: Standing, champion: Manifest, rows: GradedRows, since_s: int, now_ns: int
@@ -196,39 +211,62 @@ class Caretaker:
         except ModelError as error:
             retire(self._home, standing, str(error), now_ns, {})
             return
+        reason = unfit(champion, challenger, keeps_regime=True)
+        if reason:
+            retire(self._home, standing, f"no job can try it beside {champion.version}: {reason}", now_ns, {})
+            return
         comparison = try_challenger(rows, champion, challenger)
-        self._decide(standing, entry, champion, comparison, now_ns)
+        tried_s = rows.second[rows.challenger_version == entry.version]
+        began_ns = int(tried_s[0]) * NS if len(tried_s) else 0
+        self._decide(standing, entry, champion, comparison, began_ns, now_ns)
         try:  # behind the decision, which must not wait for a file that is for people to read
             self._report(standing, comparison)
         except ModelError as error:
             log.error("the comparison is not written", product=standing.product, reason=str(error))
 
     def _decide(
-        self, standing: Standing, entry: Entry, champion: Manifest, comparison: Comparison, now_ns: int
+        self,
+        standing: Standing,
+        entry: Entry,
+        champion: Manifest,
+        comparison: Comparison,
+        began_ns: int,
+        now_ns: int,
     ) -> None:
         """Promote a challenger, retire it, or let its trial go on."""
         if comparison.promote and self._settings.promote == "auto":
             promote(self._home, standing, entry, BY_TRIAL, comparison.words, now_ns, figures_of(comparison))
             log.warning("promoted", product=standing.product, model=str(entry), reason=comparison.words)
-        elif self._is_over(standing, entry, champion, comparison, now_ns):
+        elif self._is_over(standing, entry, champion, comparison, began_ns, now_ns):
             words = f"{comparison.words}; nobody promoted it" if comparison.promote else comparison.words
             retire(self._home, standing, words, now_ns, figures_of(comparison))
         elif comparison.promote:
             self._tell_once(standing, entry, now_ns, comparison)
 
     def _is_over(
-        self, standing: Standing, entry: Entry, champion: Manifest, comparison: Comparison, now_ns: int
+        self,
+        standing: Standing,
+        entry: Entry,
+        champion: Manifest,
+        comparison: Comparison,
+        began_ns: int,
+        now_ns: int,
     ) -> bool:
-        """Tell whether a trial is over: by its time, or, while an alarm stands, by what it has shown."""
+        """Tell whether a trial is over: by its time, or, while an alarm stands, by what it has shown.
+
+        Its time counts from its first row, if that comes later than its line: one that was trained by hand
+        while no job ran is as old as the stored rows.
+        """
         journal = self._journal(standing)
-        placed = newest([each for each in journal if each.version == entry.version], CHALLENGER)
-        age_ns = 0 if placed is None else now_ns - placed.market_ns
+        placed = _placed(journal, entry)
+        placed_ns = now_ns if placed is None else placed.market_ns
+        age_ns, every_ns = now_ns - max(placed_ns, began_ns), self._settings.retrain_every_hours * HOUR_NS
         if age_ns >= self._settings.trial_days * 24 * HOUR_NS:
             return True
         alarm = _alarm_of(journal, champion)
-        if comparison.promote or alarm is None or age_ns < self._settings.retrain_every_hours * HOUR_NS:
+        if comparison.promote or alarm is None or not every_ns or age_ns < every_ns:
             return False
-        if now_ns - age_ns < alarm.market_ns:
+        if placed_ns < alarm.market_ns:
             return True  # made before the alarm, so of what has changed since
         # Behind, or ahead for certain and unfit for another reason: a model of newer rows may do better.
         is_open = 0.0 < (comparison.log_e or 0.0) < math.log(1.0 / ALPHA)
@@ -278,5 +316,10 @@ def trial_report(home: Home, standing: Standing) -> Path:
 
 def _alarm_of(journal: Sequence[JournalEntry], champion: Manifest) -> JournalEntry | None:
     """Return the alarm on a champion's matured labels, if there was one."""
-    alarms = [each for each in journal if each.event == DRIFT_ALARM and each.by == BY_OUTCOMES]
-    return alarms[-1] if alarms and alarms[-1].version == champion.version else None
+    of_it = [each for each in journal if each.version == champion.version and each.by == BY_OUTCOMES]
+    return newest(of_it, DRIFT_ALARM)
+
+
+def _placed(journal: Sequence[JournalEntry], entry: Entry) -> JournalEntry | None:
+    """Return the line that told of the beginning of a trial."""
+    return newest([each for each in journal if each.version == entry.version], CHALLENGER)

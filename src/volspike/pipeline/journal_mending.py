@@ -12,6 +12,7 @@ from volspike.monitoring.journal import (
     RETIRED,
     ROLLED_BACK,
     JournalEntry,
+    believed,
     newest,
     read_journal,
 )
@@ -25,7 +26,7 @@ def mend_journal(home: Home, standing: Standing, market_ns: int) -> None:
     """Add the lines of what was done to a product's models and not told."""
 
     def tell(now: Standing) -> None:
-        journal = read_journal(home.journal, now.product, now.feed)
+        journal = believed(read_journal(home.journal, now.product, now.feed), market_ns)
         for event, entry in _untold(now, journal):
             tell_change(home, step(now, event, entry, BY_FOUND, _FOUND, market_ns, {}))
 

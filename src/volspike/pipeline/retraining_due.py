@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from volspike.config import Settings
 from volspike.models.bundle import load_bundle
 from volspike.models.standing import Standing
-from volspike.monitoring.journal import BY_ALARM, BY_SCHEDULE, DRIFT_ALARM, JournalEntry, newest
+from volspike.monitoring.journal import BY_ALARM, BY_SCHEDULE, DRIFT_ALARM, JournalEntry, believed, newest
 from volspike.pipeline.attempts import Attempts, attempts_of
 from volspike.pipeline.home import Home
 from volspike.pipeline.who_serves import served_manifest
@@ -44,8 +44,8 @@ def due_by(
     every_ns = settings.retrain_every_hours * HOUR_NS
     if not every_ns or standing.challenger is not None:
         return None
-    # One ahead of now, of a clock that was wrong, would put off all that follow.
-    attempts = attempts_of([each for each in journal if each.market_ns <= now_ns + HOUR_NS])
+    journal = believed(journal, now_ns)
+    attempts = attempts_of(journal)
     alarm_ns = _alarm_ns(home, settings, standing, journal)
     if now_ns < attempts.not_before_ns(every_ns, alarm_ns):
         return None
@@ -56,12 +56,13 @@ def due_by(
 
 
 def _alarm_ns(home: Home, settings: Settings, standing: Standing, journal: Sequence[JournalEntry]) -> int:
-    """Return when the newest alarm was raised, if it is of the model that serves now; else 0."""
-    alarm = newest(journal, DRIFT_ALARM)
-    if alarm is None:
+    """Return when the newest alarm of the model that serves now was raised; 0 without one."""
+    if newest(journal, DRIFT_ALARM) is None:
         return 0
     served = served_manifest(home, settings, standing)
-    return alarm.market_ns if served is not None and alarm.version == served.version else 0
+    version = None if served is None else served.version
+    alarm = newest([each for each in journal if each.version == version], DRIFT_ALARM)
+    return 0 if alarm is None else alarm.market_ns
 
 
 def _made_ns(home: Home, standing: Standing, attempts: Attempts) -> int | None:
