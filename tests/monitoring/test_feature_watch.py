@@ -160,3 +160,31 @@ def test_the_verdict_can_be_written_as_json() -> None:
     told = json.loads(json.dumps(watch(process(0.5, 12 * BLOCK, 2, 8)).as_dict()))
     assert told["alarm"] in (True, False)
     assert [column["name"] for column in told["columns"]] == ["c0", "c1"]
+
+
+def test_a_gap_in_the_current_window_raises_no_alarms_by_itself() -> None:
+    """Of every block the same parts of its time are looked at."""
+    runs, gap = 150, slice(-BLOCK * 4 // 5, -BLOCK // 5)
+    alarms = []
+    for seed in range(runs):
+        values = process(0.5, 20 * BLOCK, 1, seed)
+        second = 1_000_000 + np.arange(len(values), dtype=np.int64)
+        current = np.delete(np.arange(len(values)), np.arange(len(values))[gap])[19 * BLOCK :]
+        cut = slice(0, 19 * BLOCK)
+        verdict = watch_features(second[cut], values[cut], second[current], values[current], ("c0",))
+        assert verdict.false_alarm_rate == 0.05
+        alarms.append(verdict.alarm)
+    assert np.mean(alarms) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
+
+
+def test_blocks_that_lack_a_column_count_for_none_and_too_many_leave_the_column_out() -> None:
+    values = process(0.5, 20 * BLOCK, 2, 1)
+    values[3 * BLOCK : 4 * BLOCK, 0] = np.nan
+    one = watch(values)
+    assert (one.blocks, one.false_alarm_rate) == (18, 1 / 19)
+    assert [column.status for column in one.columns] == ["judged", "judged"]
+    values[: 10 * BLOCK, 0] = np.nan
+    half = watch(values)
+    assert (half.blocks, half.false_alarm_rate) == (19, 1 / 20)
+    assert [column.status for column in half.columns] == ["not enough data", "judged"]
+    assert half.columns[0].words == "not enough data: 9 of 19 blocks of the reference have 30 values"

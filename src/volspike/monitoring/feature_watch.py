@@ -32,6 +32,10 @@ ALPHA = 0.05
 MIN_REFERENCE_BLOCKS = 9
 MIN_FILL_FRAC = 0.5
 MIN_VALUES = 30
+MOST_SLOTS, ROWS_A_SLOT = 100, 10
+# A column that lacks a score in more of the blocks has no part; blocks in which one that has a part lacks it
+# are left out.
+MIN_SCORED_FRAC = 0.9
 TOO_SLOW_FRAC, SLOW_FRAC = 0.5, 0.1
 
 F8 = npt.NDArray[np.float64]
@@ -141,34 +145,50 @@ def watch_features(
     """
     step_s = float(np.median(np.diff(current_second))) if len(current_second) > 1 else 1.0
     block_s = float(current_second[-1] - current_second[0]) + step_s if len(current_second) else 0.0
-    block = _blocks(reference_second, len(current_second), block_s)
+    slot = _slots(current_second, block_s)
+    block = _blocks(reference_second, slot, len(current_second), block_s)
+    covered_s = block_s * float(np.mean(slot)) if len(slot) else 0.0
     blocks = int(block[-1]) + 1 if len(block) else 0
     kept = block >= 0
     values = np.concatenate((reference[kept], current))
     of = np.concatenate((block[kept], np.full(len(current), blocks, np.int64)))
     columns = [
-        _score(name, values[:, i], of, blocks, block_s, step_s) for i, name in enumerate(names)
+        _score(name, values[:, i], of, blocks, covered_s, step_s) for i, name in enumerate(names)
     ]  # the current window is the last block
     return _decide(columns, blocks, block_s, alpha)
 
 
-def _blocks(second: I8, rows: int, block_s: float) -> I8:
+def _slots(second: I8, block_s: float) -> npt.NDArray[np.bool_]:
+    """Return in which of the equal parts of the current window there are rows, bool[slots]."""
+    slots = min(MOST_SLOTS, len(second) // ROWS_A_SLOT)
+    if not slots:
+        return np.zeros(0, np.bool_)
+    at = ((second - second[0]) / block_s * slots).astype(np.int64)
+    return np.bincount(at, minlength=slots)[:slots] > 0
+
+
+def _blocks(second: I8, slot: npt.NDArray[np.bool_], rows: int, block_s: float) -> I8:
     """Return the block of each row of the reference, from 0 up, int64[n]; -1 for those in none.
 
-    They are cut from its end backwards, and one with under half of the current window's rows is left out.
+    They are cut from its end backwards. Of each only those parts of its time are taken in which the current
+    window has rows: else one with a gap in it would lie farther from the others than they do. Left out is
+    one that then has under half of its rows, or over twice as many.
     """
     if not len(second) or rows < MIN_VALUES:
         return np.full(len(second), -1, np.int64)
-    back = ((second[-1] - second) // block_s).astype(np.int64)
+    age = (second[-1] - second) / block_s
+    back = age.astype(np.int64)
     whole = back < (second[-1] - second[0] + 1) // block_s
-    full = (np.bincount(back) >= MIN_FILL_FRAC * rows)[back] & whole
+    whole &= slot[np.minimum(((1.0 - (age - back)) * len(slot)).astype(np.int64), len(slot) - 1)]
+    filled = np.bincount(back, whole) / rows
+    full = ((filled >= MIN_FILL_FRAC) & (filled <= 1.0 / MIN_FILL_FRAC))[back] & whole
     block = np.full(len(second), -1, np.int64)
     numbers, at = np.unique(-back[full], return_inverse=True)
     block[full] = at if len(numbers) else 0
     return block
 
 
-def _score(name: str, values: F8, of: I8, blocks: int, block_s: float, step_s: float) -> _Column:
+def _score(name: str, values: F8, of: I8, blocks: int, covered_s: float, step_s: float) -> _Column:
     known = np.isfinite(values)
     value, block = values[known], of[known]
     reason = _unusable(value, block, blocks)
@@ -176,18 +196,18 @@ def _score(name: str, values: F8, of: I8, blocks: int, block_s: float, step_s: f
         return _Column(name, None, None, "not enough data", f"not enough data: {reason}")
     remembers = correlation_rows(value[block < blocks])
     correlation_s = None if remembers is None else remembers * step_s
-    if correlation_s is not None and correlation_s > TOO_SLOW_FRAC * block_s:
+    if correlation_s is not None and correlation_s > TOO_SLOW_FRAC * covered_s:
         least, good = (_hours(correlation_s / frac) for frac in (TOO_SLOW_FRAC, SLOW_FRAC))
         need = f"has a part from a window of {least} on, and small changes show from {good} on"
-        return _Column(name, None, correlation_s, "too slow", f"too slow for {_hours(block_s)}: {need}")
+        return _Column(name, None, correlation_s, "too slow", f"too slow for {_hours(covered_s)}: {need}")
     scores = _few_as_missing(distances(value, block, blocks + 1), block, blocks)
     median = float(np.nanmedian(scores)) if np.any(np.isfinite(scores)) else math.nan
     if not median > 0.0:
         return _Column(
             name, None, correlation_s, "not enough data", "not enough data: hardly any value differs"
         )
-    slow = correlation_s is not None and correlation_s > SLOW_FRAC * block_s
-    words = f"slow: only a large change shows within {_hours(block_s)}" if slow else ""
+    slow = correlation_s is not None and correlation_s > SLOW_FRAC * covered_s
+    words = f"slow: only a large change shows within {_hours(covered_s)}" if slow else ""
     return _Column(name, scores / median, correlation_s, "judged", words)
 
 
@@ -196,11 +216,9 @@ def _unusable(value: F8, block: I8, blocks: int) -> str:
     current, reference = value[block == blocks], value[block < blocks]
     if len(current) < MIN_VALUES:
         return f"{len(current)} values in the current window"
-    if (
-        np.count_nonzero(np.bincount(block, minlength=blocks + 1)[:blocks] >= MIN_VALUES)
-        < MIN_REFERENCE_BLOCKS
-    ):
-        return f"under {MIN_REFERENCE_BLOCKS} blocks of the reference have {MIN_VALUES} values"
+    scored = np.count_nonzero(np.bincount(block, minlength=blocks + 1)[:blocks] >= MIN_VALUES)
+    if scored < max(MIN_REFERENCE_BLOCKS, MIN_SCORED_FRAC * blocks):
+        return f"{scored} of {blocks} blocks of the reference have {MIN_VALUES} values"
     if np.ptp(reference) == 0.0:
         return "constant in the reference"
     return "constant in the current window" if np.ptp(current) == 0.0 else ""
@@ -213,12 +231,14 @@ def _few_as_missing(scores: F8, block: I8, blocks: int) -> F8:
 
 def _decide(columns: Sequence[_Column], blocks: int, block_s: float, alpha: float) -> FeatureVerdict:
     judged = [column.scores for column in columns if column.scores is not None]
+    scored = np.all([np.isfinite(scores) for scores in judged] or np.ones((1, blocks + 1)), axis=0)
+    blocks = int(np.count_nonzero(scored[:-1]))
     if blocks < MIN_REFERENCE_BLOCKS or not judged:
         few = f"{blocks} blocks of {_hours(block_s)} in the reference, {MIN_REFERENCE_BLOCKS} are needed"
         words = f"not enough data ({few if blocks < MIN_REFERENCE_BLOCKS else 'no column can be judged'})"
         found = tuple(_undecided(column) for column in columns)
         return FeatureVerdict(found, blocks, block_s, None, None, None, None, False, words)
-    largest = np.max(np.nan_to_num(np.stack(judged), nan=0.0), axis=0)
+    largest = np.max(np.stack(judged)[:, scored], axis=0)
     alarms = max(1, math.floor(alpha * (blocks + 1) + 1e-9))
     threshold = float(np.sort(largest[:-1])[-alarms])
     score = float(largest[-1])
