@@ -18,15 +18,16 @@ import pytest
 from told_mlflow import FEED, PRODUCT, Seen, model, seen, tell_standing, trained
 
 from volspike.cli.mlflow_outbox import look_at_outbox
+from volspike.models.bundle import load_bundle
 from volspike.models.mlflow_aliases import alias_of
 from volspike.models.mlflow_client import DATABASE, open_mlflow
 from volspike.models.mlflow_items import Aliases
 from volspike.models.mlflow_outbox import OUTBOX, Outbox
 from volspike.models.mlflow_send import send_waiting
 from volspike.models.mlflow_sync import sync
-from volspike.models.registry import queue_report
+from volspike.models.registry import queue_report, queue_standing
 from volspike.models.resolving import resolve_model
-from volspike.models.standing import Entry, change_standing, crown_champion, standing_of
+from volspike.models.standing import Entry, change_standing, crown_champion, place_challenger, standing_of
 from volspike.testing.crash_point import CrashError, CrashPoint
 
 WHOLE = Seen(["whole"], ["FINISHED"], [0], ["READY"], {"report.json", "card.md", "plots"})
@@ -257,3 +258,33 @@ def test_there_is_no_pickle(data_dir: Path) -> None:
     assert any(path.name == "manifest.json" for path in files)
     assert not [path for path in files if path.suffix in {".pkl", ".pickle", ".joblib"}]
     assert standing_of(data_dir / "models", PRODUCT, FEED).champion is not None
+
+
+def test_a_model_on_trial_is_told_once_though_an_older_change_of_the_standing_still_waits(
+    tmp_path: Path,
+) -> None:
+    """The waiting change would otherwise tell the new model from the shelf, in front of its training."""
+    (old,) = trained(tmp_path, "before", model("before"))
+    crown_champion(tmp_path / "models", old.name, old.version)
+    queue_standing(tmp_path, PRODUCT, FEED)
+    (new,) = trained(tmp_path, "behind", model("behind"))
+    place_challenger(tmp_path / "models", new.name, new.version)
+    assert tell_standing(tmp_path).words == ""
+    assert told(tmp_path, "behind") == WHOLE
+    with open_mlflow(tmp_path) as client:
+        found = client.search_model_versions(f"tags.bundle_version = '{new.version}'")
+    assert len(found) == 1
+
+
+def test_a_waiting_change_of_the_standing_is_told_where_the_item_behind_it_is_damaged(tmp_path: Path) -> None:
+    (model_of,) = trained(tmp_path, "sound", model("sound"))
+    crown_champion(tmp_path / "models", model_of.name, model_of.version)
+    queue_standing(tmp_path, PRODUCT, FEED)
+    name = Outbox(tmp_path).put("aliases", Aliases(PRODUCT, FEED), {})
+    (tmp_path / OUTBOX / name / "item.json").write_bytes(b"{")
+    sync(tmp_path, None)
+    assert not Outbox(tmp_path).items()
+    assert [path.name for path in Outbox(tmp_path).refused()] == [name]
+    shutil.rmtree(Outbox(tmp_path).refused()[0])
+    address = f"models:/{model_of.name}@{alias_of('champion', PRODUCT, FEED)}"
+    assert load_bundle(resolve_model(address, tmp_path)).manifest.version == model_of.version

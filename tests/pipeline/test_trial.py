@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,14 @@ def test_power_is_lost_to_no_thin_market(rows: GradedRows, sides: tuple[Manifest
     # A tick in ten seconds weighs as ten of them.
     sparse = rows.where(np.arange(len(rows)) % EVERY_S == 0)
     assert try_challenger(sparse, *sides).log_e == try_challenger(rows, *sides).log_e
+
+
+def test_no_alerts_are_weighed_against_a_reference_that_says_nothing(
+    rows: GradedRows, sides: tuple[Manifest, Manifest]
+) -> None:
+    """One that never alerts would cost less, or more, for nothing."""
+    nothing = np.full(len(rows), np.nan)
+    found = watch_champion(replace(rows, reference_p=nothing), sides[0], 30.0)
+    assert {test.name for test in found.tests if test.blocks == 0} == {"log_loss", "alert_cost"}
+    told = watch_champion(replace(rows, reference_p=rows.p), sides[0], 30.0)
+    assert all(test.blocks for test in told.tests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,11 +53,22 @@ def send_waiting(data_dir: Path, server: Server | None, reached: Reached | None 
         with outbox.sending(), open_mlflow(data_dir, server) as client:
             teller = _Teller(client, data_dir, server, reached or _ignore)
             while items := outbox.items():
-                registered = _tell(outbox, items[0], teller)
-                sent.registered[items[0].name] = registered
+                if _is_told_later(outbox, items):
+                    outbox.remove(items[0])
+                else:
+                    sent.registered[items[0].name] = _tell(outbox, items[0], teller)
     except ModelError as error:
         sent.reason = f"{error.subject}: {error.reason}"
     return sent
+
+
+def _is_told_later(outbox: Outbox, items: Sequence[Path]) -> bool:
+    """Tell whether the first item is of a standing that a later one tells of, behind its model's training."""
+    try:
+        first = outbox.read(items[0])
+        return isinstance(first, Aliases) and any(outbox.read(path) == first for path in items[1:])
+    except ModelError:  # that one is set aside in its turn
+        return False
 
 
 def _tell(outbox: Outbox, path: Path, teller: _Teller) -> dict[str, Registered]:

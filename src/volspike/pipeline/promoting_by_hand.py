@@ -99,7 +99,8 @@ def promote_by_hand(
     chosen = entry or standing.challenger
     subject = f"{standing.product} on {standing.feed}"
     if chosen is None:
-        raise ModelError(subject, "no challenger is on trial", "volspike retrain makes one")
+        feed = f" --feed {standing.feed}" if standing.feed == CANDLES else ""
+        raise ModelError(subject, "no challenger is on trial", f"volspike retrain{feed} makes one")
     _check_target(home, chosen)
     verdict, figures = "forced", Figures()
     if force:

@@ -77,8 +77,13 @@ def tried_rows(rows: GradedRows, champion: Manifest, challenger: Manifest) -> Gr
 
 
 def _contender(rows: GradedRows, p: F8, sigma_bps: F8, manifest: Manifest) -> Contender:
-    """Return one side with the alerts that its probabilities would raise at the model's thresholds."""
+    """Return one side with the alerts that its probabilities would raise at the model's thresholds.
+
+    One that has told of no row has no alerts, rather than none raised.
+    """
     told = ~np.isnan(p)
+    if not told.any():
+        return Contender(p, sigma_bps)
     alerts = open_alerts(
         rows.second[told], rows.run[told], p[told], manifest.alert.open_at, manifest.alert.close_at
     )
