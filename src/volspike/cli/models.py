@@ -44,7 +44,7 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
         emit_json(report | {"mlflow": asdict(waiting)})
     else:
         for each in package:
-            console().print(f"{each['product']} has no champion: {each['words']}", markup=False)
+            console().print(f"{each['product']} has no champion of its own: {each['words']}", markup=False)
     if not as_json and not rows:
         say(f"no models in {home.models}; run volspike train")
     elif not as_json:
