@@ -222,7 +222,7 @@ def test_rollback_goes_back_and_forth_and_to_the_model_of_the_package(home: Home
     assert read_journal(alone.journal)[-1].reason == f"in place of {one}"
     shown = volspike("models", "--data-dir", alone.root)
     assert (
-        f"{PRODUCT} has no champion: the package's model {packed.name} {packed.version} serves" in shown.out
+        f"{PRODUCT} has no champion of its own: the package's model {packed.name} {packed.version} serves" in shown.out
     )
     (serves,) = run(alone, "models")["package"]
     assert (serves["product"], serves["version"]) == (PRODUCT, packed.version)
