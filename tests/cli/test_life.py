@@ -221,9 +221,8 @@ def test_rollback_goes_back_and_forth_and_to_the_model_of_the_package(home: Home
     assert (standing(alone).champion, standing(alone).previous) == (None, one)
     assert read_journal(alone.journal)[-1].reason == f"in place of {one}"
     shown = volspike("models", "--data-dir", alone.root)
-    assert (
-        f"{PRODUCT} has no champion of its own: the package's model {packed.name} {packed.version} serves" in shown.out
-    )
+    serving = f"the package's model {packed.name} {packed.version} serves"
+    assert f"{PRODUCT} has no champion of its own: {serving}" in shown.out
     (serves,) = run(alone, "models")["package"]
     assert (serves["product"], serves["version"]) == (PRODUCT, packed.version)
     run(alone, "rollback")
