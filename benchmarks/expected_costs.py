@@ -51,9 +51,8 @@ class ExpectedCosts:
     @classmethod
     def learned(cls, markets: Sequence[BlockCosts]) -> ExpectedCosts:
         """Return those of all half hours of some markets."""
-        tau_bps, excess = (
-            np.concatenate([getattr(each, name) for each in markets]) for name in ("tau_bps", "excess")
-        )
+        tau_bps = np.concatenate([each.tau_bps for each in markets])
+        excess = np.concatenate([each.excess for each in markets])
         groups = np.array_split(np.argsort(tau_bps, kind="stable"), GROUPS)
         return cls(
             np.array([tau_bps[group[0]] for group in groups[1:]]),

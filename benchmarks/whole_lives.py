@@ -24,7 +24,7 @@ from volspike.models.bundle import Bundle
 from volspike.models.choose import evidence_of
 from volspike.models.settings import TrainSettings
 from volspike.models.train import train
-from volspike.monitoring.graded import GradedRows
+from volspike.monitoring.graded import GradedRows, is_first_of
 from volspike.pipeline.batch import BatchStage
 from volspike.records import UNKNOWN
 from volspike.simulation.market import MarketTick
@@ -182,8 +182,8 @@ def fresh_market(number: int, days: float, change_s: int, every_s: int) -> Datas
     """
     dataset = labelled_market(FRESH_SEED + number, FRESH_START_S, 1.0 + days, change_s)
     end_s = FRESH_START_S + round((1.0 + days) * DAY_S)
-    is_first = np.diff(dataset.second // every_s, prepend=-1) != 0
-    return dataset.rows((dataset.second >= FRESH_START_S + DAY_S) & (dataset.second < end_s) & is_first)
+    is_fresh = (dataset.second >= FRESH_START_S + DAY_S) & (dataset.second < end_s)
+    return dataset.rows(is_fresh & is_first_of(dataset.second, every_s))
 
 
 def _second(day: float) -> int:

@@ -32,9 +32,9 @@ ALPHA = 0.05
 MIN_REFERENCE_BLOCKS = 9
 MIN_FILL_FRAC = 0.5
 MIN_VALUES = 30
-MOST_SLOTS, ROWS_A_SLOT = 100, 10
-# A column that lacks a score in more of the blocks has no part; blocks in which one that has a part lacks it
-# are left out.
+# Parts of a block's time; in one that is covered there is a row at least.
+MOST_PARTS, ROWS_A_PART = 100, 10
+# Of the blocks that a column must have a score in to have a part in the decision.
 MIN_SCORED_FRAC = 0.9
 TOO_SLOW_FRAC, SLOW_FRAC = 0.5, 0.1
 
@@ -83,7 +83,7 @@ class FeatureVerdict:
     columns : tuple of ColumnDrift
         In the order given.
     blocks, block_s : int, float
-        Blocks of the reference, and their length in seconds.
+        Blocks of the reference with a score of every column that is judged, and their length in seconds.
     score, threshold : float or None
         The largest score of the current window, and what it must exceed; None without enough data.
     p_value : float or None
@@ -145,9 +145,9 @@ def watch_features(
     """
     step_s = float(np.median(np.diff(current_second))) if len(current_second) > 1 else 1.0
     block_s = float(current_second[-1] - current_second[0]) + step_s if len(current_second) else 0.0
-    slot = _slots(current_second, block_s)
-    block = _blocks(reference_second, slot, len(current_second), block_s)
-    covered_s = block_s * float(np.mean(slot)) if len(slot) else 0.0
+    covered = _covered_parts(current_second, block_s)
+    block = _blocks(reference_second, covered, len(current_second), block_s)
+    covered_s = block_s * float(np.mean(covered)) if len(covered) else 0.0
     blocks = int(block[-1]) + 1 if len(block) else 0
     kept = block >= 0
     values = np.concatenate((reference[kept], current))
@@ -158,16 +158,16 @@ def watch_features(
     return _decide(columns, blocks, block_s, alpha)
 
 
-def _slots(second: I8, block_s: float) -> npt.NDArray[np.bool_]:
-    """Return in which of the equal parts of the current window there are rows, bool[slots]."""
-    slots = min(MOST_SLOTS, len(second) // ROWS_A_SLOT)
-    if not slots:
+def _covered_parts(second: I8, block_s: float) -> npt.NDArray[np.bool_]:
+    """Return in which of equal parts of the current window's time there are rows, bool[parts]."""
+    parts = min(MOST_PARTS, len(second) // ROWS_A_PART)
+    if not parts:
         return np.zeros(0, np.bool_)
-    at = ((second - second[0]) / block_s * slots).astype(np.int64)
-    return np.bincount(at, minlength=slots)[:slots] > 0
+    part = ((second - second[0]) / block_s * parts).astype(np.int64)
+    return np.bincount(part, minlength=parts)[:parts] > 0
 
 
-def _blocks(second: I8, slot: npt.NDArray[np.bool_], rows: int, block_s: float) -> I8:
+def _blocks(second: I8, covered: npt.NDArray[np.bool_], rows: int, block_s: float) -> I8:
     """Return the block of each row of the reference, from 0 up, int64[n]; -1 for those in none.
 
     They are cut from its end backwards. Of each only those parts of its time are taken in which the current
@@ -179,9 +179,10 @@ def _blocks(second: I8, slot: npt.NDArray[np.bool_], rows: int, block_s: float) 
     age = (second[-1] - second) / block_s
     back = age.astype(np.int64)
     whole = back < (second[-1] - second[0] + 1) // block_s
-    whole &= slot[np.minimum(((1.0 - (age - back)) * len(slot)).astype(np.int64), len(slot) - 1)]
-    filled = np.bincount(back, whole) / rows
-    full = ((filled >= MIN_FILL_FRAC) & (filled <= 1.0 / MIN_FILL_FRAC))[back] & whole
+    part = np.minimum(((1.0 - (age - back)) * len(covered)).astype(np.int64), len(covered) - 1)
+    compared = whole & covered[part]
+    fill = np.bincount(back, compared) / rows
+    full = ((fill >= MIN_FILL_FRAC) & (fill <= 1.0 / MIN_FILL_FRAC))[back] & compared
     block = np.full(len(second), -1, np.int64)
     numbers, at = np.unique(-back[full], return_inverse=True)
     block[full] = at if len(numbers) else 0

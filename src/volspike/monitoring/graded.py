@@ -91,8 +91,13 @@ class GradedRows:
         """
         if self.step_s >= every_s:
             return self
-        is_first = np.diff(self.second // every_s, prepend=-1) != 0
-        return replace(self.where(is_first), step_s=every_s)
+        return replace(self.where(is_first_of(self.second, every_s)), step_s=every_s)
+
+
+def is_first_of(second: I8, every_s: int) -> npt.NDArray[np.bool_]:
+    """Mark the first row of each so many seconds of wall time, bool[n]; ``second`` is int64[n], ascending."""
+    is_first: npt.NDArray[np.bool_] = np.diff(second // every_s, prepend=-1) != 0
+    return is_first
 
 
 def join_rows(parts: Sequence[GradedRows]) -> GradedRows:

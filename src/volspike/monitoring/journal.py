@@ -75,7 +75,7 @@ _DECODE = msgspec.json.Decoder(JournalEntry).decode
 _AHEAD_NS = 3_600_000_000_000
 
 
-def believed(journal: Sequence[JournalEntry], now_ns: int) -> list[JournalEntry]:
+def not_ahead(journal: Sequence[JournalEntry], now_ns: int) -> list[JournalEntry]:
     """Return the lines that are not dated over an hour ahead of now, market time."""
     return [each for each in journal if each.market_ns <= now_ns + _AHEAD_NS]
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ from volspike.monitoring.journal import (
     JournalEntry,
     JournalReader,
     append_entry,
-    believed,
     newest,
+    not_ahead,
 )
 from volspike.monitoring.ledger import Ledger
 from volspike.pipeline.grading_topics import TopicGrader
@@ -68,6 +69,17 @@ WATCH_DAYS = 14
 LEAD_IN_S = 86_400
 
 log = get_logger()
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A challenger beside its champion, and how they compare; ``first_ns``: its first row, 0 without one."""
+
+    standing: Standing
+    entry: Entry
+    champion: Manifest
+    comparison: Comparison
+    first_ns: int
 
 
 class Caretaker:
@@ -166,7 +178,7 @@ class Caretaker:
     def _journal(self, standing: Standing) -> list[JournalEntry]:
         """Return the lines of a product, but those of a clock that was wrong: they would hold up the rest."""
         told = self._reader.of(standing.product, standing.feed)
-        return believed(told, self._grader.newest_ns)
+        return not_ahead(told, self._grader.newest_ns)
 
     def _judge(self, standing: Standing, now_ns: int) -> None:
         if self._mended.get(standing.product) != standing or not self._is_told(standing):
@@ -217,53 +229,39 @@ class Caretaker:
             return
         comparison = try_challenger(rows, champion, challenger)
         tried_s = rows.second[rows.challenger_version == entry.version]
-        began_ns = int(tried_s[0]) * NS if len(tried_s) else 0
-        self._decide(standing, entry, champion, comparison, began_ns, now_ns)
+        first_ns = int(tried_s[0]) * NS if len(tried_s) else 0
+        self._decide(_Trial(standing, entry, champion, comparison, first_ns), now_ns)
         try:  # behind the decision, which must not wait for a file that is for people to read
             self._report(standing, comparison)
         except ModelError as error:
             log.error("the comparison is not written", product=standing.product, reason=str(error))
 
-    def _decide(
-        self,
-        standing: Standing,
-        entry: Entry,
-        champion: Manifest,
-        comparison: Comparison,
-        began_ns: int,
-        now_ns: int,
-    ) -> None:
+    def _decide(self, trial: _Trial, now_ns: int) -> None:
         """Promote a challenger, retire it, or let its trial go on."""
+        standing, entry, comparison = trial.standing, trial.entry, trial.comparison
         if comparison.promote and self._settings.promote == "auto":
             promote(self._home, standing, entry, BY_TRIAL, comparison.words, now_ns, figures_of(comparison))
             log.warning("promoted", product=standing.product, model=str(entry), reason=comparison.words)
-        elif self._is_over(standing, entry, champion, comparison, began_ns, now_ns):
+        elif self._is_over(trial, now_ns):
             words = f"{comparison.words}; nobody promoted it" if comparison.promote else comparison.words
             retire(self._home, standing, words, now_ns, figures_of(comparison))
         elif comparison.promote:
             self._tell_once(standing, entry, now_ns, comparison)
 
-    def _is_over(
-        self,
-        standing: Standing,
-        entry: Entry,
-        champion: Manifest,
-        comparison: Comparison,
-        began_ns: int,
-        now_ns: int,
-    ) -> bool:
+    def _is_over(self, trial: _Trial, now_ns: int) -> bool:
         """Tell whether a trial is over: by its time, or, while an alarm stands, by what it has shown.
 
         Its time counts from its first row, if that comes later than its line: one that was trained by hand
         while no job ran is as old as the stored rows.
         """
-        journal = self._journal(standing)
-        placed = _placed(journal, entry)
+        journal, comparison = self._journal(trial.standing), trial.comparison
+        placed = _placed(journal, trial.entry)
         placed_ns = now_ns if placed is None else placed.market_ns
-        age_ns, every_ns = now_ns - max(placed_ns, began_ns), self._settings.retrain_every_hours * HOUR_NS
+        age_ns = now_ns - max(placed_ns, trial.first_ns)
+        every_ns = self._settings.retrain_every_hours * HOUR_NS
         if age_ns >= self._settings.trial_days * 24 * HOUR_NS:
             return True
-        alarm = _alarm_of(journal, champion)
+        alarm = _alarm_of(journal, trial.champion)
         if comparison.promote or alarm is None or not every_ns or age_ns < every_ns:
             return False
         if placed_ns < alarm.market_ns:

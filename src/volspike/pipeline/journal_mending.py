@@ -12,8 +12,8 @@ from volspike.monitoring.journal import (
     RETIRED,
     ROLLED_BACK,
     JournalEntry,
-    believed,
     newest,
+    not_ahead,
     read_journal,
 )
 from volspike.pipeline.home import Home
@@ -26,7 +26,7 @@ def mend_journal(home: Home, standing: Standing, market_ns: int) -> None:
     """Add the lines of what was done to a product's models and not told."""
 
     def tell(now: Standing) -> None:
-        journal = believed(read_journal(home.journal, now.product, now.feed), market_ns)
+        journal = not_ahead(read_journal(home.journal, now.product, now.feed), market_ns)
         for event, entry in _untold(now, journal):
             tell_change(home, step(now, event, entry, BY_FOUND, _FOUND, market_ns, {}))
 

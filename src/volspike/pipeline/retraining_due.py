@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from volspike.config import Settings
 from volspike.models.bundle import load_bundle
 from volspike.models.standing import Standing
-from volspike.monitoring.journal import BY_ALARM, BY_SCHEDULE, DRIFT_ALARM, JournalEntry, believed, newest
+from volspike.monitoring.journal import BY_ALARM, BY_SCHEDULE, DRIFT_ALARM, JournalEntry, newest, not_ahead
 from volspike.pipeline.attempts import Attempts, attempts_of
 from volspike.pipeline.home import Home
 from volspike.pipeline.who_serves import served_manifest
@@ -44,7 +44,7 @@ def due_by(
     every_ns = settings.retrain_every_hours * HOUR_NS
     if not every_ns or standing.challenger is not None:
         return None
-    journal = believed(journal, now_ns)
+    journal = not_ahead(journal, now_ns)
     attempts = attempts_of(journal)
     alarm_ns = _alarm_ns(home, settings, standing, journal)
     if now_ns < attempts.not_before_ns(every_ns, alarm_ns):
