@@ -16,6 +16,7 @@ from volspike.features.regime.columns import REGIME_COLUMNS
 from volspike.features.regime.history import regime_features
 from volspike.features.regime.state import RegimeState
 from volspike.labels.history import trailing_history
+from volspike.labels.kept_past import KeptPast
 from volspike.labels.second_journal import SecondJournal
 from volspike.labels.tau import TauSpec
 from volspike.labels.trailing import Context, TrailingState
@@ -28,7 +29,7 @@ def new_state(tau: TauSpec = TAU) -> TrailingState:
     return TrailingState(tau, fixed_tau_bps=6.5, price_decimals=DECIMALS, increment=0.01)
 
 
-def feed(state: TrailingState, event: Event) -> None:
+def feed(state: TrailingState | KeptPast, event: Event) -> None:
     if event.mid_sum is None:
         state.on_mark(event.event_ns, event.covered_since_ns)
     else:

@@ -22,7 +22,6 @@ from volspike.pipeline.log_guard import LogGuard
 from volspike.pipeline.stage import FeatureStages
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.frame import SegmentHeader
-from volspike.records import Tick
 from volspike.scoring.lineup import Lineup
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import Scorer
@@ -61,7 +60,7 @@ def live(root: Path, closing: ExitStack) -> LivePipeline:
     clock = ManualClock()
     trailing = TrailingState(TauSpec(), 4.0, PriceScales().decimals(PRODUCT))
 
-    def scoring(tick: Tick) -> ProductScoring:
+    def scoring(_product: str) -> ProductScoring:
         return ProductScoring(Scorer(Lineup(Certain(), Certain()), trailing, clock), Scoreboard())
 
     archive = ArchiveWriter(root, clock)

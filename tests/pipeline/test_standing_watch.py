@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,7 +19,7 @@ from volspike.models.bundle import Bundle
 from volspike.models.defaults import default_model
 from volspike.models.manifest import WEIGHTS_FILE
 from volspike.models.standing import crown_champion, place_challenger
-from volspike.pipeline import assembly
+from volspike.pipeline import assembly, standing_watch
 from volspike.pipeline.assembly import LiveJob, open_live
 from volspike.pipeline.home import Home
 from volspike.pipeline.promotion import roll_back
@@ -63,7 +65,7 @@ class Run:
     def look(self) -> int:
         swaps = self.job._watch.poll()
         for swap in swaps:
-            self.job.serve(swap)
+            asyncio.run(self.job.serve(swap))
         return len(swaps)
 
     def end(self) -> tuple[list[Prediction], list[Outcome], list[Alert]]:
@@ -284,6 +286,55 @@ def test_a_challenger_that_does_not_fit_is_not_tried(home: Home, run) -> None:
     job.until(120)
     predictions, _, _ = job.end()
     assert versions(predictions) == [(one, None)]
+
+
+def test_a_first_model_serves_without_a_restart_and_remembers_what_came_before(
+    home: Home, run, tmp_path: Path
+) -> None:
+    job = run(default_model=False)
+    job.until(100)
+    assert job.look() == 0
+    one = crown(home, 1).manifest.version
+    assert job.look() == 1
+    two = place(home, 2).manifest.version
+    job.until(120)
+    assert job.look() == 1
+    job.until(240)
+    predictions, outcomes, alerts = job.end()
+    assert versions(predictions) == [(one, None), (one, two)]
+    assert ORIGIN_NS + 100 * 10**9 < predictions[0].event_ns < ORIGIN_NS + 102 * 10**9
+    assert sorted(each.prediction_id for each in outcomes) == sorted(made.id for made in predictions)
+    assert [each.state for each in alerts] == ["opened", "closed"]
+    # It says what the same model would have said, had it served from the begin.
+    other = Home(tmp_path / "from the begin")
+    crown(other, 1)
+    lone = Run(other)
+    lone.until(240)
+    said = {made.identity: _said(made) for made in lone.end()[0]}
+    assert [_said(made) for made in predictions] == [said[made.identity] for made in predictions]
+
+
+def _said(made: Prediction) -> tuple[float, ...]:
+    return made.p_spike, made.sigma_bps, made.tau_bps, made.sigma_now_bps
+
+
+def test_a_first_model_of_other_rows_waits_for_a_restart(
+    home: Home, run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = run(default_model=False, feature_set="core")
+    job.until(70)
+    one = crown(home, 1)
+    of_flow = replace(one, manifest=msgspec.structs.replace(one.manifest, feature_set="flow"))
+    real = standing_watch.choose_models
+    monkeypatch.setattr(
+        standing_watch, "choose_models", lambda *given: replace(real(*given), bundles={PRODUCT: of_flow})
+    )
+    capsys.readouterr()
+    assert [job.look(), job.look()] == [0, 0]
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("it takes rows of flow, here are rows of core") == 1
+    job.until(90)
+    assert job.end()[0] == []
 
 
 def test_a_job_that_was_told_its_model_keeps_it(home: Home, run) -> None:

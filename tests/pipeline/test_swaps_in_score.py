@@ -70,14 +70,20 @@ def of_regime(product: str) -> Bundle:
 
 
 class Shelf:
-    """Two models; from ``at`` on, an offset of ``ticks.features``, the other one is to serve."""
+    """Two models; from ``at`` on, an offset of ``ticks.features``, the other one is to serve.
 
-    def __init__(self, at: int, first: Callable[[str], Bundle] = tiny) -> None:
+    ``late`` is a product that none serves before.
+    """
+
+    def __init__(self, at: int, first: Callable[[str], Bundle] = tiny, late: str = "") -> None:
         self.at = at
         self.first = first
+        self.late = late
 
     def served(self, offset: int) -> dict[str, Bundle]:
-        return {product: (self.first if offset < self.at else half)(product) for product in PAIRS}
+        if offset >= self.at:
+            return {product: half(product) for product in PAIRS}
+        return {product: self.first(product) for product in PAIRS if product != self.late}
 
     def on_shelf(self, name: str, version: str) -> Bundle | None:
         known = [make(product) for make in (self.first, half) for product in PAIRS]
@@ -149,9 +155,9 @@ def featurized(tmp_path_factory) -> bytes:
     return runs.path.read_bytes()
 
 
-def swapping(featurized: bytes, path: Path, at: int) -> Swapping:
+def swapping(featurized: bytes, path: Path, at: int, late: str = "") -> Swapping:
     path.write_bytes(featurized)
-    return Swapping(path, Shelf(at))
+    return Swapping(path, Shelf(at, late=late))
 
 
 AT = 5 * BATCH_ROWS  # an alert of each product is open there
@@ -215,6 +221,27 @@ def assert_same(found: dict[str, list], expected: dict[str, list]) -> None:
     for topic in found:
         assert len(found[topic]) == len(expected[topic]), topic
         assert found[topic] == expected[topic], topic
+
+
+@pytest.mark.parametrize("point", ["", "stage.processed", "bus.append.committed"])
+def test_a_products_first_model_predicts_from_its_next_row_on(
+    point: str, featurized: bytes, undisturbed, tmp_path: Path
+) -> None:
+    late = sorted(PAIRS)[0]
+    runs = swapping(featurized, tmp_path / "log.db", AT, late)
+    for nth in (AT // BATCH_ROWS, 2, 3, 1) if point else ():
+        runs.score(CrashPoint(point, nth=nth))
+    assert runs.crashes == (4 if point else 0)
+    assert runs.score()
+    log = runs.open()
+    made = [each for each in decoded(log, PREDICTIONS) if each.product == late]
+    known = [each.identity for each in undisturbed[PREDICTIONS.name] if each.product == late]
+    behind = [each.identity for each in undisturbed[PREDICTIONS.name] if each.model_version == "2"]
+    assert [each.identity for each in made] == [each for each in known if each in set(behind)]
+    assert {each.model_version for each in made} == {"2"}
+    outcomes = [each for each in decoded(log, OUTCOMES) if each.product == late]
+    assert sorted(each.prediction_id for each in outcomes) == sorted(each.id for each in made)
+    runs.close()
 
 
 @pytest.mark.parametrize("first", [tiny, of_regime])

@@ -42,12 +42,15 @@ class StateOffset(msgspec.Struct, frozen=True):
         Offset behind the newest hole that retention has left; -1 without any.
     late : bool
         What all predictions between ``offset`` and the committed offset say of their lateness.
+    unserved : tuple of (str, str)
+        Products and feeds of which nothing between the two is predicted: no model serves them.
     """
 
     topic: str
     offset: int
     hole: int = -1
     late: bool = False
+    unserved: tuple[tuple[str, str], ...] = ()
 
 
 class StateStore:

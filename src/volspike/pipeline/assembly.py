@@ -45,17 +45,16 @@ from volspike.pipeline.served_models import (
     alert_policy,
     choose_models,
     lineup_of,
-    takes_regime,
-    trailing_for,
     warm_up,
 )
 from volspike.pipeline.session_header import header_maker
 from volspike.pipeline.stage import FeatureStages
 from volspike.pipeline.standing_watch import StandingWatch, Swap
 from volspike.pipeline.stored_rows import StoredRows
+from volspike.pipeline.trails import Trails
 from volspike.recording.archive import ArchiveWriter
 from volspike.recording.reader import Archive
-from volspike.records import Prediction, Tick
+from volspike.records import Prediction
 from volspike.scoring.scoreboard import Scoreboard
 from volspike.scoring.scorer import Scorer
 
@@ -95,6 +94,7 @@ class LiveJob:
     _closing: ExitStack
     _settings: Settings
     _watch: StandingWatch
+    _trails: Trails
 
     async def run(self, stop: asyncio.Event) -> None:
         """Receive until ``stop`` is set, then settle what is open."""
@@ -117,14 +117,16 @@ class LiveJob:
             if second % KEEP_LEARNED_S == 0:
                 self._keep_learned()
             for swap in await asyncio.to_thread(self._watch.poll):
-                self.serve(swap)
+                await self.serve(swap)
 
     def _keep_learned(self) -> None:
         for product, scoring in self.pipeline.scoring.items():
             keep_learned(Home(self._settings.data_dir).learned, product, scoring.scorer)
 
-    def serve(self, swap: Swap) -> None:
-        """Predict a product by another model from the next frame on."""
+    async def serve(self, swap: Swap) -> None:
+        """Predict a product by another model, or by its first one, from the next frame on."""
+        if swap.product in self._trails.unserved:
+            await self._trails.begin(swap)
         policies = [alert_policy(swap.bundle, self._settings, name) for name in PROBABILITIES]
         expiry_days = self._settings.model_expiry_days
         self.pipeline.serve(swap.product, lambda scorer: swap.give(scorer, expiry_days), policies)
@@ -175,11 +177,11 @@ def open_live(
     home.create()
     with ExitStack() as opening:
         try:
-            pipeline, caught_up, watch = _pipeline(home, settings, clock, sinks, served, opening)
+            pipeline, caught_up, watch, trails = _pipeline(home, settings, clock, sinks, served, opening)
         except (DamagedLogError, ProtocolError) as error:  # the latter: a record in the log is damaged
             opening.close()
             _set_aside(home.log, error)
-            pipeline, caught_up, watch = _pipeline(home, settings, clock, sinks, served, opening)
+            pipeline, caught_up, watch, trails = _pipeline(home, settings, clock, sinks, served, opening)
         client = FeedClient(
             served.dialect,
             address,
@@ -198,6 +200,7 @@ def open_live(
             opening.pop_all(),
             settings,
             watch,
+            trails,
         )
 
 
@@ -208,7 +211,7 @@ def _pipeline(
     sinks: Sequence[AlertSink],
     served: Served,
     opening: ExitStack,
-) -> tuple[LivePipeline, CaughtUp, StandingWatch]:
+) -> tuple[LivePipeline, CaughtUp, StandingWatch, Trails]:
     scales = PriceScales(settings.price_decimals)
     archive = ArchiveWriter(home.root, clock)
     opening.callback(archive.close)
@@ -217,16 +220,14 @@ def _pipeline(
     records = LogGuard(LogWriter(EmbeddedLog(home.log, clock)))
     opening.callback(records.close)
     feature_set = get_tick_set(served.feature_set)
-    trailing = {
-        product: trailing_for(bundle, scales, takes_regime(bundle, served.challengers.get(product)))
-        for product, bundle in served.bundles.items()
-    }
+    # A job that was told its model follows no promotion.
+    trails = Trails(served, () if settings.model else settings.products, scales)
     with closing(EmbeddedLog(home.log, clock)) as past:
         check_owner(past, "run", home.root)
         catch_up = CatchUp(past, home.alerts, records.put)
         # A log or rows ahead of the archive (a power cut, a full disk) keep their positions for themselves.
         archive.last_seq = max(archive.last_seq, catch_up.logged_seq, stored.last_seq)
-        ingest = recover(home, stored, feature_set, scales, trailing, catch_up)
+        ingest = recover(home, stored, feature_set, scales, trails.of_all(), catch_up)
         to_tell = catch_up.finish()
         newest = newest_predictions(past, served.bundles)
         forget_old(past, clock, settings)
@@ -246,13 +247,14 @@ def _pipeline(
         records=records,
         dispatcher=dispatcher,
         header=header_maker(served.dialect, settings.products),
-        make_scoring=_scoring_maker(served, settings, trailing, clock, newest),
+        make_scoring=_scoring_maker(served, settings, trails.served, clock, newest),
+        unserved=trails.follow,
         policies=_policies(served, settings, PROBABILITIES[0]),
         reference_policies=_policies(served, settings, PROBABILITIES[1]),
     )
-    keeps_regime = {product: state.keeps_regime for product, state in trailing.items()}
+    keeps_regime = {product: state.keeps_regime for product, state in trails.served.items()}
     watch = StandingWatch(home, settings, served, keeps_regime)
-    return LivePipeline(parts), catch_up.counts, watch
+    return LivePipeline(parts), catch_up.counts, watch, trails
 
 
 def _set_aside(path: Path, error: VolspikeError) -> None:
@@ -267,19 +269,19 @@ def _set_aside(path: Path, error: VolspikeError) -> None:
 def _scoring_maker(
     served: Served,
     settings: Settings,
-    trailing: dict[str, TrailingState],
+    trailing: Mapping[str, TrailingState],
     clock: Clock,
     newest: Mapping[str, Prediction],
-) -> Callable[[Tick], ProductScoring | None]:
-    def make(tick: Tick) -> ProductScoring | None:
-        bundle = served.bundles.get(tick.product)
-        if bundle is None:
+) -> Callable[[str], ProductScoring | None]:
+    def make(product: str) -> ProductScoring | None:
+        if product not in trailing:
             return None
-        lineup = lineup_of(bundle, served.challengers.get(tick.product), settings.model_expiry_days)
-        scorer = Scorer(lineup, trailing[tick.product], clock)
-        if tick.product in newest:
-            scorer.resume_band((newest[tick.product],))
-        resume_learned(Home(settings.data_dir).learned, tick.product, scorer)
+        bundle = served.bundles[product]
+        lineup = lineup_of(bundle, served.challengers.get(product), settings.model_expiry_days)
+        scorer = Scorer(lineup, trailing[product], clock)
+        if product in newest:
+            scorer.resume_band((newest[product],))
+        resume_learned(Home(settings.data_dir).learned, product, scorer)
         return ProductScoring(scorer, Scoreboard())
 
     return make

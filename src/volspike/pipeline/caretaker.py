@@ -56,6 +56,7 @@ from volspike.pipeline.promotion import (
     retire,
     step,
 )
+from volspike.pipeline.recorded_only import recorded_only_ns
 from volspike.pipeline.retraining import Request
 from volspike.pipeline.retraining_due import HOUR_NS, due_by
 from volspike.pipeline.served_models import unfit
@@ -119,6 +120,8 @@ class Caretaker:
         self._retrain = retrain
         self._report_drift = report_drift
         self._reader = JournalReader(home.journal)
+        self._now_ns = 0
+        self._recorded: dict[str, tuple[int, int]] = {}
         self._judged: dict[str, tuple[int | None, Standing]] = {}
         self._mended: dict[str, Standing] = {}  # of which the journal tells all
 
@@ -131,11 +134,12 @@ class Caretaker:
             The topics or the disk can't be used; the next round tries again.
         """
         self._grader.step()
-        now_ns = self._grader.newest_ns
-        if not now_ns:
-            return
-        troubles = [trouble for each in self._settings.products for trouble in self._care(each, now_ns)]
-        self._ledger.forget(now_ns // NS - round(self._keep_days() * 86_400))
+        troubles = self._look_at_unserved()
+        now_ns = max([self._grader.newest_ns, *(until_ns for _, until_ns in self._recorded.values())])
+        if now_ns:
+            self._now_ns = now_ns
+            troubles += [trouble for each in self._settings.products for trouble in self._care(each, now_ns)]
+            self._ledger.forget(now_ns // NS - round(self._keep_days() * 86_400))
         if troubles:
             raise troubles[0]
 
@@ -150,8 +154,7 @@ class Caretaker:
         champion = served_manifest(self._home, self._settings, standing)
         event, words, detail = heard_of(report or {}, is_served=champion is not None)
         served = None if champion is None else Entry(champion.name, champion.version)
-        now_ns = self._grader.newest_ns
-        heard = step(standing, event, served, BY_FEATURES, words, now_ns, detail)
+        heard = step(standing, event, served, BY_FEATURES, words, self._now_ns, detail)
         append_entry(self._home.journal, heard)
 
     def _care(self, product: str, now_ns: int) -> list[VolspikeError]:
@@ -178,7 +181,7 @@ class Caretaker:
     def _journal(self, standing: Standing) -> list[JournalEntry]:
         """Return the lines of a product, but those of a clock that was wrong: they would hold up the rest."""
         told = self._reader.of(standing.product, standing.feed)
-        return not_ahead(told, self._grader.newest_ns)
+        return not_ahead(told, self._now_ns)
 
     def _judge(self, standing: Standing, now_ns: int) -> None:
         if self._mended.get(standing.product) != standing or not self._is_told(standing):
@@ -299,12 +302,32 @@ class Caretaker:
 
     def _schedule(self, standing: Standing, now_ns: int) -> None:
         """Have a retraining begun where one is due."""
-        oldest_s = self._ledger.oldest_s(standing.product)
-        # The first half hour may have begun anywhere in it.
-        since_ns = now_ns if oldest_s is None else (oldest_s + BLOCK_S) * NS
+        since_ns = self._since_ns(standing.product, now_ns)
         by = due_by(self._home, self._settings, standing, self._journal(standing), since_ns, now_ns)
         if by is not None:
             self._retrain(Request(standing.product, standing.feed, by, now_ns))
+
+    def _since_ns(self, product: str, now_ns: int) -> int:
+        """Return since when a product is graded, or, while no model serves it, recorded; market time."""
+        if product in self._recorded:
+            return self._recorded[product][0]
+        oldest_s = self._ledger.oldest_s(product)
+        # The first half hour may have begun anywhere in it.
+        return now_ns if oldest_s is None else (oldest_s + BLOCK_S) * NS
+
+    def _look_at_unserved(self) -> list[VolspikeError]:
+        """Note since when the products are recorded that no model serves yet; return what went wrong."""
+        troubles: list[VolspikeError] = []
+        self._recorded = {}
+        for product in self._settings.products:
+            try:
+                span_ns = recorded_only_ns(self._home, self._settings, self._standing(product))
+            except VolspikeError as error:
+                troubles.append(error)
+            else:
+                if span_ns is not None:
+                    self._recorded[product] = span_ns
+        return troubles
 
 
 def trial_report(home: Home, standing: Standing) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -16,13 +17,22 @@ from volspike.exchange.products import PriceScales
 from volspike.features.columns import FeatureSet
 from volspike.features.engine import Engine
 from volspike.features.table import TICK, FeatureTable
-from volspike.labels.trailing import TrailingState
 from volspike.pipeline.batch import BatchStages
 from volspike.pipeline.ingest import Ingest
 from volspike.pipeline.replay import quick_session_tables
 from volspike.recording.compression import Summary, read_footer
 from volspike.recording.frame import SegmentHeader
 from volspike.recording.reader import Archive, SessionInfo
+
+
+class Trail(Protocol):
+    """Is brought up to date with a product's ticks and marks: its trailing state, or what is kept for one."""
+
+    def on_tick(self, event_ns: int, mid_sum: int, covered_since_ns: int) -> object:
+        """Take an accepted tick (ns, bid + ask in price units, ns)."""
+
+    def on_mark(self, event_ns: int, covered_since_ns: int) -> object:
+        """Take a mark (ns, ns)."""
 
 
 class FinishedPast:
@@ -36,7 +46,7 @@ class FinishedPast:
         Of the windows.
     scales : PriceScales
         Of the products.
-    trailing : mapping of str to TrailingState
+    trailing : mapping of str to Trail
         Brought up to date, by product.
     is_finished : callable
         Tells whether all that a closed segment led to is stored and logged.
@@ -52,7 +62,7 @@ class FinishedPast:
         archive: Archive,
         feature_set: FeatureSet,
         scales: PriceScales,
-        trailing: Mapping[str, TrailingState],
+        trailing: Mapping[str, Trail],
         is_finished: Callable[[SegmentHeader, Summary], bool],
     ) -> None:
         self._archive, self._scales = archive, scales

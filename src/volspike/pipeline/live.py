@@ -66,9 +66,9 @@ class LiveCounts:
 class LiveParts:
     """What a live pipeline is made of.
 
-    ``make_scoring`` builds a product's scorer at its first tick, or returns None where no model serves it.
-    ``policies`` decide, by product, on published alerts, ``reference_policies`` on those the reference would
-    have raised.
+    ``make_scoring`` builds a product's scorer at its first tick, or returns None where no model serves it;
+    ``unserved`` is given its ticks and marks then. ``policies`` decide, by product, on published alerts,
+    ``reference_policies`` on those the reference would have raised.
     """
 
     archive: ArchiveWriter
@@ -78,7 +78,8 @@ class LiveParts:
     records: LogGuard
     dispatcher: AlertDispatcher
     header: Callable[[str], SegmentHeader]
-    make_scoring: Callable[[Tick], ProductScoring | None] = lambda _tick: None
+    make_scoring: Callable[[str], ProductScoring | None] = lambda _product: None
+    unserved: Callable[[Tick | Mark], None] = lambda _record: None
     policies: dict[str, AlertPolicy] = field(default_factory=dict)
     reference_policies: dict[str, AlertPolicy] = field(default_factory=dict)
 
@@ -184,6 +185,8 @@ class LivePipeline:
     def serve(self, product: str, take: Callable[[Scorer], None], policies: Sequence[AlertPolicy]) -> None:
         """Have a product served by another model before the next frame; what is open stays open.
 
+        A product that none has served gets a scorer.
+
         Parameters
         ----------
         product : str
@@ -196,10 +199,13 @@ class LivePipeline:
         scoring = self.scoring.get(product)
         if scoring is not None:
             take(scoring.scorer)
+        elif product in self._known:
+            self._meet(product)
         for those, policy in zip(
             (self._parts.policies, self._parts.reference_policies), policies, strict=True
         ):
-            policy.import_state(those[product].export_state())
+            if product in those:
+                policy.import_state(those[product].export_state())
             those[product] = policy
 
     def finish(self) -> None:
@@ -241,11 +247,13 @@ class LivePipeline:
         if stage is not None and self._archive.failure is None:
             stage.mark(mark)
         scoring = self.scoring.get(mark.product)
-        if scoring is not None:
-            scoring.scorer.on_mark(mark)
-            self._settle(scoring)
-            self._alert(mark, None)
-            self._alert_reference(scoring, mark, None)
+        if scoring is None:
+            self._parts.unserved(mark)
+            return
+        scoring.scorer.on_mark(mark)
+        self._settle(scoring)
+        self._alert(mark, None)
+        self._alert_reference(scoring, mark, None)
 
     def _tick(self, tick: Tick, monotonic_ns: int) -> None:
         stage = self._parts.stages.for_tick(tick)
@@ -256,9 +264,10 @@ class LivePipeline:
         self._put(TICKS, tick)
         self._put(FEATURES, row)
         if tick.product not in self._known:
-            self._meet(tick)
+            self._meet(tick.product)
         scoring = self.scoring.get(tick.product)
         if scoring is None:
+            self._parts.unserved(tick)
             return
         scoring.row = row
         prediction = scoring.scorer.on_row(row, monotonic_ns)
@@ -273,11 +282,11 @@ class LivePipeline:
         self._settle(scoring, OUTCOMES_A_TICK)
         self._alert_reference(scoring, tick, prediction)
 
-    def _meet(self, tick: Tick) -> None:
-        self._known.add(tick.product)
-        scoring = self._parts.make_scoring(tick)
+    def _meet(self, product: str) -> None:
+        self._known.add(product)
+        scoring = self._parts.make_scoring(product)
         if scoring is not None:
-            self.scoring[tick.product] = scoring
+            self.scoring[product] = scoring
 
     def _alert(self, at: Tick | Mark, prediction: Prediction | None) -> None:
         policy = self._parts.policies.get(at.product)

@@ -45,6 +45,8 @@ class PartitionMemory(Generic[Memory]):
         Offset behind a hole that is not reached yet; ``UNKNOWN`` without one.
     late : bool
         What the predictions since the newest writing of the state say of their lateness.
+    unserved : set of (str, str)
+        Products and feeds that are passed over, as no model serves them.
     newest_ns : int
         Event time of the newest record.
     products : dict
@@ -64,6 +66,7 @@ class PartitionMemory(Generic[Memory]):
         self.hole = UNKNOWN
         self.ahead = UNKNOWN
         self.late = False
+        self.unserved: set[tuple[str, str]] = set()
         self.newest_ns = 0
         self.products: dict[tuple[str, str], Memory] = {}
         self.changed: set[tuple[str, str]] = set()
@@ -103,6 +106,7 @@ class ProductStage(ABC, Generic[Memory]):
         else:
             partition = PartitionMemory[Memory](place.partition, offset.offset)
             partition.written, partition.hole, partition.late = offset.offset, offset.hole, offset.late
+            partition.unserved = set(offset.unserved)
             self._load(partition, state)
         self._replay(partition, place)
         self._partitions[place.partition] = partition
@@ -186,7 +190,8 @@ class ProductStage(ABC, Generic[Memory]):
         out = [store.record(number, key, b"", event_ns) for key in sorted(partition.leftovers)]
         for key in sorted(partition.changed):
             out += self._write(partition, key)
-        place = StateOffset(self._source, partition.next, partition.hole, partition.late)
+        unserved = tuple(sorted(partition.unserved))
+        place = StateOffset(self._source, partition.next, partition.hole, partition.late, unserved)
         out.append(store.offset_record(number, place, event_ns))
         partition.leftovers.clear()
         partition.changed.clear()

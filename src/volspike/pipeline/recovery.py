@@ -9,11 +9,10 @@ from volspike.exchange.products import PriceScales
 from volspike.features.admission import Admitted
 from volspike.features.columns import FeatureSet
 from volspike.features.store import discard_open_files
-from volspike.labels.trailing import TrailingState
 from volspike.logs import get_logger
 from volspike.pipeline.accounting import Accounting
 from volspike.pipeline.archive_past import needed_sessions
-from volspike.pipeline.finished_past import FinishedPast
+from volspike.pipeline.finished_past import FinishedPast, Trail
 from volspike.pipeline.home import Home
 from volspike.pipeline.ingest import Ingest
 from volspike.pipeline.stage import FeatureStages
@@ -50,7 +49,7 @@ def recover(
     stored: StoredRows,
     feature_set: FeatureSet,
     scales: PriceScales,
-    trailing: Mapping[str, TrailingState],
+    trailing: Mapping[str, Trail],
     catch_up: Follower,
 ) -> Ingest:
     """Read back what the archive holds of the last day, and whatever the feature files or the log lack.
@@ -62,8 +61,8 @@ def recover(
     ----------
     stored : StoredRows
         What the feature files hold.
-    trailing : mapping of str to TrailingState
-        Fresh states by product; they are brought up to date.
+    trailing : mapping of str to Trail
+        Fresh, by product; they are brought up to date.
     catch_up : Follower
         Brings the log up to date; it is given the frames of live sessions that it is not done with.
 
@@ -115,7 +114,7 @@ def _make_again(
     ingest: Ingest,
     stages: FeatureStages,
     stored: StoredRows,
-    trailing: Mapping[str, TrailingState],
+    trailing: Mapping[str, Trail],
     catch_up: Follower,
 ) -> None:
     """Read a session, which has begun, frame by frame."""
@@ -131,7 +130,7 @@ def _take(
     record: Admitted,
     stages: FeatureStages,
     stored: StoredRows,
-    trailing: Mapping[str, TrailingState],
+    trailing: Mapping[str, Trail],
 ) -> FeatureRow | None:
     """Take one answer of admission; return the feature row of a tick."""
     if not isinstance(record, Tick | Mark):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -48,7 +48,7 @@ class ScoreStage(ProductStage[ProductScore]):
 
     A record more than a minute ahead of its product is held until the next one, and becomes a dead letter if
     that one goes back in time: else one wrong stamp would stop the product's clock. So does a record that
-    can't be used. Products without a model that fits are passed over.
+    can't be used. Products without a model that fits are passed over; a first one predicts the next row on.
 
     Whether a prediction is late depends on when it was made. So that restoring repeats it, the state is
     written with every batch in which one is late where those before were not, or the other way round.
@@ -105,12 +105,12 @@ class ScoreStage(ProductStage[ProductScore]):
         self._scales = scales
         self._make_policy = make_policy
         self._clock = LatenessClock(clock)
-        self._unserved: set[tuple[str, str]] = set()
 
     def restore(self, place: Place) -> None:
         """Make the partition's memory what it was in front of ``place``, then go on with the model of now."""
         super().restore(place)
         partition = self._partitions[place.partition]
+        _serve_all(partition, self._bundles)
         for (product, _), score in partition.products.items():
             if score.bundle.manifest.version != self._bundles[product].manifest.version:
                 self._serve(partition, score, self._swap_of(product))
@@ -118,6 +118,8 @@ class ScoreStage(ProductStage[ProductScore]):
     def process(self, records: Sequence[LogRecord]) -> list[Outgoing]:
         """Take a batch, with the models that are to serve from it on."""
         for swap in self._changes():
+            if swap.product not in self._bundles:
+                self._begin(swap)
             self._bundles[swap.product] = swap.bundle
             self._challengers.pop(swap.product, None)
             if swap.challenger is not None:
@@ -127,6 +129,12 @@ class ScoreStage(ProductStage[ProductScore]):
                     if product == swap.product:
                         self._serve(partition, score, swap)
         return super().process(records)
+
+    def _begin(self, first: Swap) -> None:
+        """Let a product's first model meet it at its next row; what came before that it has not seen."""
+        self._keeps_regime[first.product] = takes_regime(first.bundle, first.challenger)
+        for partition in self._partitions.values():
+            _serve_all(partition, {first.product})
 
     def _swap_of(self, product: str) -> Swap:
         return Swap(product, self._bundles[product], self._challengers.get(product))
@@ -187,7 +195,7 @@ class ScoreStage(ProductStage[ProductScore]):
             try:
                 event = FEATURES.decode(record.value)
                 key = (event.product, event.feed)
-                if key not in self._unserved and not self._holds(partition, key, event, record, out):
+                if key not in partition.unserved and not self._holds(partition, key, event, record, out):
                     self._event(partition, key, event, received_ns, out)
             except (ProtocolError, FeatureError) as error:
                 out.append(self._dead(record, error))
@@ -266,7 +274,8 @@ class ScoreStage(ProductStage[ProductScore]):
         key = (row.product, row.feed)
         score = self._make(self._bundles.get(row.product), row.product, row.feed, row.feature_set)
         if score is None:
-            self._unserved.add(key)
+            partition.unserved.add(key)
+            partition.write = True
             return None
         score.stretch.hole = partition.hole
         partition.products[key] = score
@@ -336,6 +345,14 @@ class ScoreStage(ProductStage[ProductScore]):
             for slot, value in score.journal.take()
         ]
         return minutes + self._store.pack(number, f"{name}|{_BLOB}", score.head(), event_ns)
+
+
+def _serve_all(partition: PartitionMemory[ProductScore], products: Container[str]) -> None:
+    """Pass over these products no longer; a restore from before would count rows that nobody predicted."""
+    served = {key for key in partition.unserved if key[0] in products}
+    if served:
+        partition.unserved -= served
+        partition.write = True
 
 
 Event = TypeVar("Event", FeatureRow, Mark)

@@ -9,7 +9,8 @@ from pathlib import Path
 from volspike.config import Settings
 from volspike.errors import VolspikeError
 from volspike.logs import get_logger
-from volspike.models.bundle import Bundle
+from volspike.models.bundle import Bundle, takes_rows
+from volspike.models.manifest import Manifest
 from volspike.models.standing import CHAMPIONS
 from volspike.pipeline.home import Home
 from volspike.pipeline.served_models import (
@@ -17,6 +18,7 @@ from volspike.pipeline.served_models import (
     Untried,
     choose_models,
     lineup_of,
+    takes_regime,
     tell_untried,
     unfit,
     warm_up,
@@ -59,7 +61,7 @@ class StandingWatch:
     served : Served
         What it serves; ``bundles`` and ``challengers`` in it are kept up to date.
     keeps_regime : mapping of str to bool
-        By product, whether its trailing state has regime columns.
+        By product that is served, whether its trailing state has regime columns.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class StandingWatch:
         self._home = home
         self._settings = settings.model_copy(update={"dialect": served.dialect.name})
         self._served = served
-        self._keeps_regime = keeps_regime
+        self._keeps_regime = dict(keeps_regime)
         self._seen: Signature | None = None
         self._failed: Signature | None = None
         self._trouble = ""
@@ -87,7 +89,7 @@ class StandingWatch:
             if signature == self._seen or self._waits(signature):
                 return []
             found = choose_models(self._home, self._settings)
-            swaps = [swap for product in self._served.bundles if (swap := self._swap(product, found))]
+            swaps = [swap for product in self._settings.products if (swap := self._swap(product, found))]
         except (VolspikeError, OSError) as error:
             self._note(signature, str(error))
             return []
@@ -112,21 +114,30 @@ class StandingWatch:
         self._failed, self._trouble, self._pause = signature, reason, LOOKS_BETWEEN
 
     def _swap(self, product: str, found: Served) -> Swap | None:
-        before, bundle = self._served.bundles[product], found.bundles.get(product)
+        before, bundle = self._served.bundles.get(product), found.bundles.get(product)
         if bundle is None:
             return None
-        keeps_regime = self._keeps_regime[product]
-        reason = unfit(before.manifest, bundle.manifest, keeps_regime)
+        reason = self._unfit(before, bundle.manifest)
         if reason:
             self._tell_refused(product, bundle.manifest.version, reason)
             return None
         challenger = self._challenger(product, bundle, found)
-        if _versions(bundle, challenger) == _versions(before, self._served.challengers.get(product)):
+        served = before and _versions(before, self._served.challengers.get(product))
+        if _versions(bundle, challenger) == served:
             return None
         for each in (bundle, challenger):
             if each is not None:
                 warm_up(each)
         return Swap(product, bundle, challenger)
+
+    def _unfit(self, before: Bundle | None, other: Manifest) -> str:
+        """Return why a model can't take over from another, or be a product's first; empty where it can."""
+        if before is not None:
+            return unfit(before.manifest, other, self._keeps_regime[other.product])
+        rows = self._served.feature_set
+        if takes_rows(other, rows):
+            return ""
+        return f"it takes rows of {other.feature_set}, here are rows of {rows}"
 
     def _tell_refused(self, product: str, version: str, reason: str) -> None:
         if self._refused.get(product) != version:
@@ -143,13 +154,15 @@ class StandingWatch:
         if challenger is None:
             return None
         version = challenger.manifest.version
-        reason = unfit(champion.manifest, challenger.manifest, self._keeps_regime[product])
+        # The trailing state of a first model is made for it and its challenger.
+        reason = unfit(champion.manifest, challenger.manifest, self._keeps_regime.get(product, True))
         if reason:
             found.untried[product] = Untried(version, reason)
             return None
         return challenger
 
     def _take(self, swap: Swap) -> None:
+        self._keeps_regime.setdefault(swap.product, takes_regime(swap.bundle, swap.challenger))
         self._served.bundles[swap.product] = swap.bundle
         self._served.challengers.pop(swap.product, None)
         if swap.challenger is not None:

@@ -111,6 +111,15 @@ class Archive:
             parts.sort(key=lambda part: part[0].first_seq)
             yield _info(headers[key], parts)
 
+    def span_ns(self, feed: str, product: str) -> tuple[int, int] | None:
+        """Return the receive times (ns) of the first and last frame of a product on a feed; None without any.
+
+        Only the oldest and newest segments are looked at: of several of one hour, any may stand for it.
+        """
+        paths = sorted(path for path in _distinct(segments(self._raw)) if path.parent.parent.name == feed)
+        oldest, newest = _held(paths, product), _held(reversed(paths), product)
+        return None if oldest is None or newest is None else (oldest.first_receive_ns, newest.last_receive_ns)
+
     def seq_ranges(self) -> list[tuple[int, int]]:
         """Return the first and last seq of every segment, sorted.
 
@@ -191,6 +200,15 @@ def _distinct(paths: Iterator[Path]) -> list[Path]:
     """Of a plain segment and its compressed twin (a rename is under way) keep the twin."""
     found = {plain_path(path): path for path in paths}
     return [found[name] for name in sorted(found)]
+
+
+def _held(paths: Iterable[Path], product: str) -> Summary | None:
+    """Return what the first of these segments with frames of a product holds."""
+    for path in paths:
+        seen = _look(path)
+        if seen is not None and seen[0].last_seq and product in seen[1].products:
+            return seen[0]
+    return None
 
 
 def _look(path: Path) -> tuple[Summary, SegmentHeader, Path] | None:
