@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from volspike.monitoring.journal import DRIFT_ALARM, PROMOTED, JournalEntry
+from volspike.monitoring.journal import BY_FEATURES, BY_OUTCOMES, DRIFT_ALARM, PROMOTED, JournalEntry
 from volspike.pipeline.alarm_file import AlarmFile, alarms_of
 
 
-def entry(number: int, event: str = DRIFT_ALARM) -> JournalEntry:
+def entry(number: int, event: str = DRIFT_ALARM, by: str = BY_OUTCOMES) -> JournalEntry:
     return JournalEntry(
-        market_ns=number, event=event, product="BTC-USD", feed="exchange", version="a" * 12, by="outcomes"
+        market_ns=number, event=event, product="BTC-USD", feed="exchange", version="a" * 12, by=by
     )
 
 
@@ -28,6 +28,14 @@ def test_alarms_alone_are_delivered_and_each_once_over_restarts(tmp_path: Path) 
         file.deliver(alarms_of([entry(1), entry(2, PROMOTED), entry(3)]))
         file.close()
     assert written(path) == [1, 3]
+
+
+def test_alarms_of_outcomes_and_of_features_at_one_time_are_both_delivered(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.ndjson"
+    file = AlarmFile(path)
+    file.deliver(alarms_of([entry(1), entry(1, by=BY_FEATURES)]))
+    file.close()
+    assert written(path) == [1, 1]
 
 
 def test_what_the_file_does_not_take_is_told_once_and_delivered_later(

@@ -186,7 +186,8 @@ class JournalReader:
 
 def drift_alarm(entry: JournalEntry) -> DriftAlarm:
     """Return the alarm that a line tells of, as alerts go out."""
-    named = f"{entry.product}\n{entry.version}\n{entry.market_ns}"
+    # By what was tested too: outcomes and features may alarm at one time, and an id is delivered once.
+    named = f"{entry.product}\n{entry.version}\n{entry.market_ns}\n{entry.by}"
     return DriftAlarm(
         id=hashlib.sha256(named.encode()).hexdigest()[:16],
         product=entry.product,
