@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from volspike.monitoring.journal import BY_FEATURES, BY_OUTCOMES, DRIFT_ALARM, PROMOTED, JournalEntry
-from volspike.pipeline.alarm_file import AlarmFile, alarms_of
+from volspike.pipeline.alarm_file import AlarmFile, alarms_of, perhaps_undelivered
+
+DAY_NS = 86_400 * 10**9
 
 
 def entry(number: int, event: str = DRIFT_ALARM, by: str = BY_OUTCOMES) -> JournalEntry:
@@ -52,3 +54,10 @@ def test_what_the_file_does_not_take_is_told_once_and_delivered_later(
     file.deliver(())
     file.close()
     assert written(path) == [1, 2]
+
+
+def test_a_death_may_have_kept_back_the_alarms_of_the_last_day_only() -> None:
+    assert perhaps_undelivered([]) == []
+    journal = [entry(1), entry(DAY_NS), entry(DAY_NS + 1), entry(2 * DAY_NS, PROMOTED)]
+    assert [alarm.event_ns for alarm in perhaps_undelivered(journal)] == [DAY_NS + 1]
+    assert [alarm.event_ns for alarm in perhaps_undelivered(journal[:2])] == [1, DAY_NS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,13 +11,17 @@ from pathlib import Path
 import pytest
 
 from made_bundles import FEED, PRODUCT
+from volspike.clock import SystemClock
 from volspike.monitoring.journal import DRIFT_ALARM, PROMOTED, JournalEntry, append_entry, read_journal
 from volspike.pipeline import caretaking
 from volspike.pipeline.alarm_file import AlarmFile, alarms_of
 from volspike.pipeline.caretaking import Caretaking
 from volspike.pipeline.home import Home
+from volspike.pipeline.tending import Tending
 from volspike.records import DriftAlarm
 from whole_runs import settings_for, until
+
+DAY_NS = 86_400 * 10**9
 
 
 @pytest.fixture
@@ -114,6 +119,26 @@ def test_an_alarm_that_a_death_has_kept_from_the_file_is_told_at_the_start(
 
     asyncio.run(run())
     assert [alarm.event_ns for alarm in beside.told] == [2]
+
+
+def test_alarms_of_long_ago_are_not_told_anew_where_their_file_was_rotated_away(home: Home) -> None:
+    tell(home, 1)
+    deliver(home)
+    tell(home, 2 * DAY_NS)
+    home.alerts.unlink()
+    caretaking = Caretaking(settings_for(home.root), FEED, lambda _alarm: None)
+    assert [alarm.event_ns for alarm in caretaking._untold] == [2 * DAY_NS]
+
+
+def test_a_caretaker_of_its_own_delivers_at_its_start_what_a_death_has_kept_back(home: Home) -> None:
+    tell(home, 1)
+    tell(home, 2 * DAY_NS)
+    home.alerts.write_text("{}\n")
+    for _ in range(2):
+        with Tending(settings_for(home.root), SystemClock()):
+            pass
+    (line,) = home.alerts.read_text().splitlines()[1:]
+    assert json.loads(line)["event_ns"] == 2 * DAY_NS
 
 
 def test_a_journal_that_can_not_be_read_for_a_moment_tells_nothing_twice(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from volspike.alerts.sinks import NdjsonSink
@@ -11,6 +11,9 @@ from volspike.errors import VolspikeError
 from volspike.logs import get_logger
 from volspike.monitoring.journal import DRIFT_ALARM, JournalEntry, drift_alarm
 from volspike.records import DriftAlarm
+
+# A death keeps back the last ones only: older ones that are not in the file were rotated away with it.
+_KEPT_BACK_NS = 86_400_000_000_000
 
 log = get_logger()
 
@@ -54,3 +57,15 @@ class AlarmFile:
 def alarms_of(entries: Iterable[JournalEntry]) -> list[DriftAlarm]:
     """Return the drift alarms among entries of the journal."""
     return [drift_alarm(entry) for entry in entries if entry.event == DRIFT_ALARM]
+
+
+def perhaps_undelivered(entries: Sequence[JournalEntry]) -> list[DriftAlarm]:
+    """Return the drift alarms that a death may have kept back: those of a day before the journal's last line.
+
+    Parameters
+    ----------
+    entries : sequence of JournalEntry
+        The journal so far, as it was written.
+    """
+    since_ns = entries[-1].market_ns - _KEPT_BACK_NS if entries else 0
+    return alarms_of(entry for entry in entries if entry.market_ns > since_ns)

@@ -14,7 +14,7 @@ from volspike.errors import ModelError
 from volspike.logs import get_logger
 from volspike.models.standing import standing_of
 from volspike.monitoring.journal import JournalEntry, JournalReader
-from volspike.pipeline.alarm_file import alarms_of
+from volspike.pipeline.alarm_file import alarms_of, perhaps_undelivered
 from volspike.pipeline.home import Home
 from volspike.pipeline.life import Life, life_of
 from volspike.records import DriftAlarm
@@ -59,7 +59,7 @@ class Caretaking:
         self._home = Home(settings.data_dir)
         self._journal = JournalReader(self._home.journal)
         # What was before is told, but for alarms that a death has kept from the file of the alerts.
-        self._untold = self._undelivered(alarms_of(self._news()))
+        self._untold = self._undelivered(perhaps_undelivered(self._news()))
         self.newest: JournalEntry | None = None
         self.lives: dict[str, Life] = {}
         self.alarms: list[DriftAlarm] = []

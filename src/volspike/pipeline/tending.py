@@ -14,7 +14,7 @@ from volspike.models.mlflow_client import Server
 from volspike.models.mlflow_sync import sync
 from volspike.monitoring.journal import JournalEntry, JournalReader
 from volspike.monitoring.ledger import Ledger
-from volspike.pipeline.alarm_file import AlarmFile, alarms_of
+from volspike.pipeline.alarm_file import AlarmFile, alarms_of, perhaps_undelivered
 from volspike.pipeline.beside import Beside
 from volspike.pipeline.caretaker import Caretaker
 from volspike.pipeline.grading_topics import TopicGrader
@@ -89,10 +89,11 @@ class Tending:
             self._beside.retrain,
             self._beside.report_drift,
         )
+        before = self._journal.news()
         if self._alarms is not None:
             opening.callback(self._alarms.close)
-        # What was before is told, but for alarms that a death has kept from the file.
-        self._deliver(self._journal.news())
+            # What was before is told, but for alarms that a death has kept from the file.
+            self._alarms.deliver(perhaps_undelivered(before))
 
     def __enter__(self) -> Tending:
         return self
