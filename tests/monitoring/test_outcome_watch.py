@@ -130,6 +130,24 @@ def test_a_watch_that_begins_later_places_the_same_bets_only_fewer() -> None:
             assert 0 < some.blocks <= (6 - days) * 48
 
 
+def test_a_watch_that_begins_later_tells_of_its_own_rows_only() -> None:
+    early, late = drift_markets.minutes(4, 12), drift_markets.minutes(4, 13, 2.0)
+    rows, p = drift_markets.joined(early, late)
+    holes = np.where(np.arange(len(p)) % 10 == 0, np.nan, p)
+    since_s = int(rows.second[len(early[0].second)])
+    found, alone = (
+        watch_outcomes(
+            seen, Contender(said, None, contender(seen, told).alerts), contender(seen, told / 2), 60.0, at
+        )
+        for seen, said, told, at in ((rows, holes, p, since_s), (late[0], holes[-len(late[1]) :], late[1], 0))
+    )
+    assert found.evidence == alone.evidence
+    assert found.untold == alone.untold == len(late[1]) // 10
+    for one, other in zip(found.tests, alone.tests, strict=True):
+        if not one.name.startswith("top"):  # the day before tells what the top is
+            assert (one.figure, one.blocks) == (pytest.approx(other.figure), other.blocks)
+
+
 def test_the_scale_of_alert_costs_is_fixed_beforehand() -> None:
     second = np.arange(2 * 1_800, 16 * 1_800, dtype=np.int64)
     spike, of = np.zeros(len(second), np.int8), second % 1_800

@@ -47,6 +47,8 @@ _CLAIMS = {
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Found = tuple[I8, F8, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,65 +153,67 @@ def watch_outcomes(
     false_alarm_days : float
         At least so many days of covered time pass, on average, until a false alarm.
     since_s : int
-        Bets begin with the first block at or after this epoch second. Rows of a day before it tell what the
-        top tenth is: so a watch that begins later places the same bets, only fewer.
+        Bets, figures and evidence begin with the first block at or after this epoch second. Rows of a day
+        before it tell what the top tenth is: so a watch that begins later places the same bets, only fewer.
     """
-    used = (rows.spike >= 0) & model.told
-    second, spike, p = rows.second[used], rows.spike[used], model.p[used]
-    evidence = count_evidence(second, rows.run[used], spike)
+    labelled, tested = rows.spike >= 0, _begins_at(rows.second) >= since_s
+    used = labelled & model.told
+    top = used.copy()
+    top[used] = top_tenth(rows.second[used], model.p[used])
+    used, top = used & tested, top & tested
+    evidence = count_evidence(rows.second[used], rows.run[used], rows.spike[used])
     threshold = log_threshold(false_alarm_days, len(TESTS))
-    top = top_tenth(second, p)
-    cost = _costs(rows, model, reference)
     found = (
-        _losses(rows, model, reference),
-        _calibration(too_many_spikes, second, spike, p, rows.step_s),
-        _calibration(too_few_spikes, second, spike, p, rows.step_s),
-        _calibration(too_many_spikes, second[top], spike[top], p[top], rows.step_s),
-        _calibration(too_few_spikes, second[top], spike[top], p[top], rows.step_s),
-        (cost.block, log_factors(cost.value / MOST_COSTS), _mean(cost.value)),
+        _losses(rows, model, reference, tested),
+        _calibration(too_many_spikes, rows, model.p, used),
+        _calibration(too_few_spikes, rows, model.p, used),
+        _calibration(too_many_spikes, rows, model.p, top),
+        _calibration(too_few_spikes, rows, model.p, top),
+        _costs(rows, model, reference, since_s),
     )
     return OutcomeVerdict(
         tests=tuple(
-            _judge(name, *_since(since_s, *parts), threshold=threshold, enough=evidence.enough_data)
+            _judge(name, *parts, threshold=threshold, enough=evidence.enough_data)
             for name, parts in zip(TESTS, found, strict=True)
         ),
         evidence=evidence,
-        untold=int(np.count_nonzero((rows.spike >= 0) & ~model.told)),
+        untold=int(np.count_nonzero(labelled & tested & ~model.told)),
         false_alarm_days=false_alarm_days,
     )
 
 
+def _begins_at(second: I8) -> I8:
+    """Return the epoch second at which the block of each begins."""
+    return second // BLOCK_S * BLOCK_S
+
+
 def _calibration(
-    bets: Callable[[I8, npt.NDArray[np.int8], F8, int], F8],
-    second: I8,
-    spike: npt.NDArray[np.int8],
-    p: F8,
-    step_s: int,
-) -> tuple[I8, F8, float | None]:
+    bets: Callable[[I8, npt.NDArray[np.int8], F8, int], F8], rows: GradedSeconds, p: F8, used: Mask
+) -> Found:
     """Return the blocks, their log-factors, and observed over predicted spikes."""
+    second, spike, p = rows.second[used], rows.spike[used], p[used]
     counts = counted(second)
     expected = float(np.sum(p[counts]))
     ratio = float(np.sum(spike[counts])) / expected if expected > 0.0 else None
-    return np.unique(second[counts] // BLOCK_S), bets(second, spike, p, step_s), ratio
+    return np.unique(second[counts] // BLOCK_S), bets(second, spike, p, rows.step_s), ratio
 
 
-def _losses(rows: GradedSeconds, model: Contender, reference: Contender) -> tuple[I8, F8, float | None]:
+def _losses(rows: GradedSeconds, model: Contender, reference: Contender, tested: Mask) -> Found:
     """Return the blocks, their log-factors, and the excess of the model's mean log-loss."""
-    used = (rows.spike >= 0) & model.told & reference.told
+    used = (rows.spike >= 0) & model.told & reference.told & tested
     second, y, p, other = rows.second[used], rows.spike[used] == 1, model.p[used], reference.p[used]
     bets = minute_bets(second, loss_outcomes(y, p, other), rows.step_s)
     return bets.block, bets.value, _mean((log_losses(y, p) - log_losses(y, other))[counted(second)])
 
 
-def _costs(rows: GradedSeconds, model: Contender, reference: Contender) -> BlockFigures:
-    if model.alerts is None or reference.alerts is None:
-        return BlockFigures(np.zeros(0, np.int64), np.zeros(0))
-    return cost_differences(rows, model.alerts, reference.alerts)
-
-
-def _since(since_s: int, block: I8, factors: F8, figure: float | None) -> tuple[I8, F8, float | None]:
-    kept = block * BLOCK_S >= since_s
-    return block[kept], factors[kept], figure
+def _costs(rows: GradedSeconds, model: Contender, reference: Contender, since_s: int) -> Found:
+    """Return the blocks, their log-factors, and the mean excess; without the alerts of both no block."""
+    cost = BlockFigures(np.zeros(0, np.int64), np.zeros(0))
+    if model.alerts is not None and reference.alerts is not None:
+        cost = cost_differences(rows, model.alerts, reference.alerts)
+    tested = cost.block * BLOCK_S >= since_s
+    value = cost.value[tested]
+    return cost.block[tested], log_factors(value / MOST_COSTS), _mean(value)
 
 
 def _mean(values: F8) -> float | None:
