@@ -14,6 +14,7 @@ from volspike.models.calibrate import NO_SPREAD, one_class
 from volspike.monitoring.contender import Contender
 
 ALPHA = 0.05
+_MOST_DIGITS = 17
 
 Calibration = tuple[float | None, float | None]
 """Slope of the recalibration, and observed over predicted spikes in the top decile."""
@@ -114,8 +115,11 @@ def _certain(log_e: float | None, alpha: float) -> Condition:
     asked = math.log(1.0 / alpha)
     if log_e is None:
         return Condition("certain", False, "there is no finished block to compare")
-    found = f"evidence of a lower log-loss e^{round(log_e, 1) + 0.0:.1f}, e^{asked:.1f} is asked for"
-    return Condition("certain", log_e >= asked, found)
+    met = log_e >= asked
+    digits = 1 if met else _digits_apart(1, log_e, asked)
+    has = round(log_e, digits) + 0.0  # no -0.0
+    found = f"evidence of a lower log-loss e^{has:.{digits}f}, e^{asked:.{digits}f} is asked for"
+    return Condition("certain", met, found)
 
 
 def _better(mean_gain: float | None) -> Condition:
@@ -139,12 +143,26 @@ def _calibrated(champion: Calibration, challenger: Calibration) -> Condition:
             continue
         found.append(f"{name} {ours:.2f}")
         if not low <= ours <= high and not _no_worse(ours, theirs):
+            others = (low, high) if theirs is None else (low, high, theirs)
+            digits = _digits_apart(2, ours, *others)
             wrong.append(
-                f"the challenger's {name} of {ours:.2f} lies outside {low:g} to {high:g}"
-                + ("" if theirs is None else f", the champion's is {theirs:.2f}")
+                f"the challenger's {name} of {ours:.{digits}f} lies outside {low:g} to {high:g}"
+                + ("" if theirs is None else f", the champion's is {theirs:.{digits}f}")
             )
     return Condition(
         "calibrated", not wrong, "; ".join(wrong) if wrong else f"calibrated ({', '.join(found)})"
+    )
+
+
+def _digits_apart(least: int, figure: float, *others: float) -> int:
+    """Return with how many decimals a figure that is refused does not read as what it is held against."""
+    return next(
+        (
+            n
+            for n in range(least, _MOST_DIGITS)
+            if round(figure, n) not in [round(other, n) for other in others]
+        ),
+        _MOST_DIGITS,
     )
 
 
