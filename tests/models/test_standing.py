@@ -187,21 +187,28 @@ def test_a_disk_that_is_full_leaves_the_standing_before(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     told: list[Standing] = []
+
+    def tell(_before: Standing, after: Standing) -> None:
+        told.append(after)
+
     monkeypatch.setattr(module, "replace_file", full)
     with pytest.raises(ModelError, match="No space left"):
-        change_standing(tmp_path, PRODUCT, FEED, lambda now: now.crowned(three[1]), told.append)
+        change_standing(tmp_path, PRODUCT, FEED, lambda now: now.crowned(three[1]), tell)
     assert standing_of(tmp_path, PRODUCT, FEED) == before
     assert not told
 
 
-def test_who_is_told_is_told_when_it_is_in_place(tmp_path: Path, three: tuple[Entry, ...]) -> None:
+def test_who_is_told_is_told_when_it_is_in_place_and_what_was_there(
+    tmp_path: Path, three: tuple[Entry, ...]
+) -> None:
+    before = crown(tmp_path, three[1])
     seen = []
 
-    def tell(after: Standing) -> None:
-        seen.append((after, standing_of(tmp_path, PRODUCT, FEED)))
+    def tell(was: Standing, after: Standing) -> None:
+        seen.append((was, after, standing_of(tmp_path, PRODUCT, FEED)))
 
     after = crown_champion(tmp_path, three[0].name, three[0].version, tell)
-    assert seen == [(after, after)]
+    assert seen == [(before, after, after)]
 
 
 _ADDER = """

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 import killed_retraining
@@ -20,7 +21,14 @@ from volspike.errors import LeakError, ModelError
 from volspike.exchange.candles import FEED as CANDLES
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import TauEntry
-from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
+from volspike.models.standing import (
+    Entry,
+    Standing,
+    change_standing,
+    crown_champion,
+    place_challenger,
+    standing_of,
+)
 from volspike.monitoring.journal import (
     CHALLENGER,
     PROMOTED,
@@ -364,6 +372,27 @@ def test_another_challenger_takes_the_place_of_the_one_before(
     told = [(each.event, each.version) for each in read_journal(home.journal)]
     assert told == [(RETRAIN_STARTED, ""), (RETIRED, before.version), (CHALLENGER, made.version)]
     assert read_journal(home.journal)[1].reason == f"replaced by {made.model} {made.version}"
+
+
+@pytest.mark.parametrize("is_another", [True, False])
+def test_what_it_replaces_is_what_stands_there_when_it_is_placed(
+    is_another: bool, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has put another on trial since, or ended the trial."""
+    before, other = (entry_of(make_bundle(home.models, seed)) for seed in (2, 3))
+    if not is_another:
+        place_challenger(home.models, before.name, before.version)
+
+    def meanwhile(*_given: object) -> None:
+        challenger = other if is_another else None
+        change_standing(
+            home.models, PRODUCT, FEED, lambda now: msgspec.structs.replace(now, challenger=challenger)
+        )
+
+    monkeypatch.setattr(retraining, "_check_comparable", meanwhile)
+    retrained(home, monkeypatch)
+    retired = [each.version for each in read_journal(home.journal) if each.event == RETIRED]
+    assert retired == ([other.version] if is_another else [])
 
 
 def test_a_retraining_of_minutes_is_refused_and_the_challenger_stays(trained: Callable[[], Path]) -> None:

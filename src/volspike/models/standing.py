@@ -84,11 +84,11 @@ class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Change = Callable[[Standing], Standing]
-Tell = Callable[[Standing], None]
+Tell = Callable[[Standing, Standing], None]
 Named = TypeVar("Named", Champion, Standing)
 
 
-def _nobody(_standing: Standing) -> None:
+def _nobody(_before: Standing, _after: Standing) -> None:
     """Tell nobody."""
 
 
@@ -100,7 +100,7 @@ def change_standing(models: Path, product: str, feed: str, change: Change, tell:
     change : callable
         Given the standing as it is, an empty one at first, returns the new one; may raise to leave it.
     tell : callable
-        Told the standing when it is in place, before anybody else can change it.
+        Told the standing before and the one after when that is in place, before anybody else can change it.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def change_standing(models: Path, product: str, feed: str, change: Change, tell:
             _check(load_bundle(entry.path(models)).manifest, entry, product, feed)
         if standing != before:
             replace_file(path, pretty(standing))
-        tell(standing)
+        tell(before, standing)
     return standing
 
 

@@ -25,7 +25,7 @@ _FOUND = "found in place and not told: training did it, or a process ended in be
 def mend_journal(home: Home, standing: Standing, market_ns: int) -> None:
     """Add the lines of what was done to a product's models and not told."""
 
-    def tell(now: Standing) -> None:
+    def tell(_before: Standing, now: Standing) -> None:
         journal = not_ahead(read_journal(home.journal, now.product, now.feed), market_ns)
         for event, entry in _untold(now, journal):
             tell_change(home, step(now, event, entry, BY_FOUND, _FOUND, market_ns, {}))

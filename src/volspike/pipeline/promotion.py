@@ -46,7 +46,7 @@ def promote(
             raise ModelError(f"model {entry}", "it is the champion already", "see volspike models")
         return now.crowned(entry)
 
-    def tell(after: Standing) -> None:
+    def tell(_before: Standing, after: Standing) -> None:
         tell_change(home, step(after, PROMOTED, entry, by, reason, market_ns, detail))
 
     return change_standing(home.models, standing.product, standing.feed, crown, tell)
@@ -66,10 +66,7 @@ def roll_back(
         When there is no champion, or nothing to go back to.
     """
 
-    went: list[Entry | None] = []
-
     def back(now: Standing) -> Standing:
-        went.append(now.champion)
         if now.previous is not None:
             return now.crowned(now.previous)
         if now.champion is None:
@@ -79,8 +76,8 @@ def roll_back(
             raise ModelError(f"{product} on {feed}", "there is no champion before this one", remedy)
         return msgspec.structs.replace(now, name="", version="", previous=now.champion)
 
-    def tell(after: Standing) -> None:
-        gone = str(went[-1] or "the model of the package")
+    def tell(before: Standing, after: Standing) -> None:
+        gone = str(before.champion or "the model of the package")
         words = f"in place of {gone}{': ' if reason else ''}{reason}"
         detail: Figures = {"gone": gone}
         tell_change(home, step(after, ROLLED_BACK, after.champion, by, words, market_ns, detail))
@@ -96,7 +93,7 @@ def retire(home: Home, standing: Standing, reason: str, market_ns: int, detail: 
             raise _changed(now)
         return msgspec.structs.replace(now, challenger=None)
 
-    def tell(after: Standing) -> None:
+    def tell(_before: Standing, after: Standing) -> None:
         change = step(after, RETIRED, standing.challenger, BY_TRIAL, reason, market_ns, detail)
         tell_change(home, change)
 

@@ -167,14 +167,14 @@ class _Placing:
     def __call__(self, models: Path, name: str, version: str) -> Standing:
         self._reached("saved")
         entry = Entry(name, version)
-        before = standing_of(models, self._request.product, self._request.feed)
-        served = served_manifest(self._home, self._settings, before)
+        standing = standing_of(models, self._request.product, self._request.feed)
+        served = served_manifest(self._home, self._settings, standing)
         if served is None:
-            after = crown_champion(models, name, version, lambda _after: self._tell_first(entry))
+            after = crown_champion(models, name, version, lambda _before, _after: self._tell_first(entry))
             self.place = "champion"
         else:
             _check_comparable(served, self._home, entry)
-            after = place_challenger(models, name, version, lambda _after: self._tell(before, entry))
+            after = place_challenger(models, name, version, lambda before, _after: self._tell(before, entry))
             self.place = "challenger"
         return after
 
