@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,13 +31,17 @@ from volspike.models.standing import (
     standing_of,
 )
 from volspike.monitoring.journal import (
+    BY_ALARM,
+    BY_OUTCOMES,
     CHALLENGER,
+    DRIFT_ALARM,
     PROMOTED,
     RETIRED,
     RETRAIN_ABANDONED,
     RETRAIN_FAILED,
     RETRAIN_STARTED,
     JournalEntry,
+    append_entry,
     read_journal,
 )
 from volspike.pipeline import retraining
@@ -372,6 +377,34 @@ def test_another_challenger_takes_the_place_of_the_one_before(
     told = [(each.event, each.version) for each in read_journal(home.journal)]
     assert told == [(RETRAIN_STARTED, ""), (RETIRED, before.version), (CHALLENGER, made.version)]
     assert read_journal(home.journal)[1].reason == f"replaced by {made.model} {made.version}"
+
+
+@pytest.mark.parametrize(
+    ("by", "reason"),
+    [
+        (BY_ALARM, "drift alarm on outcomes of logistic 000000000002 at 2001-09-09T01:46:38Z"),
+        ("user", ""),
+    ],
+)
+def test_one_that_an_alarm_has_begun_says_which(
+    by: str, reason: str, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, market_s in enumerate((999_999_000, 999_999_998, 3_000_000_000), 1):
+        alarm = JournalEntry(
+            market_ns=market_s * 10**9,
+            event=DRIFT_ALARM,
+            product=PRODUCT,
+            feed=FEED,
+            model="logistic",
+            version=f"{number:012x}",
+            by=BY_OUTCOMES,
+        )
+        append_entry(home.journal, alarm)
+    monkeypatch.setattr(retraining, "train_models", killed_retraining.train_at_once)
+    request = replace(REQUEST, by=by)
+    retrain(home, settings_for(home.root), request, SystemClock(), lambda _words: None)
+    told = [(each.event, each.reason) for each in read_journal(home.journal)[3:]]
+    assert told == [(RETRAIN_STARTED, reason), (CHALLENGER, reason)]
 
 
 @pytest.mark.parametrize("is_another", [True, False])

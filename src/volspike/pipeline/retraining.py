@@ -21,12 +21,15 @@ from volspike.clock import Clock
 from volspike.config import Settings
 from volspike.errors import ModelError, VolspikeError
 from volspike.exchange.candles import FEED as CANDLES
+from volspike.exchange.decimals import format_time_ns
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
 from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import (
+    BY_ALARM,
     BY_SCHEDULE,
     CHALLENGER,
+    DRIFT_ALARM,
     PROMOTED,
     RETIRED,
     RETRAIN_ABANDONED,
@@ -34,6 +37,7 @@ from volspike.monitoring.journal import (
     RETRAIN_STARTED,
     JournalEntry,
     append_entry,
+    newest,
     read_journal,
 )
 from volspike.monitoring.lease import lease
@@ -104,7 +108,7 @@ def retrain(
         reached("leased")
         note = _Notes(home.journal, request)
         note.abandoned("the process ended in the middle of it")
-        note(RETRAIN_STARTED, reason=_why(settings, request))
+        note(RETRAIN_STARTED, reason=_why(home, settings, request))
         reached("started")
         try:
             if replay and request.feed != CANDLES:
@@ -187,7 +191,7 @@ class _Placing:
         self._reached("placed")
         if before.challenger not in (None, entry):
             self._note(RETIRED, before.challenger, f"replaced by {entry}")
-        self._note(CHALLENGER, entry, _why(self._settings, self._request))
+        self._note(CHALLENGER, entry, _why(self._home, self._settings, self._request))
         self._reached("told")
 
 
@@ -203,9 +207,17 @@ def _check_comparable(served: Manifest, home: Home, entry: Entry) -> None:
         )
 
 
-def _why(settings: Settings, request: Request) -> str:
+def _why(home: Home, settings: Settings, request: Request) -> str:
     """Return why a model is trained anew, where nobody asked for it."""
-    return f"schedule: every {settings.retrain_every_hours:g} h" if request.by == BY_SCHEDULE else ""
+    if request.by == BY_SCHEDULE:
+        return f"schedule: every {settings.retrain_every_hours:g} h"
+    journal = read_journal(home.journal, request.product, request.feed)
+    before = [each for each in journal if each.market_ns <= request.market_ns]
+    alarm = newest(before, DRIFT_ALARM) if request.by == BY_ALARM else None
+    if alarm is None:
+        return ""
+    raised = format_time_ns(alarm.market_ns, 0)
+    return f"drift alarm on {alarm.by} of {alarm.model} {alarm.version} at {raised}"
 
 
 def _tau_to_keep(home: Home, settings: Settings, request: Request) -> float | None:
