@@ -1,5 +1,7 @@
 """A model of thin data must not take the place of a sound champion."""
 
+import errno
+import os
 from pathlib import Path
 
 import msgspec
@@ -7,7 +9,8 @@ import pytest
 
 from volspike.models.bundle import Bundle, load_bundle, new_bundle
 from volspike.models.shelf import save_bundle
-from volspike.models.standing import champion_path, crown_champion
+from volspike.models.standing import champion_path, champions, crown_champion
+from volspike.pipeline import training
 from volspike.pipeline.home import Home
 from volspike.pipeline.training import _is_thinner, _only_for_study
 
@@ -41,6 +44,23 @@ def test_a_thin_model_does_not_replace_a_sound_champion(known: Bundle, tmp_path:
 @pytest.mark.parametrize("target", ["std", "next-row"])
 def test_a_model_for_study_is_never_promoted(known: Bundle, tmp_path: Path, target: str) -> None:
     assert "study" in _only_for_study(msgspec.structs.replace(known.manifest, target=target))
+
+
+def test_a_champion_that_can_not_be_read_for_a_moment_is_not_replaced_by_a_thin_model(
+    known: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    thin = known.manifest
+    crown(home, known, enough_data=True)
+
+    def refuse(_path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    # What it stands in can be read, what it consists of can't.
+    found = champions(home.models)
+    monkeypatch.setattr(training, "champions", lambda *_given: found)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert "Input/output error" in _is_thinner(thin, home.models)
 
 
 def test_a_champion_of_an_earlier_format_is_no_rival(known: Bundle, tmp_path: Path) -> None:

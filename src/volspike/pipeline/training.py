@@ -11,7 +11,7 @@ import msgspec
 
 from volspike.clock import Clock
 from volspike.config import Settings
-from volspike.errors import LeakError, ModelError
+from volspike.errors import LeakError, ModelError, UnreadableError
 from volspike.evaluation.looks import (
     TRAIN,
     Look,
@@ -296,14 +296,13 @@ def _only_for_study(candidate: Manifest) -> str:
 def _is_thinner(candidate: Manifest, models: Path) -> str:
     """Return why a model must not take its champion's place unproven; empty where it may."""
     rivals = champions(models, candidate.product, (candidate.feed,))
-    if candidate.enough_data or not rivals or not _has_enough(rivals[0].path(models)):
+    if candidate.enough_data or not rivals:
+        return ""
+    try:
+        if not load_bundle(rivals[0].path(models)).manifest.enough_data:
+            return ""
+    except UnreadableError as error:  # for the moment perhaps
+        return f"it can't be told whether that was trained on enough data, the new models were not: {error}"
+    except ModelError:  # one that can't be loaded any more is no rival
         return ""
     return f"{rivals[0].name} {rivals[0].version} was trained on enough data, the new models were not"
-
-
-def _has_enough(path: Path) -> bool:
-    """Tell whether a champion was trained on enough data; one that can't be loaded any more is no rival."""
-    try:
-        return load_bundle(path).manifest.enough_data
-    except ModelError:
-        return False
