@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from volspike.config import Settings
 from volspike.models.manifest import Manifest
 from volspike.monitoring.alert_costs import cost_differences
 from volspike.monitoring.graded import BLOCK_S, GradedRows
@@ -33,7 +34,7 @@ class BlockCosts:
     @classmethod
     def of(cls, rows: GradedRows, champion: Manifest) -> BlockCosts:
         """Return those that a watch on the champion looks at."""
-        own, model, reference = watched_sides(rows, champion)
+        own, model, reference = watched_sides(rows, champion, Settings.model_construct())
         assert model.alerts is not None
         assert reference.alerts is not None
         costs = cost_differences(own.graded, model.alerts, reference.alerts)

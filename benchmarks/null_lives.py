@@ -42,7 +42,9 @@ RUNS, POWER_RUNS = 200, 50
 QUICK_DAYS = Days(champion=0.5, challenger=0.75, end=1.5, fresh=0.5, known=1.0)
 PROCESSES = 2
 FRESH_MARKETS = 6
-FALSE_ALARM_DAYS = float(Settings.model_fields["false_alarm_days"].default)
+# The defaults, whatever the environment says.
+SETTINGS = Settings.model_construct()
+FALSE_ALARM_DAYS = SETTINGS.false_alarm_days
 NEVER_S, ALWAYS_S = 10**9, 0
 LAWS = {"bursts of seconds": NEVER_S, "bursts of minutes": ALWAYS_S}
 # The claim of a test holds of a model whose figure lies beyond: above (1) or below (-1). The figure of
@@ -201,7 +203,7 @@ def first_promotion(life: Life) -> int | None:
     tried = tried_rows(life.rows, champion, challenger)
     path = evidence_path(tried.graded, Contender(tried.p), Contender(tried.challenger_p))
     for block in path.block[path.value >= math.log(1.0 / ALPHA)].tolist():
-        if try_challenger(upto(tried, block), champion, challenger, intervals=False).promote:
+        if try_challenger(upto(tried, block), champion, challenger, SETTINGS, intervals=False).promote:
             return int(block)
     return None
 
@@ -212,7 +214,7 @@ def upto(rows: GradedRows, block: int) -> GradedRows:
 
 
 def _watched(life: Life, rows: GradedRows) -> OutcomeVerdict:
-    return watch_champion(rows, life.champion.manifest, FALSE_ALARM_DAYS)
+    return watch_champion(rows, life.champion.manifest, SETTINGS)
 
 
 def alarm_sheet(by_law: dict[str, list[Judged]], days: Days) -> Sheet:

@@ -14,6 +14,7 @@ from benchmarks.expected_costs import GROUPS, BlockCosts, ExpectedCosts, largest
 from benchmarks.market_sources import synthetic_tables
 from benchmarks.null_lives import (
     NEVER_S,
+    SETTINGS,
     claims_that_hold,
     expected_figures,
     first_alarm,
@@ -112,7 +113,7 @@ def test_the_promotion_is_the_first_of_all_looks(life: Life, outdone: Life) -> N
 
     def promotes(block: int) -> bool:
         seen = upto(outdone.rows, block)
-        return try_challenger(seen, champion, challenger, intervals=False).promote
+        return try_challenger(seen, champion, challenger, SETTINGS, intervals=False).promote
 
     promoting = [block for block in blocks(outdone) if promotes(block)]
     assert blocks(outdone)[0] < promoting[0] < blocks(outdone)[-1]

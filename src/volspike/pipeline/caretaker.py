@@ -207,7 +207,7 @@ class Caretaker:
     ) -> None:
         if _alarm_of(self._journal(standing), champion) is not None:
             return
-        verdict = watch_champion(rows, champion, self._settings.false_alarm_days, since_s)
+        verdict = watch_champion(rows, champion, self._settings, since_s)
         if verdict.alarm:
             detail: Figures = {test.name: test.figure for test in verdict.tests if test.alarm}
             served = Entry(champion.name, champion.version)
@@ -230,7 +230,7 @@ class Caretaker:
         if reason:
             retire(self._home, standing, f"no job can try it beside {champion.version}: {reason}", now_ns, {})
             return
-        comparison = try_challenger(rows, champion, challenger)
+        comparison = try_challenger(rows, champion, challenger, self._settings)
         tried_s = rows.second[rows.challenger_version == entry.version]
         first_ns = int(tried_s[0]) * NS if len(tried_s) else 0
         self._decide(_Trial(standing, entry, champion, comparison, first_ns), now_ns)

@@ -155,4 +155,5 @@ def compare_now(home: Home, settings: Settings, standing: Standing) -> Compariso
     challenger = load_bundle(standing.challenger.path(home.models)).manifest
     ledger = Ledger(home.ledger)
     # All of it: evidence that began anew each day would reach what is asked for more often than is promised.
-    return try_challenger(ledger.rows(standing.product, 0, EVERY_S), champion, challenger)
+    rows = ledger.rows(standing.product, 0, EVERY_S)
+    return try_challenger(rows, champion, challenger, settings)

@@ -238,6 +238,14 @@ def _feature_set(bundles: dict[str, Bundle], settings: Settings) -> str:
     return sets[0] if sets else settings.feature_set
 
 
+def alert_thresholds(manifest: Manifest, settings: Settings) -> tuple[float, float]:
+    """Return where alerts of a model open and close, as the settings, and else the model, want it."""
+    entry = manifest.alert
+    opens = entry.open_at if settings.alert_open is None else settings.alert_open
+    closes = min(entry.close_at, opens) if settings.alert_close is None else settings.alert_close
+    return opens, closes
+
+
 def alert_policy(bundle: Bundle, settings: Settings, probability: str = "p_spike") -> AlertPolicy:
     """Return a fresh alert policy as the settings, and else the model, want it.
 
@@ -246,9 +254,7 @@ def alert_policy(bundle: Bundle, settings: Settings, probability: str = "p_spike
     probability : str
         The field of a prediction that decides.
     """
-    entry = bundle.manifest.alert
-    opens = entry.open_at if settings.alert_open is None else settings.alert_open
-    closes = min(entry.close_at, opens) if settings.alert_close is None else settings.alert_close
+    opens, closes = alert_thresholds(bundle.manifest, settings)
     return AlertPolicy(
         bundle.manifest.name,
         opens,

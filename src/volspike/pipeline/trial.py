@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from volspike.config import Settings
 from volspike.evaluation.episodes import open_alerts
 from volspike.labels.trailing import increment_bps
 from volspike.models.manifest import Manifest
@@ -14,12 +15,13 @@ from volspike.monitoring.comparison import Comparison, compare_contenders
 from volspike.monitoring.contender import Contender
 from volspike.monitoring.graded import F8, GradedRows
 from volspike.monitoring.outcome_watch import OutcomeVerdict, watch_outcomes
+from volspike.pipeline.served_models import alert_thresholds
 
 EVERY_S = 10
 
 
 def watch_champion(
-    rows: GradedRows, champion: Manifest, false_alarm_days: float, since_s: int = 0
+    rows: GradedRows, champion: Manifest, settings: Settings, since_s: int = 0
 ) -> OutcomeVerdict:
     """Test the champion on the rows that it has predicted itself, out of sample.
 
@@ -28,40 +30,44 @@ def watch_champion(
     rows : GradedRows
         Of its product.
     champion : Manifest
-        What it is, and where its alerts open.
-    false_alarm_days : float
-        At least so many days of covered time pass, on average, until a false alarm.
+        What it is.
+    settings : Settings
+        Of its job: how rare false alarms of drift are, and where alerts open if not where the model says.
     since_s : int
         Where the watch begins, epoch second; see ``watch_outcomes``.
     """
-    own, model, reference = watched_sides(rows, champion)
-    return watch_outcomes(own.graded, model, reference, false_alarm_days, since_s)
+    own, model, reference = watched_sides(rows, champion, settings)
+    return watch_outcomes(own.graded, model, reference, settings.false_alarm_days, since_s)
 
 
-def watched_sides(rows: GradedRows, champion: Manifest) -> tuple[GradedRows, Contender, Contender]:
+def watched_sides(
+    rows: GradedRows, champion: Manifest, settings: Settings
+) -> tuple[GradedRows, Contender, Contender]:
     """Return the rows that a champion is watched on, and what it and its reference said of them."""
     rows = rows.thinned(EVERY_S)
     own = rows.where((rows.version == champion.version) & ~rows.in_sample & ~rows.fallback)
-    model = _contender(own, own.p, own.sigma_bps, champion)
-    reference = _contender(own, own.reference_p, own.reference_sigma_bps, champion)
+    thresholds = alert_thresholds(champion, settings)
+    model = _contender(own, own.p, own.sigma_bps, thresholds)
+    reference = _contender(own, own.reference_p, own.reference_sigma_bps, thresholds)
     return own, model, reference
 
 
 def try_challenger(
-    rows: GradedRows, champion: Manifest, challenger: Manifest, *, intervals: bool = True
+    rows: GradedRows, champion: Manifest, challenger: Manifest, settings: Settings, *, intervals: bool = True
 ) -> Comparison:
     """Compare a challenger with the champion on the rows that both have scored, out of sample of both.
 
-    Rows that the reference answered in the champion's place count: that is what was served. Without
-    ``intervals`` the report has none; the decision is the same.
+    Rows that the reference answered in the champion's place count: that is what was served. The settings are
+    the job's: they may say where alerts open. Without ``intervals`` the report has none; the decision is the
+    same.
     """
     own = tried_rows(rows, champion, challenger)
     floor_bps = increment_bps(champion.increment, float(own.mid[-1])) if len(own) else 0.0
     return compare_contenders(
         own.graded,
         own.sigma_future_bps,
-        _contender(own, own.p, own.sigma_bps, champion),
-        _contender(own, own.challenger_p, own.challenger_sigma_bps, challenger),
+        _contender(own, own.p, own.sigma_bps, alert_thresholds(champion, settings)),
+        _contender(own, own.challenger_p, own.challenger_sigma_bps, alert_thresholds(challenger, settings)),
         floor_bps,
         intervals=intervals,
     )
@@ -76,15 +82,12 @@ def tried_rows(rows: GradedRows, champion: Manifest, challenger: Manifest) -> Gr
     return rows.where(both & ~rows.in_sample & ~trained)
 
 
-def _contender(rows: GradedRows, p: F8, sigma_bps: F8, manifest: Manifest) -> Contender:
-    """Return one side with the alerts that its probabilities would raise at the model's thresholds.
+def _contender(rows: GradedRows, p: F8, sigma_bps: F8, thresholds: tuple[float, float]) -> Contender:
+    """Return one side with the alerts that its probabilities would raise, opening and closing there.
 
     One that has told of no row has no alerts, rather than none raised.
     """
     told = ~np.isnan(p)
     if not told.any():
         return Contender(p, sigma_bps)
-    alerts = open_alerts(
-        rows.second[told], rows.run[told], p[told], manifest.alert.open_at, manifest.alert.close_at
-    )
-    return Contender(p, sigma_bps, alerts)
+    return Contender(p, sigma_bps, open_alerts(rows.second[told], rows.run[told], p[told], *thresholds))
