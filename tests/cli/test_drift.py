@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from drift_verdicts import Told, Verdict, by_the_mean
 from volspike.exchange.candles import Candle, CandleTable
 from volspike.features.candle_store import CandleStore
 from volspike.models.standing import champions
-from volspike.monitoring.evidently_report import EvidentlyColumn, EvidentlyReport
+from volspike.monitoring.evidently_report import WORTH, EvidentlyColumn, EvidentlyReport
 from whole_runs import PRODUCT, one_line_failure, tree, volspike
 
 
@@ -105,7 +106,10 @@ def test_a_change_of_candles_is_told_and_fails_where_that_was_asked_for(
     assert shown.code == 0, shown.err
     assert re.search(r"^decision +drift: ", shown.out, re.MULTILINE)
     assert "no champion" in shown.out
-    assert "decides nothing" not in shown.out
+    assert "What decides is our score" in shown.out
+    assert "Evidently's distances" not in shown.out
+    assert re.search(r"^early +2,\d{3} rows, one a minute, over ", shown.out, re.MULTILINE)
+    assert re.search(r"^age .* days $", shown.out, re.MULTILINE)
     ran = volspike(*arguments, "--fail-on-drift", "--json")
     assert one_line_failure(ran).startswith(f"volspike: {PRODUCT} on candles: it has drifted; see ")
     assert (ran.report["error"], ran.report["decision"]) == ("it has drifted", "drift")
@@ -142,7 +146,23 @@ def test_what_evidently_says_is_shown_with_what_it_is_worth(
     monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: told)
     shown = volspike("drift", "--data-dir", minutes, "--feed", "candles").out
     assert re.search(r"^range_rv_1m .*drifted 0.31", shown, re.MULTILINE)
-    assert "decides nothing" in shown
+    assert " ".join(WORTH.split()) in " ".join(shown.split())
+    assert re.search(r"Evidently\s+was given of early 9 of the 2,\d{3} rows, evenly spaced", shown)
+    test = replace(told, columns=(replace(told.columns[0], method="K-S p_value"),))
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: test)
+    shown = volspike("drift", "--data-dir", minutes, "--feed", "candles").out
+    assert re.search(r"^range_rv_1m .*drifted p 0.31", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_whatever_is_shown_keeps_to_the_width_that_is_asked_for(
+    width: int, minutes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = volspike("drift", "--data-dir", minutes, "--feed", "candles").out.splitlines()
+    lines = [line for line in shown if not line.startswith("page: ")]
+    assert max(map(len, lines)) <= width
 
 
 def test_what_is_to_be_said_of_columns_is_shown_once_with_their_names(

@@ -15,7 +15,7 @@ from volspike.monitoring.data_quality import check_age, check_columns, check_row
 from volspike.monitoring.drift_page import About, figure, pair_findings, render_drift_page
 from volspike.monitoring.drift_plots import BINS, HEIGHT, plot_column
 from volspike.monitoring.drift_windows import choose_windows
-from volspike.monitoring.evidently_report import EvidentlyColumn, EvidentlyReport
+from volspike.monitoring.evidently_report import WORTH, EvidentlyColumn, EvidentlyReport
 from volspike.monitoring.watched import watched_columns
 
 ROWS = market_of_ticks(hours=6.0)
@@ -111,11 +111,23 @@ def test_every_column_shows_both_verdicts_and_whose_is_whose() -> None:
     words = parsed(row).words
     assert words.index("drift") < words.index("drifted")
     assert "4.2, p 0.5" in words
-    assert "0.31, limit 0.1" in words
+    assert "distance 0.31, limit 0.1" in words
     median = figure(float(np.median(ROWS.rv_bps[PAIR.current.rows])))
     assert median in words
     assert "too slow" in parsed(text).words
-    assert any("alarms on unchanged data" in sentence for sentence in parsed(text).words)
+
+
+def test_it_says_what_decides_what_does_not_and_what_rows_are() -> None:
+    said = " ".join(" ".join(parsed(page(Verdict(()))).words).split())
+    assert "What decides is our score" in said
+    assert "calibrated on blocks of early as long as late" in said
+    assert " ".join(WORTH.split()) in said
+    rows = len(PAIR.reference.rows)
+    assert f"Evidently was given of early 10 of the {rows:,} rows, evenly spaced" in said
+    assert f"{rows:,} rows, one a second, over " in said
+    assert f"of {len(ROWS):,} ticks" in said
+    assert re.search(r"of \d+ minutes", said)
+    assert "What decides is our score" not in " ".join(parsed(page()).words)
 
 
 def test_names_and_words_are_shown_as_text() -> None:

@@ -15,7 +15,7 @@ from scipy.signal import lfilter
 
 from drift_rows import column, market_of_ticks
 from volspike.monitoring.drift_windows import choose_windows
-from volspike.monitoring.evidently_report import EvidentlyReport, make_evidently_report
+from volspike.monitoring.evidently_report import WORTH, EvidentlyReport, make_evidently_report
 from volspike.monitoring.watched import watched_columns
 
 ROWS = market_of_ticks(hours=4.0)
@@ -142,3 +142,17 @@ def test_the_picture_of_the_target_has_numbers_to_draw() -> None:
     assert all(min(json.loads(y)) > 0 for _, y in found)
     (told,) = report.columns
     assert told.method == "Jensen-Shannon distance"
+
+
+def test_its_page_says_on_top_what_its_verdict_is_worth(report: EvidentlyReport) -> None:
+    body = report.drift_html.index("<body>")
+    assert body < report.drift_html.index(WORTH) < body + 400
+
+
+def test_a_p_value_is_told_from_a_distance(report: EvidentlyReport) -> None:
+    few = replace(PAIR, current=replace(PAIR.current, rows=PAIR.current.rows[:400]))
+    short = replace(few, reference=replace(PAIR.reference, rows=PAIR.reference.rows[:400]))
+    of_few = make_evidently_report(watched_columns(ROWS, None), short, 0)
+    assert of_few is not None
+    assert {column.measure for column in of_few.columns} == {"p"}
+    assert {column.measure for column in report.columns} == {"distance"}

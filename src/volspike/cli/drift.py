@@ -29,13 +29,10 @@ if TYPE_CHECKING:
     from volspike.monitoring.data_quality import Finding
     from volspike.monitoring.drift_page import QualityRow
     from volspike.monitoring.drift_verdict import ColumnVerdict
+    from volspike.monitoring.evidently_report import EvidentlyColumn
     from volspike.pipeline.drifting import DriftReport, DriftRequest
 
 MINUTE_NS = 60_000_000_000
-LEGEND = (
-    "Evidently takes rows for independent of each other and alarms on unchanged data too: it is shown, and "
-    "decides nothing."
-)
 
 
 def drift(
@@ -153,13 +150,13 @@ def show_drift(report: DriftReport) -> None:
     pair, looks = report.pair, [row for row in report.quality if row.is_worth_a_look]
     before, now = pair.reference.name, pair.current.name
     show_pairs(f"{report.dataset.product} on {report.dataset.feed}: {now} against {before}", _facts(report))
-    columns = ("column", "group", "our verdict", "score", "p", "Evidently")
+    columns = ("column", "group", "our verdict", "score", "p", "Evidently's")
     show_table("\ncolumns", columns, _columns(report), 3)
     title = f"\nquality of the data: {len(looks)} of {len(report.quality)} checks are worth a look"
     show_table(title, ("check", "column", before, now), _looks(looks), 2)
     out = console()
-    if report.evidently is not None:
-        out.print(LEGEND, markup=False)
+    for words in _worth(report):
+        out.print(words, markup=False)
     for words, names in _remarks(report).items():
         out.print(f"{', '.join(names)}: {words}", markup=False)
     for note in report.notes:
@@ -167,9 +164,19 @@ def show_drift(report: DriftReport) -> None:
     out.print(f"page: {report.files['page']}", markup=False, soft_wrap=True)
 
 
+def _worth(report: DriftReport) -> list[str]:
+    """Return what of the figures decides, and what does not."""
+    from volspike.monitoring.drift_page import what_decides, what_evidently_saw
+    from volspike.monitoring.evidently_report import WORTH
+
+    pair, evidently = report.pair, report.evidently
+    ours = [] if report.verdict is None else [what_decides(pair)]
+    return ours if evidently is None else [*ours, f"{WORTH} {what_evidently_saw(evidently, pair)}"]
+
+
 def _facts(report: DriftReport) -> dict[str, str]:
     facts = {
-        window.name: f"{count_text(len(window.rows), 'row')} over {window.hours:.1f} h, "
+        window.name: f"{window.count_words}, over {window.hours:.1f} h, "
         f"{count_text(window.evidence.windows, 'separate minute')}, "
         f"{count_text(window.evidence.clusters, 'cluster')} of spikes"
         for window in (report.pair.reference, report.pair.current)
@@ -194,7 +201,7 @@ def _found(finding: Finding | None) -> str | None:
         return None
     if finding.check == "age":
         return age_text(finding.found)
-    return f"{finding.found:,.0f} of {finding.of:,}"
+    return f"{finding.found:,.0f} of {count_text(finding.of, finding.unit)}"
 
 
 def _columns(report: DriftReport) -> list[tuple[object, ...]]:
@@ -203,7 +210,7 @@ def _columns(report: DriftReport) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for column in report.columns:
         verdict, said = ours.get(column.name), theirs.get(column.name)
-        shown = f"{'drifted' if said.drifted else 'not drifted'} {cell_text(said.score)}" if said else None
+        shown = None if said is None else _evidently_told(said)
         told = (None, None, None) if verdict is None else (_told(verdict), verdict.score, verdict.p_value)
         rows.append((column.name, column.group, *told, shown))
     return rows
@@ -216,6 +223,11 @@ def _remarks(report: DriftReport) -> dict[str, list[str]]:
         if column.words:
             remarks.setdefault(column.words, []).append(column.name)
     return remarks
+
+
+def _evidently_told(said: EvidentlyColumn) -> str:
+    kind = "p " if said.measure == "p" else ""
+    return f"{'drifted' if said.drifted else 'not drifted'} {kind}{cell_text(said.score)}"
 
 
 def _told(verdict: ColumnVerdict) -> str:

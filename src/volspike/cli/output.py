@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from volspike.errors import VolspikeError
 
-PLAIN_WIDTH = 140  # where output goes to a file or pipe
+PLAIN_WIDTH = 140  # where output goes to a file or pipe, and COLUMNS says nothing else
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
 
@@ -62,7 +63,7 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
+    if not made.is_terminal and not os.environ.get("COLUMNS", "").isdigit():  # which rich goes by
         made.width = PLAIN_WIDTH
     return made
 

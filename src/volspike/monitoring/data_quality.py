@@ -58,6 +58,8 @@ class Finding:
         Whether it is worth a look.
     words : str
         What was found, in words.
+    unit : str
+        Of what it was found among: a tick or a candle is stored, a row is one a second or a minute.
     """
 
     check: str
@@ -66,6 +68,7 @@ class Finding:
     of: int
     status: Status
     words: str
+    unit: str = "row"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,26 +141,29 @@ def check_rows(stored: StoredRows, part: Dataset) -> tuple[Finding, ...]:
 
 def _row_findings(stored: StoredRows, part: Dataset) -> Iterator[Finding]:
     n = len(stored.event_ns)
-    earlier = np.diff(stored.event_ns) < 0
-    yield _counted("repeated", stored.is_repeated, "rows that say what the row before says")
-    yield _share("out of order", int(np.count_nonzero(earlier)), n, "rows older than the row before")
-    yield _counted("incomplete", ~stored.is_whole, "rows whose minute the feed was not whole for")
-    yield _counted("few ticks", ~stored.has_ticks, f"rows with fewer than {MIN_TICKS} ticks in the minute")
-    yield _breaks(stored)
+    earlier = int(np.count_nonzero(np.diff(stored.event_ns) < 0))
+    few = f"rows with fewer than {MIN_TICKS} ticks in the minute"
+    unit = "tick" if part.step_s == 1 else "candle"
+    yield _counted("repeated", stored.is_repeated, "rows that say what the row before says", unit)
+    yield _share("out of order", earlier, n, "rows older than the row before", unit=unit)
+    yield _counted("incomplete", ~stored.is_whole, "rows whose minute the feed was not whole for", unit)
+    yield _counted("few ticks", ~stored.has_ticks, few, unit)
+    yield _breaks(stored, unit)
     minute = part.event_ns // MINUTE_NS
     minutes = int(minute[-1] - minute[0]) + 1 if len(part) else 0
-    yield _share("no row", minutes - len(np.unique(minute)), minutes, "minutes without a row to predict from")
+    without = minutes - len(np.unique(minute))
+    yield _share("no row", without, minutes, "minutes without a row to predict from", unit="minute")
     yield _counted("unlabelled", part.spike < 0, "rows whose outcome is not known")
 
 
-def _breaks(stored: StoredRows) -> Finding:
+def _breaks(stored: StoredRows, unit: str) -> Finding:
     n = len(stored.event_ns)
     if n < LEAST:
         return _thin("breaks", "", n)
     breaks = int(np.count_nonzero(np.diff(stored.covered_since_ns)))
     hours = float(stored.event_ns.max() - stored.event_ns.min()) / SECOND_NS / 3_600.0
     status: Status = "look" if breaks > max(1.0, BREAKS_AN_HOUR * hours) else "fine"
-    return Finding("breaks", "", breaks, n, status, "breaks of the feed")
+    return Finding("breaks", "", breaks, n, status, "breaks of the feed", unit)
 
 
 def check_columns(columns: Sequence[WatchedColumn], rows: I8) -> tuple[Finding, ...]:
@@ -241,15 +247,15 @@ def check_age(newest_ns: int | None, now_ns: int, step_s: int) -> Finding:
     return Finding("age", "", age_s, 1, status, f"the newest row, {words}")
 
 
-def _counted(check: str, flags: Flags, words: str) -> Finding:
-    return _share(check, int(np.count_nonzero(flags)), len(flags), words)
+def _counted(check: str, flags: Flags, words: str, unit: str = "row") -> Finding:
+    return _share(check, int(np.count_nonzero(flags)), len(flags), words, unit=unit)
 
 
-def _share(check: str, found: int, of: int, words: str, column: str = "") -> Finding:
+def _share(check: str, found: int, of: int, words: str, column: str = "", unit: str = "row") -> Finding:
     if of < LEAST:
         return _thin(check, column, of)
     status: Status = "look" if found > LIMITS[check] * of else "fine"
-    return Finding(check, column, found, of, status, words)
+    return Finding(check, column, found, of, status, words, unit)
 
 
 def _thin(check: str, column: str, of: int, words: str = "") -> Finding:

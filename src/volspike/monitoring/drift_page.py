@@ -11,7 +11,7 @@ from volspike.monitoring.data_quality import Finding
 from volspike.monitoring.drift_plots import HEIGHT, WIDTH, SmallPlot, plot_column
 from volspike.monitoring.drift_verdict import JUDGED, ColumnVerdict, DriftVerdict
 from volspike.monitoring.drift_windows import Window, WindowPair
-from volspike.monitoring.evidently_report import EvidentlyColumn, EvidentlyReport
+from volspike.monitoring.evidently_report import WORTH, EvidentlyColumn, EvidentlyReport
 from volspike.monitoring.watched import WatchedColumn
 
 TEMPLATE = "drift_page.html.j2"
@@ -22,6 +22,11 @@ COMPARED = {
     "train-test": "the rows models are fitted on against those they are tested on",
     "recent": "the span the champion was trained on, or the one given, against the last hours",
 }
+DECIDES = (
+    "What decides is our score: the largest of all columns against a threshold, both calibrated on blocks "
+    "of {before} as long as {now}. Our p is the share of these blocks that score as high in one column "
+    "alone; it decides nothing."
+)
 GROUP_NAMES = {"feature": "Features", "target": "Target", "prediction": "Predictions"}
 
 
@@ -141,7 +146,10 @@ def render_drift_page(
         "verdict": verdict,
         "tone": verdict_tone(verdict, pair),
         "headline": headline(verdict, pair),
+        "decides": what_decides(pair),
         "evidently": evidently,
+        "evidently_worth": WORTH,
+        "evidently_saw": what_evidently_saw(evidently, pair) if evidently else "",
         "groups": [(GROUP_NAMES[g], [r for r in rows if r.column.group == g]) for g in GROUP_NAMES],
         "looks": [row for row in quality if row.is_worth_a_look],
         "row_checks": [row for row in quality if not row.column],
@@ -162,6 +170,21 @@ def headline(verdict: DriftVerdict | None, pair: WindowPair) -> str:
     if verdict is None:
         return "Not decided"
     return "Drift" if verdict.alarm else "No drift"
+
+
+def what_decides(pair: WindowPair) -> str:
+    """Return what a decision rests on, and what not."""
+    return DECIDES.format(before=pair.reference.name, now=pair.current.name)
+
+
+def what_evidently_saw(evidently: EvidentlyReport, pair: WindowPair) -> str:
+    """Return how many rows of each window it was given: of a long one some of them, evenly spaced."""
+    told = []
+    for given, window in zip(evidently.rows, (pair.reference, pair.current), strict=True):
+        some = given < len(window.rows)
+        of = f"{given:,} of the {len(window.rows):,} rows, evenly spaced" if some else f"all {given:,} rows"
+        told.append(f"of {window.name} {of}")
+    return f"Evidently was given {'; '.join(told)}."
 
 
 def verdict_tone(verdict: DriftVerdict | None, pair: WindowPair) -> str:

@@ -22,6 +22,7 @@ REFERENCE_BLOCKS = 19
 SHORTEST_NS = 1_800 * 10**9
 HOUR_NS = 3_600 * 10**9
 LEAST_ROWS = 2
+STEP_WORDS = {1: "a second", 60: "a minute"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +39,8 @@ class Window:
         Event time of the first and the last; 0 where there is none.
     evidence : Evidence
         How much there is of it.
+    step_s : int
+        Seconds from one row to the next where none is missing.
     """
 
     name: str
@@ -45,6 +48,13 @@ class Window:
     first_ns: int
     last_ns: int
     evidence: Evidence
+    step_s: int
+
+    @property
+    def count_words(self) -> str:
+        """Return how many rows it has, and what a row is of: 3,600 rows, one a second."""
+        step = STEP_WORDS.get(self.step_s, f"every {self.step_s} s")
+        return f"{len(self.rows):,} {'row' if len(self.rows) == 1 else 'rows'}, one {step}"
 
     @property
     def hours(self) -> float:
@@ -146,4 +156,4 @@ def _window(name: str, dataset: Dataset, rows: I8) -> Window:
     event_ns = dataset.event_ns[rows]
     first_ns, last_ns = (int(event_ns[0]), int(event_ns[-1])) if len(rows) else (0, 0)
     evidence = count_evidence(dataset.second[rows], dataset.run[rows], dataset.spike[rows])
-    return Window(name, rows, first_ns, last_ns, evidence)
+    return Window(name, rows, first_ns, last_ns, evidence, dataset.step_s)

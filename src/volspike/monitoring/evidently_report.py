@@ -31,6 +31,10 @@ I8 = npt.NDArray[np.int64]
 LEAST_STD = 0.001
 MOST_ROWS = 5_000  # of a window; more make it slower and say nothing new, a second apart
 SPIKE = "spike"
+WORTH = (
+    "Evidently's distances and p-values are of tests that take rows for independent of each other: they "
+    "alarm on unchanged data too, and decide nothing."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,11 @@ class EvidentlyColumn:
     threshold: float
     method: str
     drifted: bool
+
+    @property
+    def measure(self) -> str:
+        """Return what its score is: the p of a test, as of a short reference, or a distance."""
+        return "p" if self.method.endswith("p_value") else "distance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +118,17 @@ def make_evidently_report(
         columns=tuple(_told(told, {_label(column): column for column in judged})),
         left_out=tuple(column.name for column in columns if column not in judged),
         rows=(len(reference), len(current)),
-        drift_html=drift.get_html_str(as_iframe=False),
+        drift_html=_with_worth(drift.get_html_str(as_iframe=False)),
         summary_html=summary.get_html_str(as_iframe=False),
         json=json.dumps({"drift": json.loads(drift.json()), "summary": json.loads(summary.json())}),
     )
+
+
+def _with_worth(page: str) -> str:
+    """Say on top of its page, which somebody may open alone, what its verdict is worth."""
+    words = f"{WORTH} What decides is volspike's own score, on the page beside this one."
+    style = "margin:0;padding:.8rem 1.2rem;background:#fff3cd;color:#333;font:1rem sans-serif"
+    return page.replace("<body>", f'<body><p style="{style}">{words}</p>', 1)
 
 
 def _thinned(rows: I8) -> I8:
