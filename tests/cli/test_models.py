@@ -14,6 +14,7 @@ from volspike.models.bundle import Bundle, load_bundle
 from volspike.models.defaults import default_model
 from volspike.models.mlflow_run import tags_of
 from volspike.models.mlflow_send import flat_metrics
+from volspike.models.registry import queue_standing
 from volspike.models.resolving import resolve_model
 from volspike.models.standing import champion_path, crown_champion, place_challenger, standing_of
 from volspike.monitoring.journal import JournalEntry, append_entry
@@ -118,7 +119,10 @@ def test_a_trial_is_named_with_its_product_and_feed(home: Home) -> None:
     assert f"trial of logistic {challenger.version}, {PRODUCT} on {FEED}: not promoted" in out
 
 
-@pytest.mark.parametrize(("entries", "title"), [(10, "Audit log"), (12, "Audit log: the last 10 of 12;")])
+@pytest.mark.parametrize(
+    ("entries", "title"),
+    [(10, "Audit log, in market time"), (12, "Audit log, in market time: the last 10 of 12;")],
+)
 def test_what_is_left_out_of_the_audit_log_is_said(home: Home, entries: int, title: str) -> None:
     make_bundle(home.models, 1)
     for at in range(entries):
@@ -133,6 +137,46 @@ def test_what_is_left_out_of_the_audit_log_is_said(home: Home, entries: int, tit
     whole = volspike("models", "--all", "--data-dir", home.root).out
     assert "event 1." in whole
     assert "the last" not in whole
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_audit_log_is_read_in_lines_and_nothing_is_wider_than_was_asked_for(
+    home: Home, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion, challenger = (scored(home, seed, enough=False).manifest for seed in (1, 2))
+    crown_champion(home.models, champion.name, champion.version)
+    place_challenger(home.models, challenger.name, challenger.version)
+    why = "forced over: 12 clusters of spikes, 20 are needed"
+    of = {"product": PRODUCT, "feed": FEED, "model": "logistic", "version": champion.version}
+    append_entry(home.journal, JournalEntry(market_ns=0, event="promoted", by="user", reason=why, **of))
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = volspike("models", "--all", "--data-dir", home.root).out.splitlines()
+    log = [line.rstrip() for line in lines[lines.index("Audit log, in market time") + 1 :]]
+    assert log[-1] == f"{'':18}{why}"
+    told = f"1970-01-01 00:00 {PRODUCT} on {FEED}: promoted, logistic {champion.version} (by user)"
+    assert " ".join(" ".join(log[:-1]).split()) == told
+    assert max(map(len, lines[1:])) <= width  # the first names the directory, in one piece
+
+
+def test_a_sync_says_what_it_has_sent_or_that_nothing_waited(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = make_bundle(home.models, 1).manifest
+    crown_champion(home.models, champion.name, champion.version)
+
+    def last_line(*flags: str) -> str:
+        return volspike("models", "--data-dir", home.root, *flags).out.splitlines()[-1]
+
+    monkeypatch.setenv("COLUMNS", "140")
+
+    where = "mlflow.db of the data directory, as no server is set (mlflow_uri)"
+    assert last_line("--sync") == f"MLflow: nothing waited for {where}"
+    queue_standing(home.root, PRODUCT, FEED)
+    assert last_line().startswith("MLflow: 1 item waits")
+    assert last_line("--sync") == f"MLflow: 1 item sent to {where}"
+    told = volspike("models", "--sync", "--data-dir", home.root, "--json").report["mlflow"]
+    assert told == {"items": 0, "refused": 0, "reason": "", "sent": 0}
+    assert volspike("models", "--data-dir", home.root, "--json").report["mlflow"]["sent"] is None
 
 
 def test_where_a_product_has_ticks_and_candles_ticks_are_meant_unless_somebody_chose(home: Home) -> None:

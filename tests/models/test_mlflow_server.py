@@ -67,7 +67,7 @@ def test_fault_43_told_while_the_server_is_away_all_waits_and_syncs_in_order_lat
 
     place.start()
     synced = volspike("models", "--sync", "--data-dir", data_dir, "--json")
-    assert (synced.code, synced.report["mlflow"]) == (0, {"items": 0, "refused": 0, "reason": ""})
+    assert (synced.code, synced.report["mlflow"]) == (0, {"items": 0, "refused": 0, "reason": "", "sent": 3})
     with open_mlflow(data_dir, server) as client:
         found = seen(client, "away")
         version = client.get_model_version_by_alias("zscore", "champion-btc-usd-exchange")

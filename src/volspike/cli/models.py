@@ -6,14 +6,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from volspike.cli.figures import age_text, short_text
-from volspike.cli.mlflow_outbox import Sync, look_at_outbox, show_waiting
+from volspike.cli.mlflow_outbox import Sync, look_at_outbox, show_waiting, tell_outbox
 from volspike.cli.options import All
-from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_table, tell
+from volspike.cli.output import AsJson, DataDir, console, emit_json, say, show_pairs, show_table, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from volspike.config import Settings
+    from volspike.models.mlflow_outbox import Waiting
     from volspike.models.standing import Standing
     from volspike.monitoring.journal import JournalEntry
     from volspike.pipeline.home import Home
@@ -31,7 +32,7 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
     settings = load_settings({"data_dir": data_dir})
     home = Home(settings.data_dir)
     home.require()
-    waiting = look_at_outbox(home.root, settings.mlflow_uri, sync=sync, again=sync)
+    sent, waiting = _mlflow(home, settings, sync)
     found = _standings(home.models)
     places = _places(home.models, found)
     rows = [_describe(path, places) for path in bundle_paths(home.models)]
@@ -41,7 +42,7 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
     if as_json:
         told = [_plain(entry) for entry in journal]
         report = {"models": rows, "package": package, "trials": trials, "journal": told}
-        emit_json(report | {"mlflow": asdict(waiting)})
+        emit_json(report | {"mlflow": asdict(waiting) | {"sent": sent}})
     else:
         for each in package:
             console().print(f"{each['product']} has no champion of its own: {each['words']}", markup=False)
@@ -49,10 +50,10 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
         say(f"no models in {home.models}; run volspike train")
     elif not as_json:
         _show(f"Models in {home.models}", _SHOWN, rows, words=6)
-        _show("Scores on the test part of each", _SCORES, rows, words=3)
+        _show("\nScores on the test part of each", _SCORES, rows, words=3)
         if all_:
-            _show("Trained on", _TRAINED, rows, words=5)
-        console().print(_LEGEND, markup=False)
+            _show("\nTrained on", _TRAINED, rows, words=5)
+        show_pairs("", _LEGEND | (_LEGEND_OF_ALL if all_ else _MORE))
         for row in rows:
             if row["reason"] is not None:
                 console().print(f"{row['model']} {row['version']}: {row['reason']}", markup=False)
@@ -60,7 +61,13 @@ def models(data_dir: DataDir = None, all_: All = False, sync: Sync = False, as_j
             whose = f"{trial['challenger']}, {trial['product']} on {trial['feed']}"
             console().print(f"trial of {whose}: {trial['words']}", markup=False)
         _show_journal(journal, all_)
-    show_waiting(waiting, as_json=as_json, sync=sync)
+    show_waiting(waiting, settings.mlflow_uri, sent, as_json=as_json)
+
+
+def _mlflow(home: Home, settings: Settings, sync: bool) -> tuple[int | None, Waiting]:
+    if sync:
+        return tell_outbox(home.root, settings.mlflow_uri)
+    return None, look_at_outbox(home.root, settings.mlflow_uri, sync=False)
 
 
 def _of_the_package(home: Home, settings: Settings) -> list[dict[str, str]]:
@@ -109,19 +116,16 @@ def _show_journal(journal: list[JournalEntry], everything: bool) -> None:
         return
     entries = journal if everything else journal[-_LINES:]
     left_out = f": the last {_LINES} of {len(journal)}; --all or --json has all"
-    title = "Audit log" + left_out * (len(entries) < len(journal))
-    cells = [
-        (
-            format_time_ns(entry.market_ns)[:16],
-            f"{entry.product} {entry.feed}",
-            entry.event,
-            f"{entry.model} {entry.version}".strip() or "-",
-            entry.by,
-            entry.reason or "-",
-        )
-        for entry in entries
-    ]
-    show_table(title, ("market time", "models of", "what", "model", "by", "why"), cells, 6)
+    title = "Audit log, in market time" + left_out * (len(entries) < len(journal))
+    told = [(format_time_ns(entry.market_ns)[:16].replace("T", " "), _step_text(entry)) for entry in entries]
+    show_pairs(f"\n{title}", told)
+
+
+def _step_text(entry: JournalEntry) -> str:
+    """Return what was done to which model by whom, and why below: a sentence, too long for a cell."""
+    model = f"{entry.model} {entry.version}".strip()
+    what = f"{entry.product} on {entry.feed}: {entry.event}{', ' if model else ''}{model} (by {entry.by})"
+    return f"{what}\n{entry.reason}" if entry.reason else what
 
 
 def _plain(entry: JournalEntry) -> Any:
@@ -264,10 +268,13 @@ _TRAINED = {
     "fit_rows": "rows",
     "enough_data": "enough",
 }
-_LEGEND = (
-    "champion: served live; challenger: on trial in its shadow; previous: what rollback serves again; whole: "
-    "checked, not served. Of candles none is served or tried live: the champion is what predict and evaluate "
-    "take. tested on: begin and length of the test part; ref.: the reference's PR-AUC; lift: PR-AUC over "
-    "base (rate of spikes). Scores of different test parts don't compare. ! not enough data there. "
-    "--all: what each was trained on; rows: the labelled ones of fit; enough: of the test part, for a claim."
-)
+_LEGEND = {
+    "state": "champion: served live; challenger: on trial in its shadow; previous: what rollback serves "
+    "again; whole: checked, not served. Models of candles are never live: predict and evaluate take their "
+    "champion.",
+    "tested on": "begin and length of the test part; scores of different ones don't compare",
+    "base": "rate of spikes; ref.: PR-AUC of the reference; lift: PR-AUC over base",
+    "!": "not enough data in the test part for a claim",
+}
+_MORE = {"--all": "what each was trained on, and all of the audit log"}
+_LEGEND_OF_ALL = {"rows": "labelled rows of fit", "enough": "whether the test part is enough for a claim"}

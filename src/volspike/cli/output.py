@@ -127,14 +127,14 @@ def show_counts(title: str, counts: Mapping[str, object]) -> None:
     show_pairs(title, {name.replace("_", " "): cell_text(_joined(value)) for name, value in counts.items()})
 
 
-def show_pairs(title: str, pairs: Mapping[str, str]) -> None:
+def show_pairs(title: str, pairs: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
     """Print named texts, one a line; long ones wrap in their column."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
-    for name, text in pairs.items():
+    for name, text in pairs.items() if isinstance(pairs, Mapping) else pairs:
         table.add_row(name, Text(text, overflow="fold"))
     _print_below(title, table)
 
