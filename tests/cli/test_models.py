@@ -111,6 +111,19 @@ def test_an_alias_that_mlflow_may_not_have_been_told_yet_is_read_from_the_standi
         assert resolve_model(f"models:/logistic@{alias}", home.root).name == challenger.version
 
 
+@pytest.mark.parametrize("name", ["foo/bar", "foo/0123456789ab", "logistic/0123456789ab"])
+@pytest.mark.parametrize("flags", [(), ("--force",)])
+def test_a_bundle_that_is_not_there_is_named_with_where_to_find_those_that_are(
+    home: Home, name: str, flags: tuple[str, ...]
+) -> None:
+    made = make_bundle(home.models, 1).manifest
+    line = one_line_failure(volspike("promote", name, *flags, "--data-dir", home.root))
+    assert line.startswith(f"volspike: model {name}: there is no such bundle in {home.models}; ")
+    assert "volspike models lists them" in line
+    joined = f"{made.name}/{made.version}"
+    assert volspike("promote", joined, "--force", "--data-dir", home.root, "--json").code == 0
+
+
 def test_a_trial_is_named_with_its_product_and_feed(home: Home) -> None:
     champion, challenger = (make_bundle(home.models, seed).manifest for seed in (1, 2))
     crown_champion(home.models, champion.name, champion.version)

@@ -40,6 +40,7 @@ def promote(
     from volspike.clock import SystemClock
     from volspike.pipeline.promoting_by_hand import named_entry, promote_by_hand
 
+    _require_bundle(data_dir, model)
     entry = None if model is None else named_entry(model)
     home, settings, standing = _standing(data_dir, product, feed, entry)
     after = promote_by_hand(home, settings, standing, entry, reason, SystemClock(), say, force=force)
@@ -62,6 +63,22 @@ def rollback(
     now_ns = market_ns_of(home, standing, SystemClock())
     after = roll_back(home, settings, standing.product, standing.feed, "user", reason, now_ns)
     _conclude(home, settings, after, as_json)
+
+
+def _require_bundle(data_dir: Path | None, model: str | None) -> None:
+    """Refuse a name that no bundle has: what is said of a damaged one, to train it again, would mislead."""
+    from volspike.config import load_settings
+    from volspike.errors import ModelError
+    from volspike.models.shelf import bundle_paths
+    from volspike.pipeline.home import Home
+
+    home = Home(load_settings({"data_dir": data_dir}).data_dir)
+    home.require()
+    if model is None or not all(parts := model.split("/")) or len(parts) != 2:
+        return  # it is not NAME/VERSION, as is said of it then
+    if model not in {f"{path.parent.name}/{path.name}" for path in bundle_paths(home.models)}:
+        remedy = "volspike models lists them, as name and version"
+        raise ModelError(f"model {model}", f"there is no such bundle in {home.models}", remedy)
 
 
 def _standing(
