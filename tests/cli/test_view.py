@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from shown_job import BETTER, BOARD, NOW_NS, NS, job, manifest
-from volspike.cli.summary import gaps_text
+from volspike.cli.summary import gaps_text, scored_text
 from volspike.cli.view import View, status_line
 from volspike.cli.view_scores import model_words
 from volspike.models.standing import Entry, Standing
@@ -139,3 +139,12 @@ def test_a_start_after_an_earlier_run_is_no_fault_of_the_feed() -> None:
     assert gaps_text(shown) == "5 (heartbeats 2, start 2, reconnect once)"
     shown.pipeline.counts.gaps.clear()
     assert gaps_text(shown) == "0"
+
+
+def test_seconds_on_the_scoreboard_are_not_called_as_graded_predictions_are() -> None:
+    """There are more of the one than of the other, and both were called graded."""
+    shown = job()
+    boards = len(shown.pipeline.scoring)
+    assert f"{boards * BOARD.rows:,} s on the scoreboard: of each the last prediction" in scored_text(shown)
+    assert not any(" s graded" in line for line in screen(100, 50, shown))
+    assert " outcome" in status_line(shown)

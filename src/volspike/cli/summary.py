@@ -30,6 +30,7 @@ def show_summary(title: str, job: LiveJob, sent: str = "") -> None:
         "items": _items(report),
         "gaps": gaps_text(job),
         "made": _made(report),
+        "scored": scored_text(job),
         "latency": _latency(report["latency_us"]),
         "caught up": _caught_up(report["caught_up"]),
         "life": _life(job),
@@ -97,7 +98,13 @@ def _made(report: dict[str, Any]) -> str:
     if not report["predictions"]:
         return words
     without = f", {sum(ungraded.values()):,} without a grade ({reasons_text(ungraded)})" if ungraded else ""
-    return f"{words}, {graded:,} graded{without}, {count_text(report['alerts'], 'alert')}"
+    return f"{words}, {graded:,} of them graded{without}, {count_text(report['alerts'], 'alert')}"
+
+
+def scored_text(job: LiveJob) -> str:
+    """Return how many seconds are on the scoreboards, and why those are fewer than the graded predictions."""
+    seconds = sum(scoring.board.snapshot().rows for scoring in job.pipeline.scoring.values())
+    return f"{seconds:,} s on the scoreboard: of each the last prediction, if graded" if seconds else ""
 
 
 def _latency(quantiles: dict[str, float | None]) -> str:

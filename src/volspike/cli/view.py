@@ -75,7 +75,7 @@ def status_line(job: LiveJob) -> str:
     counts = job.pipeline.counts
     ticks = job.pipeline.accounting.ticks
     line = f"{job.client.status.state}: {ticks:,} ticks, {counts.predictions:,} predictions"
-    line += f", {counts.outcomes:,} graded, {count_text(counts.alerts, 'alert')}"
+    line += f", {count_text(counts.outcomes, 'outcome')}, {count_text(counts.alerts, 'alert')}"
     for product, scoring in sorted(job.pipeline.scoring.items()):
         newest = scoring.prediction
         if newest is not None:

@@ -25,7 +25,7 @@ def scoreboard_view(
     )
     base = "-" if board.base_rate is None else f"{board.base_rate:.3f}"
     evidence = Text(
-        f"{board.rows:,} s graded, base rate {base}, {count_text(board.clusters, 'cluster')}, "
+        f"{board.rows:,} s scored, base rate {base}, {count_text(board.clusters, 'cluster')}, "
         f"{count_text(board.windows, 'window')}"
     )
     if not board.enough_data:

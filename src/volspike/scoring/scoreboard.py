@@ -57,7 +57,7 @@ class ScoreboardSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     rows, spikes : int
-        Graded seconds and the spikes among them.
+        Seconds whose last prediction has a grade, and the spikes among them: fewer than graded predictions.
     base_rate : float or None
         spikes / rows.
     unlabelled : dict of str to int
