@@ -80,7 +80,10 @@ class Settings(BaseSettings):
         30.0, ge=0, le=36_500, description="age from which predictions are marked stale (d); 0: never"
     )
     retrain_every_hours: float = Field(
-        24.0, ge=0, le=8_784, description="run trains a challenger so often (h of the market); 0: never"
+        24.0,
+        ge=0,
+        le=8_784,
+        description="run trains a challenger, or a first model, so often (h of the market); 0: never",
     )
     retrain_days: float = Field(
         7.0, gt=0, le=3_660, description="of which past a retraining takes the rows (d)"
@@ -112,7 +115,9 @@ class Settings(BaseSettings):
     alert_open: float | None = Field(
         None, gt=0, le=1, description="open at this p(spike); empty: the model's"
     )
-    alert_close: float | None = Field(None, ge=0, le=1, description="close below it; empty: the model's")
+    alert_close: float | None = Field(
+        None, ge=0, le=1, description="close below it, at most where they open; empty: the model's"
+    )
     alert_cooldown_s: float = Field(
         60.0, ge=0, le=YEAR_S, description="event-time pause after an alert closed (s)"
     )

@@ -66,7 +66,7 @@ def test_without_a_model_the_market_is_shown_and_a_note() -> None:
     (shib,) = [line for line in lines if line.strip().startswith("SHIB-USD  ")]
     assert "0.0000123455" in shib
     assert "15.54" in shib
-    assert "BTC-USD: no model; recorded 0.0 h in this run, then volspike train" in lines
+    assert "BTC-USD: no model yet; recorded 0.0 h in this run, then volspike train" in lines
 
 
 def test_a_model_is_named_with_what_must_be_known_of_it() -> None:

@@ -6,6 +6,7 @@ the live pipeline, its log, the caretaker, trainings on the stored rows, and the
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -35,7 +36,8 @@ from whole_runs import ORIGIN_NS, PRODUCT, settings_for
 
 NS = 1_000_000_000
 HOUR_NS = 3_600 * NS
-FIRST_H, CHANGE_H, END_H = 24, 30, 58
+CHANGE_H, END_H = 30, 58
+SESSION = "s"
 ROUND_NS = HOUR_NS // 4
 
 
@@ -46,9 +48,10 @@ class Life:
         self.settings = settings
         self.home = Home(settings.data_dir)
         self.job = open_live(settings, SimulatedClock(), ())
-        self.session = "first"
-        self.job.pipeline.begin(self.session)
-        self.caretaker: Caretaker | None = None
+        self.job.pipeline.begin(SESSION)
+        log, ledger = EmbeddedLog(self.home.log, SystemClock()), Ledger(self.home.ledger)
+        grader = TopicGrader(log, ledger)
+        self.caretaker = Caretaker(self.home, settings, "exchange", grader, ledger, self.retrain)
         self.served: list[str] = []
 
     @property
@@ -58,30 +61,15 @@ class Life:
     def retrain(self, request: Request) -> None:
         retrain(self.home, self.settings, request, SystemClock(), lambda _words: None)
 
-    def begin_to_serve(self, now_ns: int) -> None:
-        """Train the first champion on what was recorded, and start the job again with it."""
-        self.stop()
-        self.retrain(Request(PRODUCT, "exchange", "user", now_ns))
-        self.job = open_live(self.settings, SimulatedClock(), ())
-        self.session = "second"
-        self.job.pipeline.begin(self.session)
-        log, ledger = EmbeddedLog(self.home.log, SystemClock()), Ledger(self.home.ledger)
-        grader = TopicGrader(log, ledger)
-        self.caretaker = Caretaker(self.home, self.settings, "exchange", grader, ledger, self.retrain)
-
-    def round(self, now_ns: int) -> None:
-        if self.caretaker is None:
-            if now_ns >= ORIGIN_NS + FIRST_H * HOUR_NS:
-                self.begin_to_serve(now_ns)
-            return
+    def round(self) -> None:
         time.sleep(0.05)  # the log is written by a thread, with some delay
         self.caretaker.step()
         for swap in self.job._watch.poll():
-            self.job.serve(swap)
+            asyncio.run(self.job.serve(swap))
             self.served.append(swap.bundle.manifest.version)
 
     def stop(self) -> None:
-        self.job.pipeline.end(self.session, "stop")
+        self.job.pipeline.end(SESSION, "stop")
         self.job.pipeline.finish()
         self.job.close()
 
@@ -101,10 +89,10 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
     market = ChangingMarket(1, ORIGIN_NS, END_H * 3_600, CHANGE_H * 3_600)
     next_ns = ORIGIN_NS + ROUND_NS
     for receive_ns, raw in exchange_frames(market, 1, ORIGIN_NS + END_H * HOUR_NS):
-        life.job.pipeline.frame(life.session, receive_ns, raw, 0)
+        life.job.pipeline.frame(SESSION, receive_ns, raw, 0)
         if receive_ns >= next_ns:
             next_ns += ROUND_NS
-            life.round(receive_ns)
+            life.round()
     life.stop()
     return life
 

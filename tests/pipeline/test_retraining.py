@@ -367,6 +367,24 @@ def test_without_a_champion_it_is_the_first_unless_another_serves(
     assert last(other_feed).event == CHALLENGER
 
 
+def test_a_first_champion_takes_no_throne_that_was_given_away_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    other = make_bundle(home.models, 5).manifest
+    real = retraining.change_standing
+
+    def too_late(*given: Any) -> Standing:
+        crown_champion(home.models, other.name, other.version)
+        return real(*given)
+
+    monkeypatch.setattr(retraining, "change_standing", too_late)
+    with pytest.raises(ModelError, match=f"{other.version} has become champion meanwhile"):
+        retrained(home, monkeypatch)
+    assert standing(home).version == other.version
+    assert last(home).event == RETRAIN_FAILED
+
+
 def test_another_challenger_takes_the_place_of_the_one_before(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from made_bundles import make_bundle
 from volspike.errors import ModelError
 from volspike.exchange.dialects import DIALECTS
 from volspike.models.bundle import Bundle, load_bundle, new_bundle
 from volspike.models.defaults import default_model
+from volspike.models.manifest import AlertEntry
 from volspike.models.shelf import save_bundle
 from volspike.models.standing import champion_path, champions, crown_champion
 from volspike.pipeline.home import Home
-from volspike.pipeline.served_models import choose_models
+from volspike.pipeline.served_models import alert_policy, alert_thresholds, choose_models
 from volspike.records import Prediction
 from volspike.simulation.synthetic import SyntheticMarket
 from whole_runs import ORIGIN_NS, PRODUCT, SEED, live_run, logged, settings_for, ticks_at_least, volspike
@@ -39,6 +41,27 @@ def crown(home: Home, name: str = "xgboost", **changes: object) -> Bundle:
     save_bundle(bundle, home.models)
     crown_champion(home.models, name, bundle.manifest.version)
     return bundle
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, (0.4, 0.3)),
+        ({"alert_open": 0.2}, (0.2, 0.2)),
+        ({"alert_close": 0.1}, (0.4, 0.1)),
+        ({"alert_close": 0.9}, (0.4, 0.4)),
+        ({"alert_open": 0.95, "alert_close": 0.9}, (0.95, 0.9)),
+    ],
+)
+def test_alerts_close_no_higher_than_they_open(
+    given: dict[str, float], wanted: tuple[float, float], tmp_path: Path
+) -> None:
+    """A model whose alerts open below ``alert_close`` could be promoted, and then not be served."""
+    alert = AlertEntry(open_at=0.4, close_at=0.3, reason="made by hand")
+    bundle = make_bundle(tmp_path / "models", 1, alert=alert)
+    settings = settings_for(tmp_path, **given)
+    assert alert_thresholds(bundle.manifest, settings) == wanted
+    assert alert_policy(bundle, settings)
 
 
 def versions(home: Home, *products: str, dialect: str = "auto") -> tuple[str, dict[str, str]]:

@@ -43,6 +43,7 @@ def run(
     from volspike.cli.live import show_live, unheard
     from volspike.cli.metrics import live_metrics
     from volspike.cli.summary import show_summary
+    from volspike.cli.view_market import first_model_words
     from volspike.clock import SimulatedClock
     from volspike.config import load_settings
     from volspike.models.defaults import is_default
@@ -57,7 +58,7 @@ def run(
     job = open_live(settings, clock, _sinks(as_json), tend=True)
     unserved = ", ".join(product for product in settings.products if product not in job.bundles)
     if unserved:
-        say(f"no model of {unserved}: recording and computing features; then volspike train")
+        say(f"no model of {unserved} yet: recording; {first_model_words(job)}")
     bundled = ", ".join(name for name, bundle in job.bundles.items() if is_default(bundle.manifest.name))
     if bundled:
         say(f"{bundled}: the model that comes with volspike, experimental; train one on your own ticks")

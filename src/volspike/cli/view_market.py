@@ -115,13 +115,23 @@ def _notes(job: LiveJob, first_ns: Mapping[str, int]) -> Iterator[Text]:
         scoring = job.pipeline.scoring.get(product)
         newest = None if scoring is None else scoring.prediction
         if scoring is None:
-            yield Text(f"{product}: no model; recorded {hours:.1f} h in this run, then volspike train")
+            yield Text(
+                f"{product}: no model yet; recorded {hours:.1f} h in this run, {first_model_words(job)}"
+            )
         elif newest is None or newest.event_ns != row.event_ns:
             covered_s = min((row.event_ns - row.covered_since_ns) / 1e9, 60)
             words = f"{product}: window filling, {covered_s:.0f} of 60 s, {row.ticks} ticks"
             yield Text(words, "dim")
         elif newest.out_of_distribution or newest.stale:
             yield Text(f"{product}: {flags_text(newest)}", "yellow")
+
+
+def first_model_words(job: LiveJob) -> str:
+    """Return how a product comes by its first model."""
+    every_hours = 0.0 if job.caretaking is None else job.caretaking.retrain_every_hours
+    if not every_hours:
+        return "then volspike train"
+    return f"its first is trained after {every_hours:g} h, or by volspike train"
 
 
 def flags_text(newest: Prediction) -> str:

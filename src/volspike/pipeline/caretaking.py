@@ -50,6 +50,8 @@ class Caretaking:
         Where the models of each product stand.
     alarms : list of DriftAlarm
         The newest alarms since the job began, oldest first.
+    retrain_every_hours : float
+        How often models are trained, hours of the market; 0 where no caretaker runs.
     """
 
     def __init__(self, settings: Settings, dialect: str, tell: Callable[[DriftAlarm], None]) -> None:
@@ -63,14 +65,14 @@ class Caretaking:
         self.newest: JournalEntry | None = None
         self.lives: dict[str, Life] = {}
         self.alarms: list[DriftAlarm] = []
-        self._is_kept = bool(settings.retrain_every_hours) and not settings.model
+        self.retrain_every_hours = 0.0 if settings.model else settings.retrain_every_hours
         self._note_lives()
 
     async def run(self) -> None:
         """Go on until cancelled; then the caretaker is stopped in order."""
         for alarm in self._untold:
             self._tell(alarm)
-        if not self._is_kept:
+        if not self.retrain_every_hours:
             await self._follow(None)
             return
         pause_s = _PAUSES_S[0]
@@ -140,7 +142,9 @@ class Caretaking:
 
     def _life(self, product: str) -> Life:
         standing = standing_of(self._home.models, product, self._dialect)
-        return life_of(standing, self._journal.of(product, self._dialect), is_tended=self._is_kept)
+        return life_of(
+            standing, self._journal.of(product, self._dialect), is_tended=self.retrain_every_hours > 0.0
+        )
 
     def _news(self) -> list[JournalEntry]:
         try:

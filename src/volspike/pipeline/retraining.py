@@ -24,7 +24,7 @@ from volspike.exchange.candles import FEED as CANDLES
 from volspike.exchange.decimals import format_time_ns
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
-from volspike.models.standing import Entry, Standing, crown_champion, place_challenger, standing_of
+from volspike.models.standing import Entry, Standing, change_standing, place_challenger, standing_of
 from volspike.monitoring.journal import (
     BY_ALARM,
     BY_SCHEDULE,
@@ -174,7 +174,13 @@ class _Placing:
         standing = standing_of(models, self._request.product, self._request.feed)
         served = served_manifest(self._home, self._settings, standing)
         if served is None:
-            after = crown_champion(models, name, version, lambda _before, _after: self._tell_first(entry))
+            after = change_standing(
+                models,
+                standing.product,
+                standing.feed,
+                lambda now: _crowned_first(now, entry),
+                lambda _before, _after: self._tell_first(entry),
+            )
             self.place = "champion"
         else:
             _check_comparable(served, self._home, entry)
@@ -193,6 +199,15 @@ class _Placing:
             self._note(RETIRED, before.challenger, f"replaced by {entry}")
         self._note(CHALLENGER, entry, _why(self._home, self._settings, self._request))
         self._reached("told")
+
+
+def _crowned_first(now: Standing, entry: Entry) -> Standing:
+    if now.champion is not None:
+        reason = f"{now.champion} has become champion meanwhile"
+        raise ModelError(
+            f"model {entry}", reason, f"try it beside that: volspike retrain --product {now.product}"
+        )
+    return now.crowned(entry)
 
 
 def _check_comparable(served: Manifest, home: Home, entry: Entry) -> None:

@@ -239,11 +239,14 @@ def _feature_set(bundles: dict[str, Bundle], settings: Settings) -> str:
 
 
 def alert_thresholds(manifest: Manifest, settings: Settings) -> tuple[float, float]:
-    """Return where alerts of a model open and close, as the settings, and else the model, want it."""
+    """Return where alerts of a model open and close, as the settings, and else the model, want it.
+
+    None closes above where it opens: one of the two may be of the settings, the other of the model.
+    """
     entry = manifest.alert
     opens = entry.open_at if settings.alert_open is None else settings.alert_open
-    closes = min(entry.close_at, opens) if settings.alert_close is None else settings.alert_close
-    return opens, closes
+    closes = entry.close_at if settings.alert_close is None else settings.alert_close
+    return opens, min(closes, opens)
 
 
 def alert_policy(bundle: Bundle, settings: Settings, probability: str = "p_spike") -> AlertPolicy:
