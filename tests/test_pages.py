@@ -46,7 +46,7 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 def test_the_hours_that_are_enough_follow_from_the_code() -> None:
     hours = MIN_BLOCKS * BLOCK_S / 3_600 / FRACTIONS[3]
-    assert f"about **{hours:.0f} hours**" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"at least **{hours:.0f} hours**" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_life_of_a_tick_names_every_file() -> None:
