@@ -1,4 +1,4 @@
-"""A market changes its nature at a known time: alarm, retraining, trial and promotion follow by themselves.
+"""A market changes its nature at a known time: first model, alarm, trial and promotion follow by themselves.
 
 Market time runs as fast as frames can be taken. Everything is the real thing: frames of the exchange through
 the live pipeline, its log, the caretaker, trainings on the stored rows, and the swap in the running job.
@@ -79,7 +79,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
     root: Path = tmp_path_factory.mktemp("life")
     settings = settings_for(
         root,
-        retrain_every_hours=6.0,
+        retrain_every_hours=24.0,
         retrain_days=0.5,
         trial_days=2.0,
         false_alarm_days=5.0,
