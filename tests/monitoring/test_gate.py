@@ -33,6 +33,7 @@ def test_evidence_that_is_refused_does_not_read_as_what_is_asked_for(log_e: floa
         ((None, None), (1.0, 1.2504), "ratio of 1.2504 lies outside 0.8 to 1.25"),
         ((None, None), (0.7999, 1.0), "slope of 0.7999 lies outside 0.8 to 1.25"),
         ((None, None), (0.5, 1.0), "slope of 0.50 lies outside 0.8 to 1.25"),
+        ((1.0, 0.0), (1.0, 0.0), "ratio of 0.00 lies outside 0.8 to 1.25, the champion's is 0.00"),
         ((0.7006, 1.0), (0.7004, 1.0), "slope of 0.700 lies outside 0.8 to 1.25, the champion's is 0.701"),
     ],
 )

@@ -155,15 +155,12 @@ def _calibrated(champion: Calibration, challenger: Calibration) -> Condition:
 
 
 def _digits_apart(least: int, figure: float, *others: float) -> int:
-    """Return with how many decimals a figure that is refused does not read as what it is held against."""
-    return next(
-        (
-            n
-            for n in range(least, _MOST_DIGITS)
-            if round(figure, n) not in [round(other, n) for other in others]
-        ),
-        _MOST_DIGITS,
+    """Return with how many decimals a figure that is refused does not read as another that it differs from."""
+    apart = [other for other in others if other != figure]
+    enough = (
+        n for n in range(least, _MOST_DIGITS) if round(figure, n) not in [round(other, n) for other in apart]
     )
+    return next(enough, _MOST_DIGITS)
 
 
 def _no_worse(ours: float, theirs: float | None) -> bool:
