@@ -155,7 +155,7 @@ def _calibrated(champion: Calibration, challenger: Calibration) -> Condition:
 
 
 def _digits_apart(least: int, figure: float, *others: float) -> int:
-    """Return with how many decimals a figure that is refused does not read as another that it differs from."""
+    """Return with how many decimals a figure does not read as any of the others that it differs from."""
     apart = [other for other in others if other != figure]
     enough = (
         n for n in range(least, _MOST_DIGITS) if round(figure, n) not in [round(other, n) for other in apart]
