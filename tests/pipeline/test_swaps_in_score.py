@@ -97,6 +97,7 @@ class Swapping(Runs):
         super().__init__(path)
         self.shelf = shelf
         self.challenged = True
+        self.stands_by = False  # since before the promotion
 
     def score(self, reached: Callable[[str], None] | None = None, *, is_over: bool = True) -> bool:
         clock, log = ManualClock(), self.open(reached)
@@ -105,7 +106,8 @@ class Swapping(Runs):
         def offset() -> int:
             return log.group_offset("score", topic) or 0
 
-        serves = "1" if offset() < self.shelf.at else "2"
+        began = 0 if self.stands_by else offset()
+        serves = "1" if began < self.shelf.at else "2"
 
         def changes() -> Sequence[Swap]:
             nonlocal serves
@@ -116,7 +118,7 @@ class Swapping(Runs):
 
         stage = ScoreStage(
             log,
-            self.shelf.served(offset()),
+            self.shelf.served(began),
             SCALES,
             policy,
             clock,
@@ -241,6 +243,23 @@ def test_a_products_first_model_predicts_from_its_next_row_on(
     assert {each.model_version for each in made} == {"2"}
     outcomes = [each for each in decoded(log, OUTCOMES) if each.product == late]
     assert sorted(each.prediction_id for each in outcomes) == sorted(each.id for each in made)
+    runs.close()
+
+
+@pytest.mark.parametrize("nth", [2, 14])
+@pytest.mark.parametrize("late", PAIRS)
+def test_a_worker_that_has_not_looked_since_takes_up_what_a_first_model_had_pending(
+    late: str, nth: int, featurized: bytes, tmp_path: Path
+) -> None:
+    """One that stood by: it began before the first model, and gets the partition after a death."""
+    runs = swapping(featurized, tmp_path / "log.db", AT, late)
+    assert not runs.score(CrashPoint("stage.processed", nth=AT // BATCH_ROWS + nth))
+    runs.stands_by = True
+    assert runs.score()
+    log = runs.open()
+    made = [each.id for each in decoded(log, PREDICTIONS)]
+    assert sorted(each.prediction_id for each in decoded(log, OUTCOMES)) == sorted(made)
+    assert len([each for each in decoded(log, PREDICTIONS) if each.product == late]) > 100
     runs.close()
 
 

@@ -228,7 +228,7 @@ def test_whatever_the_rows_they_are_candles_or_counted(
 ) -> None:
     path = written(tmp_path_factory.mktemp("any") / "BTC-USD.csv", HEADER, row(T0), *lines)
     table, rejected = read_candle_csv(path)
-    assert len(table) + sum(rejected.values()) == 1 + sum(bool(line.strip()) for line in lines)
+    assert len(table) + sum(rejected.values()) == 1 + sum(bool(line.encode().strip()) for line in lines)
     assert (np.diff(table.minute) > 0).all()
     assert np.isfinite(table.high).all()
     assert (table.low <= table.close).all()

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from volspike.config import Settings
-from volspike.errors import ModelError, UnreadableError, VolspikeError
+from volspike.errors import ArchiveError, ModelError, UnreadableError, VolspikeError
 from volspike.logs import get_logger
 from volspike.models.bundle import load_bundle
 from volspike.models.manifest import Manifest
@@ -56,12 +56,12 @@ from volspike.pipeline.promotion import (
     retire,
     step,
 )
-from volspike.pipeline.recorded_only import recorded_only_ns
 from volspike.pipeline.retraining import Request
 from volspike.pipeline.retraining_due import HOUR_NS, due_by
 from volspike.pipeline.served_models import unfit
 from volspike.pipeline.trial import EVERY_S, try_challenger, watch_champion
-from volspike.pipeline.who_serves import served_manifest
+from volspike.pipeline.who_serves import is_unserved, served_manifest
+from volspike.recording.recent import RecentArchive, Recorded
 
 NS = 1_000_000_000
 # Half hours behind it are not tested any more: it bounds the work. What is bet on a half hour does not depend
@@ -120,8 +120,10 @@ class Caretaker:
         self._retrain = retrain
         self._report_drift = report_drift
         self._reader = JournalReader(home.journal)
-        self._now_ns = 0
-        self._recorded: dict[str, tuple[int, int]] = {}
+        # Two intervals back at least, as what is recorded has gaps.
+        recent_days = max(settings.retrain_days, 2.0 * settings.retrain_every_hours / 24.0)
+        self._archive = RecentArchive(home.root, feed, recent_days)
+        self._recorded: dict[str, Recorded] = {}
         self._judged: dict[str, tuple[int | None, Standing]] = {}
         self._mended: dict[str, Standing] = {}  # of which the journal tells all
 
@@ -135,11 +137,10 @@ class Caretaker:
         """
         self._grader.step()
         troubles = self._look_at_unserved()
-        now_ns = max([self._grader.newest_ns, *(until_ns for _, until_ns in self._recorded.values())])
-        if now_ns:
-            self._now_ns = now_ns
-            troubles += [trouble for each in self._settings.products for trouble in self._care(each, now_ns)]
-            self._ledger.forget(now_ns // NS - round(self._keep_days() * 86_400))
+        for product in self._settings.products:
+            troubles += self._care(product, self._now_ns(product))
+        if self._grader.newest_ns:
+            self._ledger.forget(self._grader.newest_ns // NS - round(self._keep_days() * 86_400))
         if troubles:
             raise troubles[0]
 
@@ -154,12 +155,15 @@ class Caretaker:
         champion = served_manifest(self._home, self._settings, standing)
         event, words, detail = heard_of(report or {}, is_served=champion is not None)
         served = None if champion is None else Entry(champion.name, champion.version)
-        heard = step(standing, event, served, BY_FEATURES, words, self._now_ns, detail)
+        now_ns = self._now_ns(standing.product)
+        heard = step(standing, event, served, BY_FEATURES, words, now_ns, detail)
         append_entry(self._home.journal, heard)
 
     def _care(self, product: str, now_ns: int) -> list[VolspikeError]:
         """Look after a product; return what went wrong: others, and what comes next, have their turn."""
-        troubles = []
+        troubles: list[VolspikeError] = []
+        if not now_ns:
+            return troubles
         for turn in (self._judge_new, self._schedule_report, self._schedule):
             try:
                 turn(self._standing(product), now_ns)
@@ -181,7 +185,7 @@ class Caretaker:
     def _journal(self, standing: Standing) -> list[JournalEntry]:
         """Return the lines of a product, but those of a clock that was wrong: they would hold up the rest."""
         told = self._reader.of(standing.product, standing.feed)
-        return not_ahead(told, self._now_ns)
+        return not_ahead(told, self._now_ns(standing.product))
 
     def _judge(self, standing: Standing, now_ns: int) -> None:
         if self._mended.get(standing.product) != standing or not self._is_told(standing):
@@ -308,26 +312,36 @@ class Caretaker:
             self._retrain(Request(standing.product, standing.feed, by, now_ns))
 
     def _since_ns(self, product: str, now_ns: int) -> int:
-        """Return since when a product is graded, or, while no model serves it, recorded; market time."""
+        """Return since when a product is graded; of one that no model serves, for how long it is recorded."""
         if product in self._recorded:
-            return self._recorded[product][0]
+            return now_ns - self._recorded[product].length_ns
         oldest_s = self._ledger.oldest_s(product)
         # The first half hour may have begun anywhere in it.
         return now_ns if oldest_s is None else (oldest_s + BLOCK_S) * NS
 
+    def _now_ns(self, product: str) -> int:
+        """Return what time it is in the market; for a product that no model serves, by its recording."""
+        recorded = self._recorded.get(product)
+        return self._grader.newest_ns if recorded is None else recorded.until_ns
+
     def _look_at_unserved(self) -> list[VolspikeError]:
-        """Note since when the products are recorded that no model serves yet; return what went wrong."""
+        """Look how long the products are recorded that no model serves yet; return what went wrong."""
         troubles: list[VolspikeError] = []
         self._recorded = {}
-        for product in self._settings.products:
-            try:
-                span_ns = recorded_only_ns(self._home, self._settings, self._standing(product))
-            except VolspikeError as error:
-                troubles.append(error)
-            else:
-                if span_ns is not None:
-                    self._recorded[product] = span_ns
+        try:
+            unserved = [each for each in self._settings.products if self._is_unserved(each, troubles)]
+            recorded = self._archive.look() if unserved else {}
+            self._recorded = {each: recorded[each] for each in unserved if each in recorded}
+        except ArchiveError as error:
+            troubles.append(error)
         return troubles
+
+    def _is_unserved(self, product: str, troubles: list[VolspikeError]) -> bool:
+        try:
+            return is_unserved(self._home, self._settings, self._standing(product))
+        except ModelError as error:
+            troubles.append(error)
+            return False
 
 
 def trial_report(home: Home, standing: Standing) -> Path:

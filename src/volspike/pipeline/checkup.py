@@ -97,9 +97,8 @@ def _models(settings: Settings) -> Finding:
     tell_untried(chosen.untried, {})
     served = chosen.bundles
     if not served:
-        return Finding(
-            "model", True, "none yet", "volspike run records without predicting; then volspike train"
-        )
+        remedy = "volspike run records, and trains a first one in time; or volspike train"
+        return Finding("model", True, "none yet", remedy)
     manifests = [bundle.manifest for bundle in served.values()]
     return Finding("model", True, ", ".join(f"{m.name} {m.version} for {m.product}" for m in manifests))
 

@@ -7,7 +7,7 @@
    what it is: made again of the same rows, it is the same bundle.
 5. *place* it: one rename makes it the challenger, or the champion where there was none.
 6. *told* in the journal. A death in front of it leaves a challenger that stands there without the line: the
-   caretaker adds it (``journal_mending.mend_journal``), and its trial goes on.
+   caretaker adds it (``journal_mending.mend_journal``) at the next graded half hour, and its trial goes on.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from volspike.monitoring.journal import (
     JournalEntry,
     append_entry,
     newest,
+    not_ahead,
     read_journal,
 )
 from volspike.monitoring.lease import lease
@@ -226,9 +227,12 @@ def _why(home: Home, settings: Settings, request: Request) -> str:
     """Return why a model is trained anew, where nobody asked for it."""
     if request.by == BY_SCHEDULE:
         return f"schedule: every {settings.retrain_every_hours:g} h"
+    if request.by != BY_ALARM:
+        return ""
+    champion = standing_of(home.models, request.product, request.feed).version
     journal = read_journal(home.journal, request.product, request.feed)
-    before = [each for each in journal if each.market_ns <= request.market_ns]
-    alarm = newest(before, DRIFT_ALARM) if request.by == BY_ALARM else None
+    before = [each for each in not_ahead(journal, request.market_ns) if champion in ("", each.version)]
+    alarm = newest(before, DRIFT_ALARM)
     if alarm is None:
         return ""
     raised = format_time_ns(alarm.market_ns, 0)

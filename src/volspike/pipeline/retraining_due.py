@@ -10,7 +10,7 @@ from volspike.models.standing import Standing
 from volspike.monitoring.journal import BY_ALARM, BY_SCHEDULE, DRIFT_ALARM, JournalEntry, newest, not_ahead
 from volspike.pipeline.attempts import Attempts, attempts_of
 from volspike.pipeline.home import Home
-from volspike.pipeline.who_serves import served_manifest
+from volspike.pipeline.who_serves import is_unserved, served_manifest
 
 HOUR_NS = 3_600_000_000_000
 
@@ -28,7 +28,7 @@ def due_by(
     Parameters
     ----------
     standing : Standing
-        Of a product and feed without a challenger: there is no retraining beside a trial.
+        Of a product and feed: there is no retraining beside a trial, which takes a model that serves.
     journal : sequence of JournalEntry
         The entries of that product and feed, oldest first.
     graded_since_ns : int
@@ -42,7 +42,7 @@ def due_by(
         When what serves can't be read.
     """
     every_ns = settings.retrain_every_hours * HOUR_NS
-    if not every_ns or standing.challenger is not None:
+    if not every_ns or (standing.challenger is not None and not is_unserved(home, settings, standing)):
         return None
     journal = not_ahead(journal, now_ns)
     attempts = attempts_of(journal)

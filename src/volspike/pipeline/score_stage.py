@@ -108,6 +108,7 @@ class ScoreStage(ProductStage[ProductScore]):
 
     def restore(self, place: Place) -> None:
         """Make the partition's memory what it was in front of ``place``, then go on with the model of now."""
+        self._look()  # what has served the partition may be new here
         super().restore(place)
         partition = self._partitions[place.partition]
         _serve_all(partition, self._bundles)
@@ -117,6 +118,10 @@ class ScoreStage(ProductStage[ProductScore]):
 
     def process(self, records: Sequence[LogRecord]) -> list[Outgoing]:
         """Take a batch, with the models that are to serve from it on."""
+        self._look()
+        return super().process(records)
+
+    def _look(self) -> None:
         for swap in self._changes():
             if swap.product not in self._bundles:
                 self._begin(swap)
@@ -128,7 +133,6 @@ class ScoreStage(ProductStage[ProductScore]):
                 for (product, _), score in partition.products.items():
                     if product == swap.product:
                         self._serve(partition, score, swap)
-        return super().process(records)
 
     def _begin(self, first: Swap) -> None:
         """Let a product's first model meet it at its next row; what came before that it has not seen."""

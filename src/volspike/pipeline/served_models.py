@@ -77,6 +77,13 @@ class Served:
     challengers: dict[str, Bundle] = field(default_factory=dict)
     untried: dict[str, Untried] = field(default_factory=dict)
 
+    def keeps_regime(self) -> dict[str, bool]:
+        """Tell of each product served whether a trailing state made now has regime columns."""
+        return {
+            product: takes_regime(bundle, self.challengers.get(product))
+            for product, bundle in self.bundles.items()
+        }
+
 
 def choose_models(home: Home, settings: Settings, offered: Sequence[str] = tuple(DIALECTS)) -> Served:
     """Choose the dialect and, for each product, the model that serves it there.

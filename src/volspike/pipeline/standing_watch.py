@@ -141,7 +141,7 @@ class StandingWatch:
 
     def _tell_refused(self, product: str, version: str, reason: str) -> None:
         if self._refused.get(product) != version:
-            log.warning("another champion serves after a restart only", product=product, reason=reason)
+            log.warning("the champion serves after a restart only", product=product, reason=reason)
         self._refused[product] = version
 
     def _challenger(self, product: str, champion: Bundle, found: Served) -> Bundle | None:

@@ -36,8 +36,8 @@ class Trails:
     def __init__(self, served: Served, products: Sequence[str], scales: PriceScales) -> None:
         self._scales = scales
         self.served = {
-            product: trailing_for(bundle, scales, takes_regime(bundle, served.challengers.get(product)))
-            for product, bundle in served.bundles.items()
+            product: trailing_for(served.bundles[product], scales, keeps_regime)
+            for product, keeps_regime in served.keeps_regime().items()
         }
         self.unserved = {product: KeptPast() for product in products if product not in served.bundles}
 

@@ -12,6 +12,17 @@ from volspike.models.standing import Standing, champions
 from volspike.pipeline.home import Home
 
 
+def is_unserved(home: Home, settings: Settings, standing: Standing) -> bool:
+    """Tell whether no model serves a product on a feed.
+
+    Raises
+    ------
+    ModelError
+        When what might can't be read.
+    """
+    return standing.champion is None and served_manifest(home, settings, standing) is None
+
+
 def served_manifest(home: Home, settings: Settings, standing: Standing) -> Manifest | None:
     """Return the manifest of what serves a product on a feed.
 

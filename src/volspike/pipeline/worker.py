@@ -28,7 +28,7 @@ from volspike.pipeline.latency import LatencyHistogram
 from volspike.pipeline.log_owner import check_owner
 from volspike.pipeline.product_stage import ProductStage
 from volspike.pipeline.score_stage import ScoreStage
-from volspike.pipeline.served_models import Served, alert_policy, choose_models, on_shelf, takes_regime
+from volspike.pipeline.served_models import Served, alert_policy, choose_models, on_shelf
 from volspike.pipeline.standing_watch import StandingWatch
 
 log = get_logger()
@@ -192,10 +192,6 @@ def _make_stage(
     if stage == "featurize":
         return FeaturizeStage(reader, get_tick_set(served.feature_set), suffix=settings.topic_suffix)
     home = Home(settings.data_dir)
-    keeps_regime = {
-        product: takes_regime(bundle, served.challengers.get(product))
-        for product, bundle in served.bundles.items()
-    }
     return ScoreStage(
         reader,
         served.bundles,
@@ -205,7 +201,7 @@ def _make_stage(
         suffix=settings.topic_suffix,
         challengers=served.challengers,
         expiry_days=settings.model_expiry_days,
-        changes=StandingWatch(home, settings, served, keeps_regime).poll,
+        changes=StandingWatch(home, settings, served, served.keeps_regime()).poll,
         on_shelf=partial(on_shelf, home),
     )
 

@@ -100,8 +100,8 @@ class Archive:
     def _infos(self) -> Iterator[SessionInfo]:
         groups: dict[tuple[str, str], list[tuple[Summary, Path]]] = {}
         headers: dict[tuple[str, str], SegmentHeader] = {}
-        for path in _distinct(segments(self._raw)):
-            seen = _look(path)
+        for path in distinct_segments(segments(self._raw)):
+            seen = look_at_segment(path)
             if seen is not None and seen[0].last_seq:
                 summary, header, path = seen
                 key = (header.feed, header.session)
@@ -111,21 +111,12 @@ class Archive:
             parts.sort(key=lambda part: part[0].first_seq)
             yield _info(headers[key], parts)
 
-    def span_ns(self, feed: str, product: str) -> tuple[int, int] | None:
-        """Return the receive times (ns) of the first and last frame of a product on a feed; None without any.
-
-        Only the oldest and newest segments are looked at: of several of one hour, any may stand for it.
-        """
-        paths = sorted(path for path in _distinct(segments(self._raw)) if path.parent.parent.name == feed)
-        oldest, newest = _held(paths, product), _held(reversed(paths), product)
-        return None if oldest is None or newest is None else (oldest.first_receive_ns, newest.last_receive_ns)
-
     def seq_ranges(self) -> list[tuple[int, int]]:
         """Return the first and last seq of every segment, sorted.
 
         A damaged segment may have held anything up to the next one: its range ends at `NO_END`.
         """
-        summaries = [summarise(_existing(path)) for path in _distinct(segments(self._raw))]
+        summaries = [summarise(_existing(path)) for path in distinct_segments(segments(self._raw))]
         held = [summary for summary in summaries if summary.frames or summary.cut_short]
         return sorted((each.first_seq, NO_END if each.cut_short else each.last_seq) for each in held)
 
@@ -196,22 +187,13 @@ def _info(header: SegmentHeader, parts: list[tuple[Summary, Path]]) -> SessionIn
     )
 
 
-def _distinct(paths: Iterator[Path]) -> list[Path]:
+def distinct_segments(paths: Iterator[Path]) -> list[Path]:
     """Of a plain segment and its compressed twin (a rename is under way) keep the twin."""
     found = {plain_path(path): path for path in paths}
     return [found[name] for name in sorted(found)]
 
 
-def _held(paths: Iterable[Path], product: str) -> Summary | None:
-    """Return what the first of these segments with frames of a product holds."""
-    for path in paths:
-        seen = _look(path)
-        if seen is not None and seen[0].last_seq and product in seen[1].products:
-            return seen[0]
-    return None
-
-
-def _look(path: Path) -> tuple[Summary, SegmentHeader, Path] | None:
+def look_at_segment(path: Path) -> tuple[Summary, SegmentHeader, Path] | None:
     """Return what a segment holds and where it is now; None where it was empty and has been removed.
 
     The writer may compress and remove a segment between any two of these steps.
