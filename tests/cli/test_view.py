@@ -16,7 +16,7 @@ from volspike.cli.summary import gaps_text, scored_text
 from volspike.cli.view import View, status_line
 from volspike.cli.view_scores import model_words
 from volspike.models.standing import Entry, Standing
-from volspike.pipeline.life import life_of
+from volspike.pipeline.life import Life, life_of
 from volspike.records import DriftAlarm
 
 SCREENS = Path(__file__).parent / "screens"
@@ -67,6 +67,20 @@ def test_without_a_model_the_market_is_shown_and_a_note() -> None:
     assert "0.0000123455" in shib
     assert "15.54" in shib
     assert "BTC-USD: no model yet; recorded 0.0 h in this run, then volspike train" in lines
+
+
+@pytest.mark.parametrize(
+    ("has_failed", "words"),
+    [(False, "its first is trained after 24 h, or by volspike train"), (True, "its training has failed")],
+)
+def test_how_a_product_comes_by_its_first_model_is_said(has_failed: bool, words: str) -> None:
+    shown = job(models=False)
+    life = Life(None, None, {}, True, has_failed)
+    shown.caretaking = SimpleNamespace(
+        retrain_every_hours=24.0, lives={"BTC-USD": life}, alarms=[], newest=None
+    )
+    lines = " ".join("\n".join(screen(100, 30, shown)).split())
+    assert f"BTC-USD: no model yet; recorded 0.0 h in this run, {words}" in lines
 
 
 def test_a_model_is_named_with_what_must_be_known_of_it() -> None:

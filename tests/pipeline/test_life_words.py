@@ -6,7 +6,14 @@ import pytest
 
 from made_bundles import FEED, PRODUCT
 from volspike.models.standing import Entry, Standing
-from volspike.monitoring.journal import CHALLENGER, DRIFT_ALARM, RETIRED, JournalEntry
+from volspike.monitoring.journal import (
+    CHALLENGER,
+    DRIFT_ALARM,
+    RETIRED,
+    RETRAIN_FAILED,
+    RETRAIN_STARTED,
+    JournalEntry,
+)
 from volspike.pipeline.life import life_of
 
 SERVED, TRIED = "0" * 12, "1" * 12
@@ -35,6 +42,13 @@ def test_who_is_on_trial_and_since_when() -> None:
 @pytest.mark.parametrize(("version", "drift"), [(SERVED, "ALARM 01-08 00:00"), (TRIED, "none")])
 def test_an_alarm_is_that_of_the_model_served(version: str, drift: str) -> None:
     assert words(step(7, DRIFT_ALARM, version)).endswith(f"drift: {drift}")
+
+
+@pytest.mark.parametrize("events", [(), (RETRAIN_STARTED,), (RETRAIN_STARTED, RETRAIN_FAILED)])
+def test_whether_the_newest_training_has_failed(events: tuple[str, ...]) -> None:
+    journal = [step(1, event, "") for event in events]
+    life = life_of(Standing(PRODUCT, FEED), journal, is_tended=True)
+    assert life.has_failed == (RETRAIN_FAILED in events)
 
 
 def test_where_nobody_looks_after_them_drift_is_not_denied() -> None:

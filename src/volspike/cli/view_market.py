@@ -115,9 +115,8 @@ def _notes(job: LiveJob, first_ns: Mapping[str, int]) -> Iterator[Text]:
         scoring = job.pipeline.scoring.get(product)
         newest = None if scoring is None else scoring.prediction
         if scoring is None:
-            yield Text(
-                f"{product}: no model yet; recorded {hours:.1f} h in this run, {first_model_words(job)}"
-            )
+            recorded = f"recorded {hours:.1f} h in this run"
+            yield Text(f"{product}: no model yet; {recorded}, {first_model_words(job, product)}")
         elif newest is None or newest.event_ns != row.event_ns:
             covered_s = min((row.event_ns - row.covered_since_ns) / 1e9, 60)
             words = f"{product}: window filling, {covered_s:.0f} of 60 s, {row.ticks} ticks"
@@ -126,11 +125,14 @@ def _notes(job: LiveJob, first_ns: Mapping[str, int]) -> Iterator[Text]:
             yield Text(f"{product}: {flags_text(newest)}", "yellow")
 
 
-def first_model_words(job: LiveJob) -> str:
+def first_model_words(job: LiveJob, product: str = "") -> str:
     """Return how a product comes by its first model."""
     every_hours = 0.0 if job.caretaking is None else job.caretaking.retrain_every_hours
-    if not every_hours:
+    if job.caretaking is None or not every_hours:
         return "then volspike train"
+    life = job.caretaking.lives.get(product)
+    if life is not None and life.has_failed:
+        return "its training has failed and is begun again: volspike models says why"
     return f"its first is trained after {every_hours:g} h, or by volspike train"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from volspike.exchange.decimals import format_time_ns
 from volspike.models.standing import Entry, Standing
-from volspike.monitoring.journal import CHALLENGER, DRIFT_ALARM, JournalEntry
+from volspike.monitoring.journal import CHALLENGER, DRIFT_ALARM, RETRAIN_FAILED, JournalEntry
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,15 @@ class Life:
         When drift was last found (market time, ns), by version of the model.
     is_tended : bool
         Whether somebody looks after them.
+    has_failed : bool
+        Whether the newest retraining has.
     """
 
     challenger: Entry | None
     since_ns: int | None
     alarms: dict[str, int]
     is_tended: bool
+    has_failed: bool = False
 
     def words(self, version: str) -> str:
         """Return the line of what is served in this version.
@@ -56,7 +59,8 @@ def life_of(standing: Standing, journal: Sequence[JournalEntry], *, is_tended: b
         if each.event == CHALLENGER and challenger is not None and each.version == challenger.version
     ]
     alarms = {each.version: each.market_ns for each in journal if each.event == DRIFT_ALARM}
-    return Life(challenger, begun[-1] if begun else None, alarms, is_tended)
+    has_failed = bool(journal) and journal[-1].event == RETRAIN_FAILED
+    return Life(challenger, begun[-1] if begun else None, alarms, is_tended, has_failed)
 
 
 def _minute(time_ns: int) -> str:
