@@ -77,7 +77,7 @@ def test_how_a_product_comes_by_its_first_model_is_said(has_failed: bool, words:
     shown = job(models=False)
     life = Life(None, None, {}, True, has_failed)
     shown.caretaking = SimpleNamespace(
-        retrain_every_hours=24.0, lives={"BTC-USD": life}, alarms=[], newest=None
+        first_after_hours=24.0, lives={"BTC-USD": life}, alarms=[], newest=None
     )
     lines = " ".join("\n".join(screen(100, 30, shown)).split())
     assert f"BTC-USD: no model yet; recorded 0.0 h in this run, {words}" in lines

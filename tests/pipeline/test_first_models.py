@@ -59,6 +59,12 @@ def test_the_first_model_is_due_when_an_interval_is_recorded_and_is_trained_once
     assert not is_unserved(home, settings_for(home.root), standing)
 
 
+def test_where_nothing_is_promoted_by_itself_a_first_model_is_somebodys_to_train(home: Home) -> None:
+    with Kept(home.root, retrain_every_hours=1.0, promote="never") as kept:
+        kept.caretaker().step()
+        assert kept.asked == []
+
+
 def test_a_first_training_that_failed_waits_an_hour_as_others_do(home: Home) -> None:
     def fail(request: Request) -> None:
         settings = settings_for(home.root, retrain_days=0.001)

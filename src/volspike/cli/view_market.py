@@ -127,13 +127,12 @@ def _notes(job: LiveJob, first_ns: Mapping[str, int]) -> Iterator[Text]:
 
 def first_model_words(job: LiveJob, product: str = "") -> str:
     """Return how a product comes by its first model."""
-    every_hours = 0.0 if job.caretaking is None else job.caretaking.retrain_every_hours
-    if job.caretaking is None or not every_hours:
+    if job.caretaking is None or not job.caretaking.first_after_hours:
         return "then volspike train"
     life = job.caretaking.lives.get(product)
     if life is not None and life.has_failed:
         return "its training has failed and is begun again: volspike models says why"
-    return f"its first is trained after {every_hours:g} h, or by volspike train"
+    return f"its first is trained after {job.caretaking.first_after_hours:g} h, or by volspike train"
 
 
 def flags_text(newest: Prediction) -> str:

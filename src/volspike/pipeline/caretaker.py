@@ -307,7 +307,8 @@ class Caretaker:
     def _schedule(self, standing: Standing, now_ns: int) -> None:
         """Have a retraining begun where one is due."""
         since_ns = self._since_ns(standing.product, now_ns)
-        by = due_by(self._home, self._settings, standing, self._journal(standing), since_ns, now_ns)
+        journal, is_served = self._journal(standing), standing.product not in self._recorded
+        by = due_by(self._home, self._settings, standing, journal, since_ns, now_ns, is_served=is_served)
         if by is not None:
             self._retrain(Request(standing.product, standing.feed, by, now_ns))
 

@@ -50,8 +50,8 @@ class Caretaking:
         Where the models of each product stand.
     alarms : list of DriftAlarm
         The newest alarms since the job began, oldest first.
-    retrain_every_hours : float
-        How often models are trained, hours of the market; 0 where no caretaker runs.
+    first_after_hours : float
+        When the first model of a product is trained, hours of the market; 0 where nobody does that.
     """
 
     def __init__(self, settings: Settings, dialect: str, tell: Callable[[DriftAlarm], None]) -> None:
@@ -65,14 +65,16 @@ class Caretaking:
         self.newest: JournalEntry | None = None
         self.lives: dict[str, Life] = {}
         self.alarms: list[DriftAlarm] = []
-        self.retrain_every_hours = 0.0 if settings.model else settings.retrain_every_hours
+        self._is_kept = bool(settings.retrain_every_hours) and not settings.model
+        trains_first = self._is_kept and settings.promote == "auto"
+        self.first_after_hours = settings.retrain_every_hours if trains_first else 0.0
         self._note_lives()
 
     async def run(self) -> None:
         """Go on until cancelled; then the caretaker is stopped in order."""
         for alarm in self._untold:
             self._tell(alarm)
-        if not self.retrain_every_hours:
+        if not self._is_kept:
             await self._follow(None)
             return
         pause_s = _PAUSES_S[0]
@@ -142,9 +144,7 @@ class Caretaking:
 
     def _life(self, product: str) -> Life:
         standing = standing_of(self._home.models, product, self._dialect)
-        return life_of(
-            standing, self._journal.of(product, self._dialect), is_tended=self.retrain_every_hours > 0.0
-        )
+        return life_of(standing, self._journal.of(product, self._dialect), is_tended=self._is_kept)
 
     def _news(self) -> list[JournalEntry]:
         try:

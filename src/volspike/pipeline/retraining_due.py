@@ -10,7 +10,7 @@ from volspike.models.standing import Standing
 from volspike.monitoring.journal import BY_ALARM, BY_SCHEDULE, DRIFT_ALARM, JournalEntry, newest, not_ahead
 from volspike.pipeline.attempts import Attempts, attempts_of
 from volspike.pipeline.home import Home
-from volspike.pipeline.who_serves import is_unserved, served_manifest
+from volspike.pipeline.who_serves import served_manifest
 
 HOUR_NS = 3_600_000_000_000
 
@@ -22,6 +22,8 @@ def due_by(
     journal: Sequence[JournalEntry],
     graded_since_ns: int,
     now_ns: int,
+    *,
+    is_served: bool = True,
 ) -> str | None:
     """Return by what a retraining is due now, an alarm or the schedule; None where none is.
 
@@ -32,9 +34,11 @@ def due_by(
     journal : sequence of JournalEntry
         The entries of that product and feed, oldest first.
     graded_since_ns : int
-        Since when its predictions are graded, market time.
+        Since when its predictions are graded, or else it is recorded, market time.
     now_ns : int
         Market time.
+    is_served : bool
+        Whether a model serves it; else its first one is due.
 
     Raises
     ------
@@ -42,7 +46,9 @@ def due_by(
         When what serves can't be read.
     """
     every_ns = settings.retrain_every_hours * HOUR_NS
-    if not every_ns or (standing.challenger is not None and not is_unserved(home, settings, standing)):
+    # A first model serves at once: where promotions are somebody's to make, it is theirs to train.
+    waits = standing.challenger is not None if is_served else settings.promote == "never"
+    if not every_ns or waits:
         return None
     journal = not_ahead(journal, now_ns)
     attempts = attempts_of(journal)
