@@ -318,6 +318,24 @@ def _said(made: Prediction) -> tuple[float, ...]:
     return made.p_spike, made.sigma_bps, made.tau_bps, made.sigma_now_bps
 
 
+@pytest.mark.parametrize("damage", ["standing", "bundle"])
+def test_what_is_damaged_of_one_product_keeps_nothing_from_another(
+    damage: str, home: Home, run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crown(home, 1)
+    job = run(products=(PRODUCT, "ETH-USD"))
+    if damage == "bundle":
+        spoil(home.models, entry_of(crown(home, 2, product="ETH-USD")))
+    else:
+        (home.models / "champions" / f"ETH-USD-{FEED}.json").write_text("{")
+    two = crown(home, 3)
+    capsys.readouterr()
+    assert [job.look() for _ in range(2 * LOOKS_BETWEEN)] == [1] + [0] * (2 * LOOKS_BETWEEN - 1)
+    assert job.job.bundles[PRODUCT].manifest.version == two.manifest.version
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("the models stay as they are") == 1
+
+
 def test_a_first_model_of_other_rows_waits_for_a_restart(
     home: Home, run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

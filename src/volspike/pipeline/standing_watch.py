@@ -83,25 +83,47 @@ class StandingWatch:
         """Return what has changed since the last time; a look at a few files where nothing has."""
         if self._settings.model:
             return []
-        signature: Signature | None = None
         try:
             signature = self._signature()
-            if signature == self._seen or self._waits(signature):
-                return []
-            found = choose_models(self._home, self._settings)
-            swaps = [swap for product in self._settings.products if (swap := self._swap(product, found))]
-        except (VolspikeError, OSError) as error:
-            self._note(signature, str(error))
+        except OSError as error:
+            self._note(None, str(error))
             return []
-        tell_untried(found.untried, self._untried)
-        self._untried, self._trouble = found.untried, ""
-        if any(each.is_unread for each in found.untried.values()):
-            self._failed, self._pause = signature, LOOKS_FOR_CHALLENGER
+        if signature == self._seen or self._waits(signature):
+            return []
+        swaps, untried, troubles = self._look()
+        tell_untried(untried, self._untried)
+        self._untried = untried
+        if troubles:
+            self._note(signature, "; ".join(troubles))
         else:
-            self._seen = signature
+            self._trouble = ""
+            if any(each.is_unread for each in untried.values()):
+                self._failed, self._pause = signature, LOOKS_FOR_CHALLENGER
+            else:
+                self._seen = signature
         for swap in swaps:
             self._take(swap)
         return swaps
+
+    def _look(self) -> tuple[list[Swap], dict[str, Untried], list[str]]:
+        """Return what has changed, which challengers can't be tried, and what went wrong.
+
+        Each product on its own: what is damaged of one keeps nothing from another.
+        """
+        swaps: list[Swap] = []
+        untried: dict[str, Untried] = {}
+        troubles: list[str] = []
+        for product in self._settings.products:
+            try:
+                found = choose_models(self._home, self._settings.model_copy(update={"products": (product,)}))
+                swap = self._swap(product, found)
+            except (VolspikeError, OSError) as error:
+                troubles.append(str(error))
+                continue
+            untried |= found.untried
+            if swap is not None:
+                swaps.append(swap)
+        return swaps, untried, troubles
 
     def _waits(self, signature: Signature) -> bool:
         """Tell whether what has failed is left for some looks more: stages look before each batch."""
