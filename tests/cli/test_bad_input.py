@@ -425,14 +425,6 @@ def test_products_are_written_in_any_case(monkeypatch: pytest.MonkeyPatch) -> No
     assert volspike("config", "--json").report["products"]["value"] == ["BTC-USD", "ETH-USD"]
 
 
-def test_a_close_above_the_models_open_is_refused(trained: Callable[[], Path]) -> None:
-    root = trained()
-    before = tree(root / "models")
-    error = refused("run", "--alert-close", 1, "--exit-after", 1, "--data-dir", root)
-    assert "close" in error["subject"] + error["error"]
-    assert tree(root / "models") == before
-
-
 def test_a_history_too_short_to_train_on_leaves_nothing(tmp_path: Path) -> None:
     refused("demo", "--history-hours", 0.1, "--seed", 1, "--data-dir", "data", "--exit-after", 1)
     assert not tree(tmp_path)

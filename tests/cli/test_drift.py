@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from drift_verdicts import Told, Verdict, by_the_mean
+from volspike.cli import output
 from volspike.exchange.candles import Candle, CandleTable
 from volspike.features.candle_store import CandleStore
 from volspike.models.standing import champions
@@ -159,7 +160,7 @@ def test_whatever_is_shown_keeps_to_the_width_that_is_asked_for(
     width: int, minutes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("volspike.pipeline.drifting.make_evidently_report", lambda *_: None)
-    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(output, "PLAIN_WIDTH", width)
     shown = volspike("drift", "--data-dir", minutes, "--feed", "candles").out.splitlines()
     lines = [line for line in shown if not line.startswith("page: ")]
     assert max(map(len, lines)) <= width

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from made_bundles import FEED, PRODUCT, make_bundle
+from volspike.cli import output
 from volspike.models.bundle import Bundle, load_bundle
 from volspike.models.defaults import default_model
 from volspike.models.mlflow_run import tags_of
@@ -162,7 +163,7 @@ def test_the_audit_log_is_read_in_lines_and_nothing_is_wider_than_was_asked_for(
     why = "forced over: 12 clusters of spikes, 20 are needed"
     of = {"product": PRODUCT, "feed": FEED, "model": "logistic", "version": champion.version}
     append_entry(home.journal, JournalEntry(market_ns=0, event="promoted", by="user", reason=why, **of))
-    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(output, "PLAIN_WIDTH", width)
     lines = volspike("models", "--all", "--data-dir", home.root).out.splitlines()
     log = [line.rstrip() for line in lines[lines.index("Audit log, in market time") + 1 :]]
     assert log[-1] == f"{'':18}{why}"
@@ -171,16 +172,12 @@ def test_the_audit_log_is_read_in_lines_and_nothing_is_wider_than_was_asked_for(
     assert max(map(len, lines[1:])) <= width  # the first names the directory, in one piece
 
 
-def test_a_sync_says_what_it_has_sent_or_that_nothing_waited(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sync_says_what_it_has_sent_or_that_nothing_waited(home: Home) -> None:
     champion = make_bundle(home.models, 1).manifest
     crown_champion(home.models, champion.name, champion.version)
 
     def last_line(*flags: str) -> str:
         return volspike("models", "--data-dir", home.root, *flags).out.splitlines()[-1]
-
-    monkeypatch.setenv("COLUMNS", "140")
 
     where = "mlflow.db of the data directory, as no server is set (mlflow_uri)"
     assert last_line("--sync") == f"MLflow: nothing waited for {where}"

@@ -54,7 +54,7 @@ def crown(home: Home, name: str = "xgboost", **changes: object) -> Bundle:
     ],
 )
 def test_alerts_close_no_higher_than_they_open(
-    given: dict[str, float], wanted: tuple[float, float], tmp_path: Path
+    given: dict[str, float], wanted: tuple[float, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A model whose alerts open below ``alert_close`` could be promoted, and then not be served."""
     alert = AlertEntry(open_at=0.4, close_at=0.3, reason="made by hand")
@@ -62,6 +62,9 @@ def test_alerts_close_no_higher_than_they_open(
     settings = settings_for(tmp_path, **given)
     assert alert_thresholds(bundle.manifest, settings) == wanted
     assert alert_policy(bundle, settings)
+    assert alert_policy(bundle, settings, "reference_p_spike")
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("alert_close is above") == (given == {"alert_close": 0.9})
 
 
 def versions(home: Home, *products: str, dialect: str = "auto") -> tuple[str, dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from volspike.errors import VolspikeError
 
-PLAIN_WIDTH = 140  # where output goes to a file or pipe, and COLUMNS says nothing else
+PLAIN_WIDTH = 140  # where output goes to a file or pipe
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
 
@@ -63,7 +62,7 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal and not os.environ.get("COLUMNS", "").isdigit():  # which rich goes by
+    if not made.is_terminal:
         made.width = PLAIN_WIDTH
     return made
 

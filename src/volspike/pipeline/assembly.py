@@ -41,6 +41,7 @@ from volspike.pipeline.log_tail import newest_predictions
 from volspike.pipeline.recovery import recover
 from volspike.pipeline.replay import writing_rows
 from volspike.pipeline.served_models import (
+    P_SPIKE,
     Served,
     alert_policy,
     choose_models,
@@ -62,7 +63,7 @@ log = get_logger()
 
 WATCH_S = 1.0
 KEEP_LEARNED_S = 300
-PROBABILITIES = ("p_spike", "reference_p_spike")
+PROBABILITIES = (P_SPIKE, "reference_p_spike")
 
 
 @dataclass

@@ -27,6 +27,7 @@ from volspike.pipeline.judging import open_model
 from volspike.scoring.lineup import NEVER_NS, Lineup
 
 DAY_NS = 86_400_000_000_000
+P_SPIKE = "p_spike"
 
 log = get_logger()
 
@@ -256,7 +257,7 @@ def alert_thresholds(manifest: Manifest, settings: Settings) -> tuple[float, flo
     return opens, min(closes, opens)
 
 
-def alert_policy(bundle: Bundle, settings: Settings, probability: str = "p_spike") -> AlertPolicy:
+def alert_policy(bundle: Bundle, settings: Settings, probability: str = P_SPIKE) -> AlertPolicy:
     """Return a fresh alert policy as the settings, and else the model, want it.
 
     Parameters
@@ -265,6 +266,11 @@ def alert_policy(bundle: Bundle, settings: Settings, probability: str = "p_spike
         The field of a prediction that decides.
     """
     opens, closes = alert_thresholds(bundle.manifest, settings)
+    if probability == P_SPIKE and closes < (settings.alert_close or 0.0):
+        model = f"{bundle.manifest.name} {bundle.manifest.version}"
+        log.warning(
+            "alert_close is above where alerts of the model open: they close there", model=model, at=opens
+        )
     return AlertPolicy(
         bundle.manifest.name,
         opens,
